@@ -1,0 +1,1 @@
+"""One module per forge, each the only speaker of its API."""

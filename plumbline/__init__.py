@@ -1,0 +1,1 @@
+"""The command line: thin, imports the other packages only inside its commands; nobody imports it."""

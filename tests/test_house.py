@@ -1,0 +1,62 @@
+"""The house rules, checked: who may import whom, how long a file may grow, what stays pure."""
+
+import ast, importlib, pathlib, subprocess, sys
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+MODULES = sorted(p for d in ("bot", "hooks", "plumbline", "sandbox", "worker") for p in (ROOT / d).rglob("*.py"))
+PURE = [
+    p
+    for p in MODULES
+    if p.is_relative_to(ROOT / "worker/domain")
+    or p.is_relative_to(ROOT / "worker/planning")
+    or p.stem in {"requests", "commands", "comments", "edits", "terminal", "statuses"}
+]
+
+
+def calls(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            f = node.func
+            yield f.attr if isinstance(f, ast.Attribute) else getattr(f, "id", "")
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (a.name.split(".")[0] for a in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield node.module.split(".")[0]
+
+
+def test_imports_point_one_way():
+    run = subprocess.run(
+        ["lint-imports", "--no-logo"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(ROOT), "PATH": str(pathlib.Path(sys.executable).parent)},
+    )
+    assert run.returncode == 0, run.stdout
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_module_outgrows_400_lines(path):
+    assert len(path.read_text().splitlines()) <= 400
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "hooks").glob("*.py")), ids=lambda p: p.name)
+def test_hooks_need_only_the_standard_library(path):
+    assert set(imported(path)) <= sys.stdlib_module_names | {"hooks"}
+
+
+@pytest.mark.parametrize("path", PURE, ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_core_never_asks_the_time(path):
+    assert not {"now", "utcnow", "today", "open", "print", "input"} & set(calls(path))
+
+
+@pytest.mark.parametrize("name", importlib.import_module("worker.domain.messages").JOBS)
+def test_every_job_name_on_the_queue_has_a_function(name):
+    module, function = name.rsplit(".", 1)
+    tree = ast.parse((ROOT / (module.replace(".", "/") + ".py")).read_text())
+    assert function in {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}

@@ -1,0 +1,112 @@
+"""An environment: a named target inside a repository, and what its policy allows."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Final
+
+FIELD_MANAGER_LIMIT: Final = 128
+"""Longest field manager the API server takes (ManagedFieldsEntry validation, fieldManager ≤ 128 characters)."""
+
+LABEL_LIMIT: Final = 63
+OWNER_LABEL: Final = "plumbline.io/environment"
+DEFAULT_INSTANCE: Final = "default"
+COMMIT_ID: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+"""A full commit id: SHA-1 or SHA-256 object format, lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """What the operator lets a repository touch; None means no limit (the command line with one's own credentials).
+
+    `namespaces` and `kinds` are shell patterns (kinds as `Deployment.apps`, core kinds bare); `cluster_scoped` lists
+    the patterns of kinds without a namespace that may be written. A Namespace whose name is allowed is always allowed.
+    """
+
+    namespaces: tuple[str, ...] | None = None
+    kinds: tuple[str, ...] | None = None
+    cluster_scoped: tuple[str, ...] | None = None
+    clusters: tuple[str, ...] | None = None
+    force: bool = True
+
+    def allows_namespace(self, name: str) -> bool:
+        """Whether objects in this namespace (and the Namespace itself) may be written."""
+        return self.namespaces is None or any(fnmatchcase(name, pattern) for pattern in self.namespaces)
+
+    def allows_kind(self, group_kind: str) -> bool:
+        """Whether a kind (`Deployment.apps`, `Secret`) may be written at all."""
+        return self.kinds is None or any(fnmatchcase(group_kind, pattern) for pattern in self.kinds)
+
+    def allows_cluster_scoped(self, group_kind: str) -> bool:
+        """Whether an object without a namespace of this kind may be written."""
+        return self.cluster_scoped is None or any(fnmatchcase(group_kind, pattern) for pattern in self.cluster_scoped)
+
+    def allows_cluster(self, name: str) -> bool:
+        """Whether environments of the repository may name this cluster."""
+        return self.clusters is None or name in self.clusters
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What an environment asks for; durations in seconds.
+
+    `recreate` lists kinds that may be deleted and created again where a field is immutable; `health` overrides the
+    judgement per kind (`Deployment.apps: ignore`, the only word so far: the object counts as healthy).
+    """
+
+    prune: bool = True
+    settle: float = 30.0
+    health_timeout: float = 120.0
+    recreate: tuple[str, ...] = ("Job.batch",)
+    health: dict[str, str] = field(default_factory=dict)
+    force: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A named target: where its desired state is read, and where it is converged."""
+
+    repository: str
+    name: str
+    branch: str
+    path: str
+    cluster: str
+    namespace: str
+    renderer: str = "auto"
+    policy: Policy = field(default_factory=Policy)
+    instance: str = DEFAULT_INSTANCE
+    values: tuple[str, ...] = ()
+    release: str = ""
+
+    @property
+    def slug(self) -> str:
+        """`repository/environment`, prefixed by the instance's name where it is not the default."""
+        own = f"{self.repository}/{self.name}"
+        return own if self.instance == DEFAULT_INSTANCE else f"{self.instance}:{own}"
+
+    @property
+    def field_manager(self) -> str:
+        """The server-side apply manager: `plumbline:<repository>/<environment>`, hashed when over 128 characters."""
+        name = f"plumbline:{self.slug}"
+        if len(name) <= FIELD_MANAGER_LIMIT:
+            return name
+        return f"plumbline:{_short_hash(self.slug, 32)}"
+
+    @property
+    def owner_label(self) -> str:
+        """The value of the owner label: readable where it fits a label, always with a hash that keeps it unique."""
+        readable = re.sub(r"[^A-Za-z0-9_.-]", ".", self.name)[: LABEL_LIMIT - 13].strip("_.-")
+        return f"{readable}-{_short_hash(self.slug, 12)}" if readable else _short_hash(self.slug, 12)
+
+    @property
+    def state_name(self) -> str:
+        """A DNS label that names this environment's Lease and state objects."""
+        readable = re.sub(r"[^a-z0-9-]+", "-", self.name.lower())[:36].strip("-")
+        return "-".join(part for part in ("plumbline", readable, _short_hash(self.slug, 12)) if part)
+
+
+def _short_hash(text: str, length: int) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:length]

@@ -1,0 +1,83 @@
+"""The operator's side: what `app.yaml` declares, as values. `worker.domain.installation_file` reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from worker.domain.environment import DEFAULT_INSTANCE, Ceiling
+
+
+@dataclass(frozen=True, slots=True)
+class SecretReference:
+    """Where a secret is read from: exactly one of an environment variable's name or a file's path; never its value."""
+
+    env: str | None = None
+    file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster that workers may write to; `kubeconfig` says where its credentials are (None: inside the cluster)."""
+
+    name: str
+    kubeconfig: SecretReference | None = None
+    context: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository that this installation serves.
+
+    `url` is what workers fetch from (a path, file://, ssh:// or https:// address), `secret` the key that its hooks sign
+    with, `branches` the patterns of branches that environments may follow, `when_away` what pushes to those branches
+    get when the bot does not answer ("refuse" or "accept").
+    """
+
+    name: str
+    url: str
+    secret: SecretReference
+    forge: str = "plain"
+    branches: tuple[str, ...] = ("main",)
+    ceiling: Ceiling = field(default_factory=Ceiling)
+    credentials: SecretReference | None = None
+
+    def follows(self, branch: str) -> bool:
+        """Whether environments may be declared on this branch."""
+        return any(fnmatchcase(branch, pattern) for pattern in self.branches)
+
+
+@dataclass(frozen=True, slots=True)
+class RenderLimits:
+    """What rendering one environment may use: seconds (wall clock and CPU alike), bytes of memory, of a file, in all."""
+
+    seconds: int = 60
+    memory: int = 1 << 30
+    file_size: int = 64 << 20
+    tree_size: int = 512 << 20
+    files: int = 20_000
+    objects: int = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """Everything that `app.yaml` says. `address` is where people and hooks reach the web process."""
+
+    address: str
+    redis: SecretReference
+    signing_key: SecretReference
+    clusters: tuple[Cluster, ...] = ()
+    repositories: tuple[Repository, ...] = ()
+    instance: str = DEFAULT_INSTANCE
+    state_namespace: str = "plumbline-system"
+    render_limits: RenderLimits = field(default_factory=RenderLimits)
+    cache: str | None = None
+    poll_seconds: float = 30.0
+
+    def repository(self, name: str) -> Repository | None:
+        """The repository of that name."""
+        return next((repository for repository in self.repositories if repository.name == name), None)
+
+    def cluster(self, name: str) -> Cluster | None:
+        """The cluster of that name."""
+        return next((cluster for cluster in self.clusters if cluster.name == name), None)
