@@ -126,6 +126,14 @@ class Denied(PlumblineError):
         super().__init__(f"{subject}: {message}")
 
 
+class Moved(PlumblineError):
+    """The object is not the one that was judged: its uid or resourceVersion changed meanwhile; nothing was written."""
+
+    def __init__(self, subject: str) -> None:
+        self.subject = subject
+        super().__init__(f"{subject}: changed in the cluster since it was read")
+
+
 class Superseded(PlumblineError):
     """A newer revision of the environment took over; `by` is its commit id."""
 

@@ -49,7 +49,7 @@ class Repository:
 
 @dataclass(frozen=True, slots=True)
 class RenderLimits:
-    """What rendering one environment may use: seconds (wall clock and CPU alike), bytes of memory, of a file, in all."""
+    """What rendering one environment may use: seconds (wall clock and CPU), bytes of memory, of a file, in all."""
 
     seconds: int = 60
     memory: int = 1 << 30

@@ -83,6 +83,7 @@ class PreviewRequest:
 
     `ticket` names the waiting push and the parcel that holds its objects (a thin pack); without a parcel
     (`has_objects` false) everything is already in the repository. `deadline` is a Unix time: later, nobody reads it.
+    `approvals` are the codes given with `git push -o plumbline.approve=CODE`.
     """
 
     ticket: str
@@ -90,17 +91,28 @@ class PreviewRequest:
     updates: tuple[RefUpdate, ...]
     has_objects: bool
     deadline: float
+    approvals: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """JSON types, with the schema number."""
-        return {"schema": SCHEMA, **asdict(self), "updates": [asdict(update) for update in self.updates]}
+        return {
+            "schema": SCHEMA,
+            **asdict(self),
+            "updates": [asdict(update) for update in self.updates],
+            "approvals": list(self.approvals),
+        }
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> PreviewRequest:
         """The inverse of `to_json`; raises UnknownMessage for another schema."""
         value = _checked(value)
         return PreviewRequest(
-            value["ticket"], value["repository"], _updates(value["updates"]), value["has_objects"], value["deadline"]
+            value["ticket"],
+            value["repository"],
+            _updates(value["updates"]),
+            value["has_objects"],
+            value["deadline"],
+            tuple(value["approvals"]),
         )
 
 

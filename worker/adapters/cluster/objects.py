@@ -1,0 +1,327 @@
+"""Objects of a cluster: read many at once, try a server-side apply, apply for real, delete."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import orjson
+
+from worker.adapters.cluster.connection import WRITE_SECONDS, Answer, Connection
+from worker.adapters.cluster.discovery import AccessDenied, ApiResource, Discovery
+from worker.adapters.cluster.failures import failure, status_of
+from worker.domain.environment import OWNER_LABEL
+from worker.domain.errors import Conflict, Denied, FieldOwner, Moved, PlumblineError, Unavailable
+from worker.domain.resource import MASK, Resource, ResourceKey, SecretValue, resource_of
+
+THREADS: Final = 8
+"""Requests at once: 8 bring nothing more than 4 on two cores and more on a real control plane (sandbox figures)."""
+
+GETS_BEFORE_LIST: Final = 8
+"""From this many objects of one kind that the selected LIST did not show, one unselected LIST is cheaper."""
+
+NAMESPACES_BEFORE_ALL: Final = 4
+PAGE: Final = "1000"
+APPLY_PATCH: Final = "application/apply-patch+yaml"
+PEOPLES_FIELD: Final = "Update"
+SCALE: Final = "Update:scale"
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Live objects by key; `labelled` are those that carry the environment's label, wanted or not.
+
+    A wanted key that is not in `live` does not exist. `unserved` are wanted kinds that the server does not know.
+    """
+
+    live: Mapping[ResourceKey, Resource]
+    labelled: frozenset[ResourceKey]
+    unserved: frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a server-side apply (or its dry run) made of an object, and whose fields it took or left."""
+
+    resource: Resource
+    forced: tuple[FieldOwner, ...] = ()
+    kept: tuple[FieldOwner, ...] = ()
+
+
+class Cluster:
+    """One cluster's objects. Threads may share it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.discovery = Discovery(connection)
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="cluster")
+        self._protected: tuple[Resource, ...] = ()
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def protect(self, resources: Iterable[Resource]) -> None:
+        """Names the objects whose secret values no error text may quote."""
+        self._protected = tuple(resource for resource in resources if resource.key.kind == "Secret")
+
+    def each(self, function: Callable[[_T], _R], items: Sequence[_T]) -> list[_R]:
+        """`function` of every item, in parallel, in order; the first failure is raised after all have ended."""
+        if len(items) <= 1:
+            return [function(item) for item in items]
+        futures = [self._pool.submit(function, item) for item in items]
+        return [future.result() for future in _all_ended(futures)]
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def uid(self) -> str:
+        """The uid of the kube-system namespace, which stands for the cluster's identity."""
+        found = self.get(ResourceKey("", "Namespace", "", "kube-system"), "v1")
+        if found is None:
+            raise Unavailable("the cluster has no kube-system namespace to know it by")
+        return found.uid
+
+    def version(self) -> str:
+        """The server's version, such as `v1.37.2`."""
+        answer = self.connection.request("GET", "/version")
+        if answer.status != 200:
+            raise Unavailable("the API server does not tell its version")
+        return str(answer.json()["gitVersion"])
+
+    def get(self, key: ResourceKey, version: str = "") -> Resource | None:
+        """One live object, or None where it (or its kind) does not exist."""
+        served = self.discovery.of(key, version)
+        if served is None:
+            return None
+        answer = self.connection.request("GET", served.path(key.namespace, key.name))
+        if answer.status == 404:
+            return None
+        if answer.status != 200:
+            raise self._reading_failed(served, key.namespace, answer)
+        return resource_of(answer.json())
+
+    def select(self, served: ApiResource, namespace: str, *, label: str = "", fields: str = "") -> tuple[Resource, ...]:
+        """Every object of a kind in a namespace (or in all, where that is empty), by label and field selector."""
+        query = {"labelSelector": label} if label else {"limit": PAGE}
+        if fields:
+            query["fieldSelector"] = fields
+        found: list[Resource] = []
+        while True:
+            answer = self.connection.request("GET", served.path(namespace), query=query)
+            if answer.status == 404:
+                return ()
+            if answer.status != 200:
+                raise self._reading_failed(served, namespace, answer)
+            document = answer.json()
+            api_version = f"{served.group}/{served.version}" if served.group else served.version
+            for item in document["items"]:
+                item["apiVersion"], item["kind"] = api_version, served.kind
+                found.append(resource_of(item))
+            token = document["metadata"].get("continue")
+            if not token:
+                return tuple(found)
+            query["continue"] = token
+
+    def read(self, wanted: Mapping[ResourceKey, str], owner_label: str) -> Observation:
+        """The live objects of `wanted` (key -> version) and all others with the environment's label in their places.
+
+        One LIST per kind and namespace by the label; what that does not show is read one by one, or by one unselected
+        LIST where that is cheaper.
+        """
+        places: dict[ApiResource, set[str]] = defaultdict(set)
+        unserved: set[tuple[str, str]] = set()
+        for key, version in wanted.items():
+            served = self.discovery.of(key, version)
+            if served is None:
+                unserved.add((key.group, key.kind))
+            else:
+                places[served].add(key.namespace if served.namespaced else "")
+        lists = [
+            (served, namespace)
+            for served, namespaces in places.items()
+            for namespace in (sorted(namespaces) if len(namespaces) < NAMESPACES_BEFORE_ALL else [""])
+        ]
+        label = f"{OWNER_LABEL}={owner_label}"
+        live: dict[ResourceKey, Resource] = {}
+        for found in self.each(lambda place: self._list_or_narrow(place[0], place[1], places[place[0]], label), lists):
+            for resource in found:
+                live[resource.key] = resource
+        labelled = frozenset(live)
+        missing: dict[tuple[ApiResource, str], list[ResourceKey]] = defaultdict(list)
+        for key, version in wanted.items():
+            if key not in live and (key.group, key.kind) not in unserved:
+                served = self.discovery.of(key, version)
+                assert served is not None
+                missing[served, key.namespace].append(key)
+        for found in self.each(self._read_missing, list(missing.items())):
+            for resource in found:
+                if resource.key in wanted:
+                    live[resource.key] = resource
+        return Observation(live, labelled, frozenset(unserved))
+
+    def _list_or_narrow(
+        self, served: ApiResource, namespace: str, namespaces: set[str], label: str
+    ) -> tuple[Resource, ...]:
+        try:
+            return self.select(served, namespace, label=label)
+        except AccessDenied:
+            if namespace or not served.namespaced:
+                raise
+            return tuple(found for each in sorted(namespaces) for found in self.select(served, each, label=label))
+
+    def _read_missing(self, place: tuple[tuple[ApiResource, str], list[ResourceKey]]) -> tuple[Resource, ...]:
+        (served, namespace), keys = place
+        if len(keys) > GETS_BEFORE_LIST:
+            return self.select(served, namespace)
+        found = (self.get(key, served.version) for key in keys)
+        return tuple(resource for resource in found if resource is not None)
+
+    def _reading_failed(self, served: ApiResource, namespace: str, answer: Answer) -> PlumblineError:
+        place = f" in {namespace}" if namespace else ""
+        if answer.status in (401, 403):
+            return AccessDenied(
+                f"these credentials may not read {served.plural}{place} (HTTP {answer.status}): give them get and list"
+            )
+        return Unavailable(f"reading {served.plural}{place} failed (HTTP {answer.status})")
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    def apply(
+        self,
+        desired: Resource,
+        manager: str,
+        *,
+        dry_run: bool,
+        force: bool,
+        live: Resource | None = None,
+    ) -> Applied:
+        """A server-side apply of `desired` as `manager`, first unforced; `dry_run` writes nothing.
+
+        `live` is the object that was judged: a real write carries its uid and resourceVersion. Fields of another
+        `Apply` manager are never taken (Conflict); those held through the scale subresource are left to their owner;
+        others are taken where `force` is true. Raises Denied, Conflict, Moved or Unavailable.
+        """
+        served = self.discovery.of(desired.key, desired.version)
+        if served is None:
+            raise Denied(str(desired.key), 404, "NotFound", f"the server does not serve {desired.api_version}")
+        body: Mapping[str, Any] = desired.body
+        if live is not None and not dry_run:
+            identity = {"uid": live.uid, "resourceVersion": live.resource_version}
+            body = {**body, "metadata": {**body["metadata"], **identity}}
+        try:
+            return Applied(self._patch(served, desired.key, body, manager, dry_run=dry_run, force=False))
+        except Conflict as conflict:
+            kept = tuple(owner for owner in conflict.owners if owner.operation == SCALE)
+            taken = tuple(owner for owner in conflict.owners if owner.operation != SCALE)
+            if any(owner.operation != PEOPLES_FIELD for owner in taken) or (taken and not force):
+                raise
+        body = _without(body, [owner.field for owner in kept])
+        applied = self._patch(served, desired.key, body, manager, dry_run=dry_run, force=bool(taken))
+        return Applied(applied, forced=taken, kept=kept)
+
+    def _patch(
+        self,
+        served: ApiResource,
+        key: ResourceKey,
+        body: Mapping[str, Any],
+        manager: str,
+        *,
+        dry_run: bool,
+        force: bool,
+    ) -> Resource:
+        query = {"fieldManager": manager, "force": "true" if force else "false", "fieldValidation": "Strict"}
+        if dry_run:
+            query["dryRun"] = "All"
+        answer = self.connection.request(
+            "PATCH",
+            served.path(key.namespace, key.name),
+            query=query,
+            body=orjson.dumps(body, default=_revealed),
+            content_type=APPLY_PATCH,
+            seconds=WRITE_SECONDS,
+        )
+        if answer.status in (200, 201):
+            return resource_of(answer.json())
+        raise self._refusal(key, answer)
+
+    def delete(self, key: ResourceKey, version: str, *, uid: str, resource_version: str = "") -> bool:
+        """Deletes exactly the object with this uid (and resourceVersion); whether there was one to delete.
+
+        Its dependents go in the background. Raises Moved where another object has the name now.
+        """
+        served = self.discovery.of(key, version)
+        if served is None:
+            return False
+        preconditions = {"uid": uid} | ({"resourceVersion": resource_version} if resource_version else {})
+        answer = self.connection.request(
+            "DELETE",
+            served.path(key.namespace, key.name),
+            body=orjson.dumps({"propagationPolicy": "Background", "preconditions": preconditions}),
+            seconds=WRITE_SECONDS,
+        )
+        if answer.status == 404:
+            return False
+        if answer.status in (200, 202):
+            return True
+        raise self._refusal(key, answer)
+
+    def _refusal(self, key: ResourceKey, answer: Answer) -> PlumblineError:
+        refused = failure(key, answer, self._scrubbed())
+        if isinstance(refused, Denied) and refused.code == 409 and status_of(answer).get("reason") == "Conflict":
+            return Moved(str(key))
+        return refused
+
+    def _scrubbed(self) -> dict[str, str]:
+        """Every spelling of the protected Secrets' values that could stand in a message."""
+        texts: dict[str, str] = {}
+        for secret in self._protected:
+            for value in (secret.body.get("data") or {}).values():
+                if isinstance(value, SecretValue):
+                    texts.update(_spellings(value))
+        return texts
+
+
+def _spellings(value: SecretValue) -> dict[str, str]:
+    import base64
+
+    encoded = value.reveal()
+    try:
+        plain = base64.b64decode(encoded).decode()
+    except UnicodeDecodeError:
+        plain = ""
+    return {text: MASK for text in (encoded, plain, plain.strip()) if len(text) >= 4}
+
+
+def _revealed(value: object) -> str:
+    if isinstance(value, SecretValue):
+        return value.reveal()
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def _without(body: Mapping[str, Any], fields: Iterable[str]) -> Mapping[str, Any]:
+    """A copy of `body` without the plain dotted `fields`."""
+    copied = copy.copy(dict(body))
+    for field in fields:
+        *parents, last = field.split(".")
+        place = copied
+        for name in parents:
+            if not isinstance(place.get(name), dict):
+                break
+            place[name] = dict(place[name])
+            place = place[name]
+        else:
+            place.pop(last, None)
+    return copied
+
+
+def _all_ended(futures: list[Any]) -> list[Any]:
+    for future in futures:
+        future.exception()
+    return futures

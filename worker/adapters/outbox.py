@@ -1,0 +1,19 @@
+"""What the worker says to the bot: one report, one job on the bot's queue."""
+
+from __future__ import annotations
+
+import secrets
+
+from worker.domain.messages import DELIVER, REPORTS_QUEUE, ConvergenceReport, PreviewReport
+from worker.signed_queue import SignedQueue
+
+
+class Outbox:
+    """Sends reports in the order in which they are said."""
+
+    def __init__(self, queue: SignedQueue) -> None:
+        self._queue = queue
+
+    def report(self, message: PreviewReport | ConvergenceReport) -> None:
+        """Enqueues the report. Raises Unavailable when Redis does not answer."""
+        self._queue.enqueue(REPORTS_QUEUE, DELIVER, message.to_json(), job_id=f"report-{secrets.token_hex(12)}")

@@ -1,0 +1,60 @@
+"""Hints in Redis: which revision is wanted now, and what was predicted for it. Lost without loss."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from typing import Any, Final
+
+import redis
+
+from worker.domain.errors import Unavailable
+
+PREDICTION_SECONDS: Final = 7 * 24 * 3600
+
+
+class Store:
+    """The hints of one installation; `key` signs what another process will read back."""
+
+    def __init__(self, connection: redis.Redis, key: bytes) -> None:
+        self._connection = connection
+        self._key = hmac.new(key, b"plumbline/hints", hashlib.sha256).digest()
+
+    def wanted(self, repository: str, environment: str) -> str | None:
+        """The newest revision that somebody announced; a hint that Git must confirm."""
+        return self._text(f"plumbline:head:{repository}:{environment}")
+
+    def remember_prediction(self, slug: str, revision: str, prediction: dict[str, Any]) -> None:
+        """Keeps what a push was told (fingerprint, summary, time) until it is applied."""
+        body = json.dumps(prediction, sort_keys=True)
+        value = json.dumps({"body": body, "signature": self._sign(slug, revision, body)})
+        try:
+            self._connection.set(f"plumbline:prediction:{slug}:{revision}", value, ex=PREDICTION_SECONDS)
+        except redis.RedisError as error:
+            raise Unavailable(f"Redis does not answer ({type(error).__name__})") from None
+
+    def prediction(self, slug: str, revision: str) -> dict[str, Any] | None:
+        """What was predicted for a revision; None where nothing is known or what is there is not ours."""
+        text = self._text(f"plumbline:prediction:{slug}:{revision}")
+        if text is None:
+            return None
+        try:
+            value = json.loads(text)
+            body = str(value["body"])
+            if hmac.compare_digest(str(value["signature"]), self._sign(slug, revision, body)):
+                found: dict[str, Any] = json.loads(body)
+                return found
+        except (ValueError, KeyError, TypeError):
+            pass
+        return None
+
+    def _text(self, key: str) -> str | None:
+        try:
+            found = self._connection.get(key)
+        except redis.RedisError:
+            return None
+        return found.decode(errors="replace") if isinstance(found, bytes) else None
+
+    def _sign(self, slug: str, revision: str, body: str) -> str:
+        return hmac.new(self._key, "\0".join((slug, revision, body)).encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,146 @@
+"""What is known of an environment: its last revisions, the open operation, and how one follows another.
+
+Three axes are kept apart: sync (is the cluster what Git says), health (do the objects work), operation (what Plumbline
+is doing about it). Everything here is a value; times are Unix seconds given by the caller.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final
+
+HISTORY: Final = 50
+"""Revisions that the state object remembers, newest last; about 10 KiB."""
+
+
+class Sync(enum.StrEnum):
+    """Whether the cluster holds what Git says."""
+
+    IN_SYNC = "in sync"
+    DIVERGED = "diverged"
+    UNKNOWN = "unknown"
+
+
+class Phase(enum.StrEnum):
+    """Where the operation of one revision is."""
+
+    QUEUED = "queued"
+    PLANNING = "planning"
+    APPLYING = "applying"
+    WAITING = "waiting"
+    SETTLING = "settling"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SUPERSEDED = "superseded"
+    HELD = "held"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something is still to be done or to be waited for."""
+        return self in _OPEN
+
+
+_OPEN: Final = frozenset({Phase.QUEUED, Phase.PLANNING, Phase.APPLYING, Phase.WAITING, Phase.SETTLING})
+
+TRANSITIONS: Final[Mapping[Phase, frozenset[Phase]]] = {
+    Phase.QUEUED: frozenset({Phase.PLANNING, Phase.SUPERSEDED, Phase.FAILED}),
+    Phase.PLANNING: frozenset({Phase.APPLYING, Phase.WAITING, Phase.FAILED, Phase.HELD, Phase.SUPERSEDED}),
+    Phase.APPLYING: frozenset({Phase.WAITING, Phase.PLANNING, Phase.FAILED, Phase.SUPERSEDED}),
+    Phase.WAITING: frozenset({Phase.SETTLING, Phase.SUCCEEDED, Phase.FAILED, Phase.SUPERSEDED, Phase.PLANNING}),
+    Phase.SETTLING: frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.SUPERSEDED, Phase.PLANNING}),
+    Phase.SUCCEEDED: frozenset({Phase.PLANNING}),
+    Phase.FAILED: frozenset({Phase.PLANNING, Phase.WAITING}),
+    Phase.HELD: frozenset({Phase.PLANNING, Phase.SUPERSEDED}),
+    Phase.SUPERSEDED: frozenset({Phase.PLANNING}),
+}
+"""From each phase, the ones that may follow; a failed operation may still turn out well (the image appears)."""
+
+
+class ImpossibleTransition(Exception):
+    """A phase that cannot follow: a fault of ours, never of a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A revision and when something became true of it."""
+
+    revision: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """The convergence of one revision as it stands.
+
+    `arrived` is when the commit arrived, `deadline` until when it must be healthy, `settles` when it counts as
+    converged if nothing differs until then (0 while unknown). `sequence` numbers the reports. `said` is the last
+    sentence about its health, `troubled` since when an object is degraded (0 if none is). `verdict` is how predicted
+    and actual changes compare; `fingerprint` that of the plan that was applied.
+    """
+
+    revision: str
+    branch: str
+    phase: Phase
+    arrived: float
+    started: float
+    applied: float = 0.0
+    verified: float = 0.0
+    deadline: float = 0.0
+    settles: float = 0.0
+    sequence: int = 0
+    troubled: float = 0.0
+    said: str = ""
+    verdict: str = ""
+    fingerprint: str = ""
+    summary: Mapping[str, int] = field(default_factory=dict)
+
+    def to(self, phase: Phase, **changes: Any) -> Operation:
+        """The operation in its next phase. Raises ImpossibleTransition where the table has no such step."""
+        if phase is not self.phase and phase not in TRANSITIONS[self.phase]:
+            raise ImpossibleTransition(f"{self.phase} -> {phase}")
+        return replace(self, phase=phase, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentState:
+    """Everything durable about one environment but its inventory; kept in the cluster, signed."""
+
+    environment: str
+    cluster_uid: str
+    operation: Operation | None = None
+    applied: Mark | None = None
+    verified: Mark | None = None
+    converged: Mark | None = None
+    inputs: str = ""
+    history: tuple[Mapping[str, Any], ...] = ()
+
+    def remembering(self, entry: Mapping[str, Any]) -> EnvironmentState:
+        """The state with one more line of history (revision, outcome, at), the oldest forgotten."""
+        return replace(self, history=(*self.history, entry)[-HISTORY:])
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON types, with a schema number."""
+        return {"schema": 1, **asdict(self), "history": [dict(entry) for entry in self.history]}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> EnvironmentState:
+        """The inverse of `to_json`; raises ValueError for another schema."""
+        if value.get("schema") != 1:
+            raise ValueError(f"state schema {value.get('schema')!r}, this version reads 1")
+        operation = value["operation"]
+        return EnvironmentState(
+            environment=value["environment"],
+            cluster_uid=value["cluster_uid"],
+            operation=Operation(**{**operation, "phase": Phase(operation["phase"])}) if operation else None,
+            applied=_mark(value["applied"]),
+            verified=_mark(value["verified"]),
+            converged=_mark(value["converged"]),
+            inputs=value["inputs"],
+            history=tuple(value["history"]),
+        )
+
+
+def _mark(value: Mapping[str, Any] | None) -> Mark | None:
+    return Mark(value["revision"], value["at"]) if value else None

@@ -1,0 +1,294 @@
+"""One look at an open operation: is it healthy, may the rest be pruned, does every field hold, has it settled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from worker.adapters.inventory import Recorded
+from worker.domain.convergence import EnvironmentState, Mark, Operation, Phase
+from worker.domain.errors import Problem
+from worker.domain.health import Health, ResourceHealth
+from worker.domain.inventory import Inventory, InventoryEntry
+from worker.domain.messages import Step
+from worker.domain.plan import Action, FieldChange
+from worker.domain.resource import Resource, ResourceKey
+from worker.operations.applying import Checkpoint, delete
+from worker.operations.predicting import Target, observe
+from worker.planning.assessment import assess, rollout_trouble
+from worker.planning.diffing import specified_differences
+from worker.planning.ordering import prune_order
+from worker.planning.proof import prove
+from worker.planning.pruning import prunable
+
+GRACE: Final = 10.0
+"""Seconds that an object may be degraded before the operation has failed: a pull that is tried again may still work."""
+
+TEMPLATED: Final = frozenset({"Deployment.apps", "StatefulSet.apps", "DaemonSet.apps", "ReplicaSet.apps", "Job.batch"})
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something to be said of the operation: the step, the sentence, and the proof where there is one."""
+
+    step: Step
+    text: str
+    proof: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """The state and inventory after a look, and what is new to say."""
+
+    state: EnvironmentState
+    inventory: Inventory
+    facts: tuple[Fact, ...]
+
+
+def advance(
+    target: Target,
+    desired: tuple[Resource, ...],
+    recorded: Recorded,
+    now: float,
+    checkpoint: Checkpoint,
+) -> Advanced:
+    """Looks once at the open operation of `recorded` and takes it as far as it goes; `now` is a Unix time.
+
+    Deletes what is to be pruned once everything desired is healthy. Raises what `checkpoint` raises, and Unavailable.
+    """
+    operation = recorded.state.operation
+    assert operation is not None
+    observed = observe(target, desired, recorded.inventory)
+    healths = [
+        assess(observed.live.get(resource.key), resource.key, target.environment.policy.health) for resource in desired
+    ]
+    unhealthy = [health for health in healths if not health.health.is_good]
+    if unhealthy:
+        return _unhealthy(target, recorded, unhealthy, observed.live, now)
+
+    facts: list[Fact] = []
+    inventory, failures = _prune(target, desired, recorded.inventory, observed.live, checkpoint)
+    if failures:
+        return _failed(recorded.state, inventory, operation, failures, now, facts)
+    differing = differences(desired, observed.live, target.environment.field_manager)
+    if differing:
+        key, change = differing[0]
+        more = f", and {len(differing) - 1} more" if len(differing) > 1 else ""
+        text = f"{key} {change.path} is not what Git says{more}"
+        return _failed(recorded.state, inventory, operation, text, now, facts)
+
+    inventory = confirmed(inventory, observed.live, target.environment.field_manager)
+    if operation.phase is not Phase.SETTLING:
+        facts.append(Fact(Step.HEALTHY, _healthy_text(desired, healths, observed.live)))
+        verified = operation.to(
+            Phase.SETTLING, verified=now, settles=now + target.environment.policy.settle, said="", troubled=0.0
+        )
+        state = replace(recorded.state, operation=verified, verified=Mark(operation.revision, now))
+        proof = proof_of(target, state, verified, inventory, observed.live, healths, now)
+        facts.append(Fact(Step.VERIFIED, _verified_text(target, verified), proof))
+        if target.environment.policy.settle > 0:
+            seconds = f"{target.environment.policy.settle:g} s"
+            facts.append(Fact(Step.SETTLING, f"converged if it stays so for {seconds}"))
+            return Advanced(state, inventory, tuple(facts))
+        operation = verified
+    else:
+        state = recorded.state
+    if now < operation.settles:
+        return Advanced(state, recorded.inventory, tuple(facts))
+    done = operation.to(Phase.SUCCEEDED)
+    state = replace(state, operation=done, converged=Mark(operation.revision, now))
+    state = state.remembering({"revision": operation.revision, "outcome": "converged", "at": now})
+    proof = proof_of(target, state, done, inventory, observed.live, healths, now)
+    settled = f"{target.environment.policy.settle:g} s"
+    facts.append(Fact(Step.CONVERGED, f"{target.environment.name} stayed so for {settled}", proof))
+    return Advanced(state, inventory, tuple(facts))
+
+
+def _unhealthy(
+    target: Target,
+    recorded: Recorded,
+    unhealthy: list[ResourceHealth],
+    live: Mapping[ResourceKey, Resource],
+    now: float,
+) -> Advanced:
+    operation, state = recorded.state.operation, recorded.state
+    assert operation is not None
+    troubles = [(health, trouble) for health in unhealthy if (trouble := trouble_of(target, health, live))]
+    degraded = [health for health in unhealthy if health.health is Health.DEGRADED]
+    if troubles:
+        subject, text = troubles[0][0], f"{troubles[0][0].key}: {troubles[0][1]}"
+    else:
+        subject = degraded[0] if degraded else max(unhealthy, key=lambda health: health.health.rank)
+        text = f"{subject.key}: {subject.reason or subject.health.value}"
+    if len(unhealthy) > 1:
+        text += f" (and {len(unhealthy) - 1} more not healthy)"
+    bad = bool(troubles or degraded)
+    troubled = (operation.troubled or now) if bad else 0.0
+    if operation.phase is Phase.SETTLING:
+        return _failed(state, recorded.inventory, operation, f"did not stay healthy: {text}", now, [])
+    late = now > operation.deadline
+    if late or (bad and now - troubled >= GRACE):
+        waited = f"not healthy after {now - operation.applied:.0f} s: " if late and not bad else ""
+        return _failed(state, recorded.inventory, operation, waited + text, now, [])
+    facts = [Fact(Step.DEGRADED if bad else Step.WAITING, text)] if text != operation.said else []
+    waiting = replace(operation, said=text, troubled=troubled)
+    return Advanced(replace(state, operation=waiting), recorded.inventory, tuple(facts))
+
+
+def _failed(
+    state: EnvironmentState, inventory: Inventory, operation: Operation, text: str, now: float, facts: list[Fact]
+) -> Advanced:
+    failed = operation.to(Phase.FAILED, said=text)
+    state = replace(state, operation=failed)
+    state = state.remembering({"revision": operation.revision, "outcome": "failed", "at": now, "text": text})
+    proof = {"revision": operation.revision, "state": "failed", "reason": text, "verdict": operation.verdict}
+    return Advanced(state, inventory, (*facts, Fact(Step.FAILED, text, proof)))
+
+
+def trouble_of(target: Target, health: ResourceHealth, live: Mapping[ResourceKey, Resource]) -> str | None:
+    """What the Pods of a workload's newest template say about why it is not healthy; None where they say nothing."""
+    workload = live.get(health.key)
+    if workload is None or health.key.group_kind not in TEMPLATED:
+        return None
+    selector = ((workload.body.get("spec") or {}).get("selector") or {}).get("matchLabels")
+    if not selector:
+        return None
+    label = ",".join(f"{name}={value}" for name, value in sorted(selector.items()))
+    pods_kind = target.cluster.discovery.find("", "Pod", "v1")
+    sets_kind = target.cluster.discovery.find("apps", "ReplicaSet", "v1")
+    assert pods_kind is not None
+    assert sets_kind is not None
+    namespace = health.key.namespace
+    pods = target.cluster.select(pods_kind, namespace, label=label)
+    sets = target.cluster.select(sets_kind, namespace, label=label) if health.key.kind == "Deployment" else ()
+    return rollout_trouble(workload, pods, sets)
+
+
+def _prune(
+    target: Target,
+    desired: tuple[Resource, ...],
+    inventory: Inventory,
+    live: Mapping[ResourceKey, Resource],
+    checkpoint: Checkpoint,
+) -> tuple[Inventory, str]:
+    """The inventory without what was deleted or is gone, and what could not be deleted (empty if nothing)."""
+    wanted = {resource.key for resource in desired}
+    if not target.environment.policy.prune:
+        return inventory, ""
+    prunes = prunable(inventory, frozenset(wanted), live, target.environment.field_manager)
+    deleting = {change.key: change for change in prunes if change.action is Action.PRUNE}
+    ordered = [deleting[key] for group in prune_order(deleting) for key in group]
+    _, failures = delete(target, ordered, checkpoint)
+    failed = {key for key, _ in failures}
+    kept = tuple(entry for entry in inventory.entries if entry.key in wanted or entry.key in failed)
+    said = "; ".join(f"could not be pruned: {error}" for _, error in failures[:3])
+    return Inventory(kept), said
+
+
+def differences(
+    desired: tuple[Resource, ...], live: Mapping[ResourceKey, Resource], manager: str
+) -> list[tuple[ResourceKey, FieldChange]]:
+    """Every specified field that is not observed as specified; fields that scaling owns are left to it."""
+    found: list[tuple[ResourceKey, FieldChange]] = []
+    for resource in desired:
+        now = live.get(resource.key)
+        if now is not None and prove(resource, now, manager).unchanged:
+            continue
+        if now is None:
+            found.append((resource.key, FieldChange("metadata.name", resource.key.name, None)))
+            continue
+        scaled = _is_scaled(now)
+        found += [
+            (resource.key, change)
+            for change in specified_differences(resource, now)
+            if not (scaled and change.path == "spec.replicas")
+        ]
+    return found
+
+
+def _is_scaled(live: Resource) -> bool:
+    return any(entry.get("subresource") == "scale" for entry in live.metadata.get("managedFields") or ())
+
+
+def confirmed(inventory: Inventory, live: Mapping[ResourceKey, Resource], manager: str) -> Inventory:
+    """The inventory with the uid of every object that our manager owns; other entries stay as they are."""
+    entries = []
+    for entry in inventory.entries:
+        now = live.get(entry.key)
+        owned = now is not None and _owned_by(now, manager)
+        entries.append(InventoryEntry(entry.key, entry.version, now.uid) if owned and now is not None else entry)
+    return Inventory(tuple(entries))
+
+
+def _owned_by(live: Resource, manager: str) -> bool:
+    return any(
+        entry.get("manager") == manager and entry.get("operation") == "Apply"
+        for entry in live.metadata.get("managedFields") or ()
+    )
+
+
+def proof_of(
+    target: Target,
+    state: EnvironmentState,
+    operation: Operation,
+    inventory: Inventory,
+    live: Mapping[ResourceKey, Resource],
+    healths: list[ResourceHealth],
+    now: float,
+) -> dict[str, Any]:
+    """The proof of a revision: what was seen, when, and a digest over every object's uid and resourceVersion."""
+    objects = [
+        {**entry.key.to_json(), "uid": entry.uid, "resourceVersion": live[entry.key].resource_version}
+        for entry in inventory.entries
+        if entry.key in live
+    ]
+    digest = hashlib.sha256(json.dumps(objects, sort_keys=True).encode()).hexdigest()
+    counted: dict[str, int] = {}
+    for health in healths:
+        counted[health.health.value] = counted.get(health.health.value, 0) + 1
+    return {
+        "environment": target.environment.name,
+        "cluster_uid": state.cluster_uid,
+        "revision": operation.revision,
+        "state": "converged" if operation.phase is Phase.SUCCEEDED else "verified",
+        "digest": digest,
+        "objects": len(objects),
+        "health": counted,
+        "changes": dict(operation.summary),
+        "fingerprint": operation.fingerprint,
+        "verdict": operation.verdict,
+        "settle": target.environment.policy.settle,
+        "times": {
+            "arrived": operation.arrived,
+            "applied": operation.applied,
+            "verified": operation.verified,
+            "converged": now if operation.phase is Phase.SUCCEEDED else None,
+        },
+    }
+
+
+def _healthy_text(
+    desired: tuple[Resource, ...], healths: list[ResourceHealth], live: Mapping[ResourceKey, Resource]
+) -> str:
+    workloads = [resource.key for resource in desired if resource.key.group_kind in TEMPLATED]
+    if len(workloads) == 1:
+        spec = live[workloads[0]].body.get("spec") or {}
+        status = live[workloads[0]].body.get("status") or {}
+        if "replicas" in spec:
+            return f"{workloads[0]} {status.get('readyReplicas', 0)}/{spec['replicas']}"
+        return str(workloads[0])
+    return f"{len(healths)} of {len(healths)} objects"
+
+
+def _verified_text(target: Target, operation: Operation) -> str:
+    verdict = f", {operation.verdict}" if operation.verdict else ""
+    return f"{target.environment.name} is at {operation.revision[:7]}{verdict}"
+
+
+def problems_text(problems: tuple[Problem, ...]) -> str:
+    """The first problem, and how many more there are."""
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{problems[0]}{more}"

@@ -1,0 +1,187 @@
+"""From a rendered revision to its writes and the first look at them, as one operation under the lease."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from worker.adapters.inventory import Recorded, StateStore
+from worker.domain.convergence import EnvironmentState, Mark, Operation, Phase
+from worker.domain.errors import DesiredStateError, Held, LeaseLost, Refused, Superseded, Unavailable
+from worker.domain.inventory import Inventory, InventoryEntry
+from worker.domain.messages import Step
+from worker.domain.plan import Change
+from worker.domain.resource import Resource, ResourceKey
+from worker.operations.advancing import Advanced, Fact, advance, confirmed
+from worker.operations.applying import Checkpoint, Outcome, apply
+from worker.operations.predicting import Prediction, Target, predict
+from worker.planning.fingerprint import code
+from worker.planning.verdict import compare
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One convergence: its target, where its state is kept, which commit, and how it speaks.
+
+    `say` gets each fact once, with the operation that it is about; `checkpoint` raises where writing must stop; `clock`
+    gives Unix times. `branch` is empty for the command line, which no server follows.
+    """
+
+    target: Target
+    states: StateStore
+    revision: str
+    branch: str
+    arrived: float
+    clock: Callable[[], float]
+    say: Callable[[Operation, Fact], None]
+    checkpoint: Checkpoint
+    posted: dict[str, Any] | None = None
+
+
+def converge(
+    run: Run,
+    recorded: Recorded,
+    render: Callable[[], Iterable[Resource]],
+    approvals: tuple[str, ...] = (),
+    hold: Held | None = None,
+) -> Recorded:
+    """Makes the cluster what the rendered revision says, as far as one job goes; returns what is recorded then.
+
+    `hold` is a reason of the caller's (a force-pushed branch) that needs the same confirmation as a guarded prune.
+    Whatever ends it is said and recorded. Raises Superseded, LeaseLost and Unavailable, which are not the end.
+    """
+    began = run.clock()
+    operation = Operation(run.revision, run.branch, Phase.PLANNING, run.arrived, began)
+    before = recorded.state.operation
+    if before is not None and before.phase.is_open and before.revision != run.revision:
+        run.say(before.to(Phase.SUPERSEDED), Fact(Step.SUPERSEDED, f"{run.revision[:7]} took over"))
+    run.say(operation, Fact(Step.CONVERGING, run.revision[:7]))
+    try:
+        rendered = tuple(render())
+        prediction = predict(run.target, run.revision, rendered, recorded, run.states.key())
+        _confirm(prediction, approvals, hold)
+    except Held as error:
+        return _ended(run, recorded, operation.to(Phase.HELD, said=str(error)), Step.HELD, str(error))
+    except (DesiredStateError, Refused) as error:
+        return _ended(run, recorded, operation.to(Phase.FAILED, said=str(error)), Step.FAILED, str(error))
+    if _is_recorded(recorded, run.revision, prediction):
+        return recorded
+
+    operation = operation.to(
+        Phase.APPLYING, fingerprint=prediction.plan.fingerprint, summary=dict(prediction.plan.summary)
+    )
+    union = _union(recorded.inventory, prediction.desired)
+    if {entry.key for entry in union.entries} != {entry.key for entry in recorded.inventory.entries}:
+        run.checkpoint()
+        recorded = _write(run, recorded, replace(recorded.state, operation=operation), union)
+    outcome = apply(run.target, prediction, run.checkpoint, _progress(run, operation))
+    inventory = confirmed(union, outcome.live, run.target.environment.field_manager)
+    if outcome.failed:
+        return _partly(run, recorded, operation, outcome, inventory)
+
+    now = run.clock()
+    run.say(operation, Fact(Step.APPLIED, f"{len(outcome.actual)} of {outcome.intended}"))
+    operation = operation.to(
+        Phase.WAITING,
+        applied=now,
+        deadline=now + run.target.environment.policy.health_timeout,
+        verdict=_verdict(run, prediction, outcome.actual),
+    )
+    state = replace(recorded.state, operation=operation, applied=Mark(run.revision, now))
+    looked = advance(
+        run.target, prediction.desired, replace(recorded, state=state, inventory=inventory), now, run.checkpoint
+    )
+    return finish(run, recorded, looked)
+
+
+def finish(run: Run, recorded: Recorded, looked: Advanced) -> Recorded:
+    """Records what a look found, then says it: nothing is said that is not kept."""
+    assert looked.state.operation is not None
+    changed = looked.state != recorded.state or looked.inventory != recorded.inventory
+    stored = _write(run, recorded, looked.state, looked.inventory) if changed else recorded
+    for fact in looked.facts:
+        run.say(looked.state.operation, fact)
+    return stored
+
+
+def _confirm(prediction: Prediction, approvals: tuple[str, ...], hold: Held | None) -> None:
+    given = {approval.lower() for approval in approvals}
+    expected = code(prediction.plan.fingerprint)
+    for reason in (hold, prediction.hold):
+        if isinstance(reason, Held) and expected in given:
+            continue
+        if reason is hold and hold is not None:
+            raise Held(hold.reason, hold.next_step.format(code=expected))
+        if reason is not None:
+            raise reason
+
+
+def _is_recorded(recorded: Recorded, revision: str, prediction: Prediction) -> bool:
+    """Whether this revision is applied, nothing differs and nothing is left to be done or said."""
+    state = recorded.state
+    return (
+        recorded.trusted
+        and prediction.plan.is_empty
+        and state.applied is not None
+        and state.applied.revision == revision
+        and state.operation is not None
+        and state.operation.revision == revision
+        and state.operation.phase in (Phase.SUCCEEDED, Phase.SETTLING, Phase.WAITING)
+    )
+
+
+def _union(inventory: Inventory, desired: Iterable[Resource]) -> Inventory:
+    entries: dict[ResourceKey, InventoryEntry] = {entry.key: entry for entry in inventory.entries}
+    for resource in desired:
+        known = entries.get(resource.key)
+        entries[resource.key] = InventoryEntry(resource.key, resource.version, known.uid if known else "")
+    return Inventory(tuple(entries.values()))
+
+
+def _progress(run: Run, operation: Operation) -> Callable[[int, int], None]:
+    def progress(done: int, intended: int) -> None:
+        if intended > 100 and done < intended:
+            run.say(operation, Fact(Step.APPLYING, f"{done} of {intended}"))
+
+    return progress
+
+
+def _verdict(run: Run, prediction: Prediction, actual: Iterable[Change]) -> str:
+    """How what happened compares with this plan, and with what the push was told."""
+    predicted = [change for change in prediction.plan.changes if change.key not in prediction.deletes]
+    verdict = compare(predicted, list(actual))
+    if not verdict.as_predicted:
+        more = f" and {len(verdict.differences) - 1} more" if len(verdict.differences) > 1 else ""
+        return f"not as predicted: {verdict.differences[0]}{more}"
+    if run.posted is not None and run.posted.get("fingerprint") != prediction.plan.fingerprint:
+        return "as planned; the cluster had moved since the prediction that the push was shown"
+    return "as predicted"
+
+
+def _partly(run: Run, recorded: Recorded, operation: Operation, outcome: Outcome, inventory: Inventory) -> Recorded:
+    lost = next((error for _, error in outcome.failed if isinstance(error, LeaseLost | Superseded)), None)
+    if lost is not None:
+        raise lost
+    passing = [error for _, error in outcome.failed if isinstance(error, Unavailable)]
+    done = f"applied {len(outcome.actual)} of {outcome.intended}"
+    reasons = "; ".join(f"{error}" for _, error in outcome.failed[:3])
+    text = f"partly applied, {done.removeprefix('applied ')}: {reasons}; nothing was pruned"
+    if len(passing) == len(outcome.failed):
+        run.say(operation, Fact(Step.RETRYING, f"{done}: {reasons}"))
+        _write(run, recorded, replace(recorded.state, operation=replace(operation, said=text)), inventory)
+        raise passing[0]
+    return _ended(run, replace(recorded, inventory=inventory), operation.to(Phase.FAILED, said=text), Step.FAILED, text)
+
+
+def _ended(run: Run, recorded: Recorded, operation: Operation, step: Step, text: str) -> Recorded:
+    entry = {"revision": run.revision, "outcome": str(operation.phase), "at": run.clock(), "text": text}
+    state: EnvironmentState = replace(recorded.state, operation=operation).remembering(entry)
+    proof = {"revision": run.revision, "state": str(operation.phase), "reason": text, "verdict": ""}
+    stored = _write(run, recorded, state, recorded.inventory)
+    run.say(operation, Fact(step, text, proof))
+    return stored
+
+
+def _write(run: Run, recorded: Recorded, state: EnvironmentState, inventory: Inventory) -> Recorded:
+    return run.states.write(run.target.environment, recorded, state, inventory)

@@ -1,0 +1,216 @@
+"""Desired against observed: gather the live objects, prove what is unchanged, ask the server about the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from worker.adapters.cluster import Cluster, Observation
+from worker.adapters.inventory import Recorded
+from worker.domain.environment import OWNER_LABEL, Ceiling, Environment
+from worker.domain.errors import Conflict, Denied, DesiredStateError, Held, Problem, Refused
+from worker.domain.inventory import Inventory
+from worker.domain.plan import Action, Change, Plan
+from worker.domain.resource import Resource, ResourceKey
+from worker.planning import validation
+from worker.planning.assembling import assemble
+from worker.planning.changes import DryRun, judge
+from worker.planning.fingerprint import code
+from worker.planning.ordering import apply_order
+from worker.planning.proof import Proof, prove
+from worker.planning.pruning import guard, prunable
+
+CRD = ("apiextensions.k8s.io", "CustomResourceDefinition")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is planned against: a cluster, an environment in it, and what the operator allows there."""
+
+    cluster: Cluster
+    environment: Environment
+    ceiling: Ceiling
+    state_namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A plan with everything that applying it needs.
+
+    `groups` is the desired state in apply order, with our label on every object; `live` what was observed of it;
+    `hold` says why it may not be applied as it stands (None where it may).
+    """
+
+    plan: Plan
+    groups: tuple[tuple[Resource, ...], ...]
+    live: Mapping[ResourceKey, Resource]
+    changes: Mapping[ResourceKey, Change]
+    prunes: tuple[Change, ...]
+    hold: Held | Refused | None = None
+    deletes: frozenset[ResourceKey] = field(default_factory=frozenset)
+
+    @property
+    def desired(self) -> tuple[Resource, ...]:
+        """Every desired object, in apply order."""
+        return tuple(resource for group in self.groups for resource in group)
+
+
+def prepare(target: Target, resources: Iterable[Resource]) -> tuple[Resource, ...]:
+    """Desired objects as they will be sent: in their namespace, with our label.
+
+    Raises DesiredStateError with every Problem found.
+    """
+    environment = target.environment
+    rendered = tuple(resources)
+    scope = validation.scope_with(rendered, target.cluster.discovery.scope)
+    placed = validation.place(rendered, environment.namespace, scope)
+    problems = validation.validate(placed, environment, target.ceiling, scope, state_namespace=target.state_namespace)
+    if problems:
+        raise DesiredStateError(problems)
+    return tuple(labelled(resource, environment.owner_label) for resource in placed)
+
+
+def labelled(resource: Resource, owner: str) -> Resource:
+    """The object with the environment's label on it."""
+    metadata = resource.metadata
+    labels = {**(metadata.get("labels") or {}), OWNER_LABEL: owner}
+    body = {**resource.body, "metadata": {**metadata, "labels": labels}}
+    return Resource(resource.key, resource.version, body, resource.source)
+
+
+def predict(
+    target: Target,
+    revision: str,
+    rendered: Iterable[Resource],
+    recorded: Recorded,
+    key: bytes,
+    *,
+    prune: bool = True,
+    warnings: Iterable[str] = (),
+) -> Prediction:
+    """The plan of one environment for one revision, and what applying it needs.
+
+    Raises DesiredStateError where an object is not valid, allowed or accepted by the server (all of them named), and
+    Unavailable where the cluster cannot be asked.
+    """
+    environment, cluster = target.environment, target.cluster
+    desired = prepare(target, rendered)
+    cluster.protect(desired)
+    groups = apply_order(desired)
+    observed = observe(target, desired, recorded.inventory)
+    manager = environment.field_manager
+
+    proofs = {
+        resource.key: prove(resource, observed.live[resource.key], manager)
+        for resource in desired
+        if resource.key in observed.live
+    }
+    dry_runs = try_unproven(target, desired, observed, proofs)
+    judged: list[Change] = []
+    problems: list[Problem] = []
+    said = [*warnings, *([recorded.alarm] if recorded.alarm else [])]
+    for group in groups:
+        for resource in group:
+            live = observed.live.get(resource.key)
+            dry_run = dry_runs.get(resource.key)
+            outcome = judge(resource, live, dry_run, proofs.get(resource.key), environment.policy)
+            if isinstance(outcome, Problem):
+                problems.append(outcome)
+                continue
+            judged.append(outcome)
+            if dry_run is not None and dry_run.forced and outcome.action is not Action.UNCHANGED:
+                said.append(_taken(resource.key, dry_run))
+    if problems:
+        raise DesiredStateError(problems)
+
+    wanted = frozenset(resource.key for resource in desired)
+    prunes = tuple(prunable(recorded.inventory, wanted, observed.live, manager))
+    if not (prune and environment.policy.prune):
+        prunes = tuple(_kept(change) for change in prunes)
+    plan = assemble(environment.slug, revision, judged, prunes, said, key)
+    deleting = tuple(change for change in prunes if change.action is Action.PRUNE)
+    hold = guard(deleting, recorded.inventory, len(desired), environment.policy, code(plan.fingerprint))
+    return Prediction(
+        plan=plan,
+        groups=groups,
+        live=observed.live,
+        changes={change.key: change for change in judged},
+        prunes=prunes,
+        hold=hold,
+        deletes=frozenset(change.key for change in deleting),
+    )
+
+
+def observe(target: Target, desired: Iterable[Resource], inventory: Inventory) -> Observation:
+    """The live objects of what is desired and of what is inventoried."""
+    wanted = {resource.key: resource.version for resource in desired}
+    for entry in inventory.entries:
+        wanted.setdefault(entry.key, entry.version)
+    return target.cluster.read(wanted, target.environment.owner_label)
+
+
+def try_unproven(
+    target: Target,
+    desired: Iterable[Resource],
+    observed: Observation,
+    proofs: Mapping[ResourceKey, Proof],
+) -> dict[ResourceKey, DryRun]:
+    """A dry run of everything that is not proven unchanged, in parallel; what cannot be tried yet says why."""
+    resources = tuple(desired)
+    new_namespaces = {
+        resource.key.name
+        for resource in resources
+        if resource.key.kind == "Namespace" and not resource.key.group and resource.key not in observed.live
+    }
+    new_kinds = {kind for resource in resources if (kind := _defined_kind(resource)) and kind in observed.unserved}
+    unproven = [
+        resource for resource in resources if not ((proof := proofs.get(resource.key)) is not None and proof.unchanged)
+    ]
+
+    def attempt(resource: Resource) -> tuple[ResourceKey, DryRun]:
+        key = resource.key
+        if (key.group, key.kind) in new_kinds:
+            return key, DryRun(None, None, virtual=f"its kind {key.group_kind} is new in this change")
+        if key.namespace in new_namespaces:
+            return key, DryRun(None, None, virtual=f"its namespace {key.namespace} is new in this change")
+        return key, dry_run(target, resource)
+
+    return dict(target.cluster.each(attempt, unproven))
+
+
+def dry_run(target: Target, resource: Resource) -> DryRun:
+    """What the server says it would make of one object."""
+    environment = target.environment
+    force = environment.policy.force and target.ceiling.force
+    try:
+        applied = target.cluster.apply(resource, environment.field_manager, dry_run=True, force=force)
+    except (Denied, Conflict) as error:
+        return DryRun(None, error)
+    return DryRun(applied.resource, None, forced=applied.forced)
+
+
+def _defined_kind(resource: Resource) -> tuple[str, str] | None:
+    if (resource.key.group, resource.key.kind) != CRD:
+        return None
+    spec = resource.body.get("spec") or {}
+    kind = (spec.get("names") or {}).get("kind")
+    return (str(spec.get("group", "")), str(kind)) if kind else None
+
+
+def _taken(key: ResourceKey, dry_run: DryRun) -> str:
+    owners = sorted({owner.manager for owner in dry_run.forced})
+    fields = ", ".join(owner.field for owner in dry_run.forced[:3])
+    more = f" and {len(dry_run.forced) - 3} more" if len(dry_run.forced) > 3 else ""
+    return f"{key}: takes {fields}{more} from {', '.join(owners)}"
+
+
+def _kept(change: Change) -> Change:
+    if change.action is not Action.PRUNE:
+        return change
+    reason = "no longer in Git; pruning is off, so it stays"
+    return Change(change.key, change.version, Action.SKIP, reason, uid=change.uid)
+
+
+def no_step() -> Callable[[], None]:
+    """A checkpoint that never stops anything, for who has nobody to yield to."""
+    return lambda: None
