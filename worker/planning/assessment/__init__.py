@@ -1,0 +1,91 @@
+"""Is a live object healthy, and if not, why: one small function per kind, one table.
+
+To add a kind: write a function from an object to a Judgement, and add its row to `RULES`. The order of the questions is
+kstatus's generic ones first (deletion, observedGeneration, Reconciling, Stalled), then the kind's own rule, then the
+`Ready` condition, then healthy: an object that says nothing of itself cannot be unhealthy.
+
+Where the field's projects disagree, the choice is: a Pod that failed is degraded (kstatus calls it current); a Job that
+runs is progressing (kstatus calls it current), so that verification waits for it; a waiting container is degraded for any
+`Err…`, `…Error` or `…BackOff` reason (kstatus knows only CrashLoopBackOff); conditions count only with status True.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from worker.domain.health import Health, ResourceHealth
+from worker.domain.resource import Resource, ResourceKey
+from worker.planning.assessment import others, workloads
+from worker.planning.assessment.conditions import Judgement, condition, generation_observed, spec_of, status_of
+from worker.planning.assessment.pods import judge_pod, pod_trouble, rollout_trouble
+
+__all__ = ["RULES", "assess", "pod_trouble", "rollout_trouble"]
+
+IGNORE: Final = "ignore"
+
+RULES: Final[Mapping[str, Callable[[Resource], Judgement]]] = {
+    "Deployment.apps": workloads.deployment,
+    "StatefulSet.apps": workloads.stateful_set,
+    "DaemonSet.apps": workloads.daemon_set,
+    "ReplicaSet.apps": workloads.replica_set,
+    "ReplicationController": workloads.replica_set,
+    "Job.batch": workloads.job,
+    "CronJob.batch": others.always_healthy,
+    "Pod": judge_pod,
+    "Service": others.service,
+    "Ingress.networking.k8s.io": others.ingress,
+    "Ingress.extensions": others.ingress,
+    "PersistentVolumeClaim": others.volume_claim,
+    "PersistentVolume": others.volume,
+    "Namespace": others.namespace,
+    "PodDisruptionBudget.policy": others.disruption_budget,
+    "HorizontalPodAutoscaler.autoscaling": others.autoscaler,
+    "APIService.apiregistration.k8s.io": others.api_service,
+    "CustomResourceDefinition.apiextensions.k8s.io": others.definition,
+    "Workflow.argoproj.io": others.workflow,
+}
+
+
+def assess(live: Resource | None, key: ResourceKey, overrides: Mapping[str, str]) -> ResourceHealth:
+    """The health of an object that should exist; `overrides` are the policy's, per kind (`ignore`: it counts as healthy)."""
+    if live is None:
+        return ResourceHealth(key, Health.MISSING, "does not exist")
+    if overrides.get(key.group_kind) == IGNORE:
+        return ResourceHealth(key, Health.HEALTHY, "its health is ignored by the environment's policy")
+    health, reason = _judged(live)
+    return ResourceHealth(key, health, reason)
+
+
+def _judged(live: Resource) -> Judgement:
+    if live.metadata.get("deletionTimestamp"):
+        return Health.PROGRESSING, "is being deleted"
+    rule = RULES.get(live.key.group_kind)
+    if rule is workloads.deployment and spec_of(live).get("paused"):
+        return Health.SUSPENDED, "is paused"
+    if not generation_observed(live):
+        return Health.PROGRESSING, "its controller has not seen the change yet"
+    if (reconciling := condition(live, "Reconciling")) and reconciling.get("status") == "True":
+        return Health.PROGRESSING, reconciling.get("message") or "is reconciling"
+    if (stalled := condition(live, "Stalled")) and stalled.get("status") == "True":
+        return Health.DEGRADED, stalled.get("message") or stalled.get("reason") or "is stalled"
+    if rule is not None:
+        return rule(live)
+    if (failed := condition(live, "ReconcileFailed")) and failed.get("status") == "True":
+        return Health.DEGRADED, status_of(live).get("usefulErrorMessage") or failed.get(
+            "message"
+        ) or "failed to reconcile"
+    if (ready := condition(live, "Ready")) is not None:
+        return _ready(ready)
+    if status_of(live).get("phase") in ("Failed", "Error"):
+        return Health.DEGRADED, f"its phase is {status_of(live)['phase']}"
+    return Health.HEALTHY, ""
+
+
+def _ready(ready: Mapping[str, str]) -> Judgement:
+    match ready.get("status"):
+        case "True":
+            return Health.HEALTHY, ""
+        case "False":
+            return Health.PROGRESSING, ready.get("message") or ready.get("reason") or "is not ready"
+    return Health.PROGRESSING, ready.get("message") or "does not know yet whether it is ready"

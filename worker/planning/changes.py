@@ -1,0 +1,154 @@
+"""One object judged: what is desired, what is live and what the server said of a dry run, made into a Change."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from worker.domain.environment import Policy
+from worker.domain.errors import Conflict, Denied, FieldOwner, Problem
+from worker.domain.plan import Action, Change
+from worker.domain.resource import Resource
+from worker.planning.diffing import MergeKeys, field_changes
+from worker.planning.proof import Proof
+
+IMMUTABLE: Final = re.compile(
+    r"field is immutable|is immutable|may not be changed|cannot be changed|updates to .* (?:are|is) forbidden"
+    r"|forbidden: .*may not change fields|immutable after creation",
+    re.IGNORECASE,
+)
+"""How the API server's validation says that a field cannot change (apimachinery's FieldImmutableErrorMsg and older texts)."""
+
+NO_DRY_RUN: Final = re.compile(r'admission webhook "(?P<name>[^"]+)" does not support dry run')
+WEBHOOK_DOWN: Final = re.compile(r'failed calling webhook "(?P<name>[^"]+)"')
+WEBHOOK_DENIED: Final = re.compile(r'admission webhook "(?P<name>[^"]+)" denied the request')
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What the server said: the resulting object, or why it refused, or (`virtual`) why it could not be asked yet.
+
+    `forced` names the owners whose fields are taken.
+    """
+
+    result: Resource | None
+    error: Denied | Conflict | None = None
+    forced: tuple[FieldOwner, ...] = ()
+    virtual: str = ""
+
+
+def judge(
+    desired: Resource, live: Resource | None, dry_run: DryRun | None, proof: Proof | None, policy: Policy
+) -> Change | Problem:
+    """The change of one object, or the problem that its author has to mend."""
+    if proof is not None and proof.unchanged:
+        return _change(desired, live, Action.UNCHANGED)
+    if dry_run is None:
+        return _change(desired, live, Action.UNPREDICTABLE, "the server was not asked")
+    if dry_run.virtual:
+        fields = field_changes(None, desired.body)
+        return Change(
+            desired.key, desired.version, Action.CREATE, f"not validated: {dry_run.virtual}", fields, "", desired.source
+        )
+    if isinstance(dry_run.error, Conflict):
+        return _conflict(desired, dry_run.error)
+    if dry_run.error is not None:
+        return _denied(desired, live, dry_run.error, policy)
+    assert dry_run.result is not None
+    predicted = dry_run.result
+    if live is None or live.uid != predicted.uid:
+        return _change(desired, None, Action.CREATE, "", predicted)
+    fields = field_changes(live.body, predicted.body, MergeKeys(live.body, predicted.body))
+    if fields:
+        return _change(desired, live, Action.CONFIGURE, _taken(dry_run), predicted)
+    if _ownership(live) == _ownership(predicted):
+        return _change(desired, live, Action.UNCHANGED)
+    return _change(
+        desired, live, Action.CONFIGURE, _taken(dry_run) or "only the ownership of fields changes", predicted
+    )
+
+
+def _change(
+    desired: Resource, live: Resource | None, action: Action, reason: str = "", predicted: Resource | None = None
+) -> Change:
+    fields = field_changes(live.body if live else None, predicted.body) if predicted is not None else ()
+    uid = live.uid if live else ""
+    return Change(desired.key, desired.version, action, reason, fields, uid, desired.source)
+
+
+def _taken(dry_run: DryRun) -> str:
+    owners = ", ".join(sorted({owner.manager for owner in dry_run.forced}))
+    return f"takes fields from {owners}" if owners else ""
+
+
+def _ownership(resource: Resource) -> object:
+    """managedFields without their times: which manager owns which fields how."""
+    return sorted(
+        (
+            entry.get("manager", ""),
+            entry.get("operation", ""),
+            entry.get("subresource", ""),
+            entry.get("apiVersion", ""),
+            repr(entry.get("fieldsV1")),
+        )
+        for entry in resource.metadata.get("managedFields") or ()
+    )
+
+
+def _conflict(desired: Resource, conflict: Conflict) -> Problem:
+    owners = ", ".join(sorted({f"{owner.manager} ({owner.operation})" for owner in conflict.owners}))
+    fields = ", ".join(owner.field for owner in conflict.owners[:4])
+    more = f" and {len(conflict.owners) - 4} more" if len(conflict.owners) > 4 else ""
+    return _problem(
+        desired,
+        f"{fields}{more}: owned by the field manager {owners}, which is not overruled",
+        "remove the field here, or let that manager give it up",
+    )
+
+
+def _denied(desired: Resource, live: Resource | None, denied: Denied, policy: Policy) -> Change | Problem:
+    message = denied.message
+    if match := NO_DRY_RUN.search(message):
+        reason = f"the admission webhook {match['name']} does not support dry runs"
+        return _change(desired, live, Action.UNPREDICTABLE, reason)
+    if (match := WEBHOOK_DOWN.search(message)) and not WEBHOOK_DENIED.search(message):
+        reason = f"the admission webhook {match['name']} does not answer"
+        return _change(desired, live, Action.UNPREDICTABLE, reason)
+    if live is not None and denied.code in (409, 422) and IMMUTABLE.search(message):
+        if desired.key.group_kind in policy.recreate:
+            fields = field_changes(live.body, {**live.body, **desired.body, "metadata": live.body["metadata"]})
+            reason = f"a field of it is immutable: {_sentence(message)}"
+            return Change(desired.key, desired.version, Action.RECREATE, reason, fields, live.uid, desired.source)
+        return _problem(
+            desired,
+            _sentence(message),
+            f"restore the field, or allow {desired.key.group_kind} in the environment's policy.recreate",
+        )
+    if denied.code == 404 and "namespaces" in message:
+        return _problem(
+            desired,
+            f"the namespace {desired.key.namespace} does not exist",
+            f"create it, or add a Namespace {desired.key.namespace} to the environment",
+        )
+    if denied.code == 403 and not WEBHOOK_DENIED.search(message) and "denied" not in message:
+        return _problem(desired, _sentence(message), "give Plumbline's identity this right, or remove the object")
+    return _problem(desired, _sentence(message), "mend it and push again")
+
+
+def _sentence(message: str) -> str:
+    """The server's words without its preamble: `Deployment.apps "cart" is invalid: spec.x: …` starts at the field."""
+    text = re.sub(r'^\S+ "[^"]*" is invalid: ', "", message)
+    text = re.sub(r"^(?:\.|error: )", "", text).strip()
+    return text if len(text) <= 400 else text[:397] + "…"
+
+
+def _problem(desired: Resource, message: str, suggestion: str) -> Problem:
+    source = desired.source
+    return Problem(
+        message,
+        file=source.file if source else None,
+        line=source.line if source else None,
+        where=str(desired.key),
+        suggestion=suggestion,
+    )

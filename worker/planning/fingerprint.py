@@ -1,0 +1,57 @@
+"""The fingerprint of a plan: what a confirmation is bound to."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable
+from typing import Any, Final
+
+from worker.domain.plan import ABSENT, Action, Change
+from worker.domain.resource import SecretValue
+
+QUOTED: Final = 8
+"""Characters of a fingerprint that people type: 40 bits, matched to the one open operation only."""
+
+_RFC4648: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+_CROCKFORD: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def fingerprint(key: bytes, environment: str, changes: Iterable[Change]) -> str:
+    """32 characters of Crockford's base32 over what a plan does.
+
+    Covers the environment, and of every change that would happen: key, action, new values (secrets by a keyed digest)
+    and the uid of what is deleted. Old values are not in it: a plan that leads to the same state is the same plan.
+    """
+    facts = [
+        [
+            *change.key.to_json().values(),
+            str(change.action),
+            change.uid if change.action in (Action.PRUNE, Action.RECREATE) else "",
+            [[field.path, _canonical(field.new, key)] for field in change.fields],
+        ]
+        for change in changes
+        if change.action not in (Action.UNCHANGED, Action.SKIP)
+    ]
+    text = json.dumps([environment, sorted(facts, key=json.dumps)], sort_keys=True)
+    digest = hmac.new(key, b"plan\0" + text.encode(), hashlib.sha256).digest()[:20]
+    return base64.b32encode(digest).decode().translate(str.maketrans(_RFC4648, _CROCKFORD))
+
+
+def code(whole: str) -> str:
+    """The part that people quote."""
+    return whole[:QUOTED]
+
+
+def _canonical(value: Any, key: bytes) -> Any:
+    if value is ABSENT:
+        return {"absent": True}
+    if isinstance(value, SecretValue):
+        return {"secret": value.digest(key)}
+    if isinstance(value, dict):
+        return {name: _canonical(member, key) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_canonical(member, key) for member in value]
+    return value

@@ -1,0 +1,82 @@
+"""What may be deleted: the inventory without the desired state, and the guards before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from worker.domain.environment import Policy
+from worker.domain.errors import Held, Refused
+from worker.domain.inventory import Inventory
+from worker.domain.plan import Action, Change
+from worker.domain.resource import Resource, ResourceKey
+
+PROTECTED: Final = frozenset({
+    "Namespace", "CustomResourceDefinition.apiextensions.k8s.io", "PersistentVolumeClaim", "PersistentVolume",
+    "StatefulSet.apps",
+})  # fmt: skip
+"""Kinds whose deletion takes data or many other objects with it: always a person's decision."""
+
+MANY: Final = 10
+"""Pruning more objects than this at once needs a confirmation; so does more than half of the inventory."""
+
+OPT_OUT: Final = "plumbline.io/prune"
+
+
+def prunable(
+    inventory: Inventory,
+    desired: frozenset[ResourceKey],
+    live: Mapping[ResourceKey, Resource],
+    manager: str,
+) -> tuple[Change, ...]:
+    """One change per inventoried object that is no longer desired and still lives.
+
+    PRUNE only where the live object is the recorded one (its uid) or, where a crash kept the uid from being recorded,
+    where our field manager owns it. Labels prove nothing. Everything else is a SKIP that says why.
+    """
+    changes = []
+    for entry in inventory.entries:
+        now = live.get(entry.key)
+        if entry.key in desired or now is None or now.metadata.get("deletionTimestamp"):
+            continue
+        action, reason = Action.PRUNE, "no longer in Git"
+        if entry.uid and entry.uid != now.uid:
+            action, reason = Action.SKIP, "not pruned: another object has this name now (its uid differs)"
+        elif not entry.uid and not _applied_by(now, manager):
+            action, reason = Action.SKIP, "not pruned: it was never applied by this environment"
+        elif now.annotations.get(OPT_OUT) == "disabled":
+            action, reason = Action.SKIP, f"not pruned: its annotation {OPT_OUT} says disabled"
+        changes.append(Change(entry.key, entry.version, action, reason, uid=now.uid))
+    return tuple(changes)
+
+
+def _applied_by(live: Resource, manager: str) -> bool:
+    entries = live.metadata.get("managedFields") or ()
+    return any(entry.get("manager") == manager and entry.get("operation") == "Apply" for entry in entries)
+
+
+def guard(
+    prunes: Iterable[Change], inventory: Inventory, desired: int, policy: Policy, confirmation: str
+) -> Held | Refused | None:
+    """Why these deletions may not happen by themselves, None where they may.
+
+    `prunes` are the PRUNE changes, `desired` counts the rendered objects, `confirmation` is the code that a person gives
+    to let exactly this plan through. An empty render is refused outright: it is never a desired state.
+    """
+    doomed = tuple(prunes)
+    count = len(doomed)
+    if desired == 0 and inventory.entries:
+        return Refused(
+            f"nothing is rendered: this would delete all {len(inventory.entries)} objects of the environment",
+            "If they shall go, delete the environment's objects by hand; if not, check the path in plumbline.yaml",
+        )
+    if not doomed or not policy.prune:
+        return None
+    how = f"Confirm exactly this with -o plumbline.approve={confirmation}"
+    protected = [change.key for change in doomed if change.key.group_kind in PROTECTED]
+    if protected:
+        more = f" and {len(protected) - 1} more" if len(protected) > 1 else ""
+        return Held(f"would prune {protected[0]}{more}, a kind whose deletion needs a confirmation", how)
+    if count > MANY or count * 2 > len(inventory.entries):
+        return Held(f"would prune {count} of {len(inventory.entries)} objects, more than happens by itself", how)
+    return None
