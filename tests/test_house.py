@@ -1,6 +1,11 @@
 """The house rules, checked: who may import whom, how long a file may grow, what stays pure."""
 
-import ast, importlib, pathlib, subprocess, sys
+import ast
+import importlib
+import pathlib
+import subprocess
+import sys
+
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -47,10 +48,17 @@ class Recorded:
 class StateStore:
     """Reads and writes the records of environments in one cluster."""
 
-    def __init__(self, records: Records, cluster_uid: str) -> None:
+    def __init__(self, records: Records, cluster_uid: Callable[[], str]) -> None:
         self._records = records
-        self._cluster_uid = cluster_uid
+        self._ask_uid = cluster_uid
+        self._uid = ""
         self._key: bytes | None = None
+
+    @property
+    def _cluster_uid(self) -> str:
+        if not self._uid:
+            self._uid = self._ask_uid()
+        return self._uid
 
     @property
     def records(self) -> Records:
@@ -63,6 +71,12 @@ class StateStore:
             self._key = self._records.key(KEY_RECORD, secrets.token_bytes(32))
         return self._key
 
+    def existing_key(self) -> bytes | None:
+        """The key where there is one already: for who only reads."""
+        if self._key is None:
+            self._key = self._records.existing_key(KEY_RECORD)
+        return self._key
+
     def read(self, environment: Environment) -> Recorded:
         """What is recorded of an environment; a fresh state where nothing is."""
         fresh = EnvironmentState(environment.slug, self._cluster_uid)
@@ -70,6 +84,10 @@ class StateStore:
         if record is None:
             return Recorded(fresh, Inventory(()))
         return self._opened(record, fresh)
+
+    def find(self, repository: str, environment: str, instance: str) -> Recorded:
+        """What is recorded under a repository's and an environment's name."""
+        return self.read(Environment(repository, environment, "", "", "", "", instance=instance))
 
     def opened(self, record: dict[str, Any]) -> Recorded:
         """What a state ConfigMap (from a LIST or a watch) says."""

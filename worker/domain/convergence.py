@@ -15,6 +15,12 @@ HISTORY: Final = 50
 """Revisions that the state object remembers, newest last; about 10 KiB."""
 
 
+def short(revision: str) -> str:
+    """A revision as people read it: 7 characters of the id, after `worktree:` where it is no commit."""
+    kind, colon, name = revision.rpartition(":")
+    return f"{kind}{colon}{name[:7]}"
+
+
 class Sync(enum.StrEnum):
     """Whether the cluster holds what Git says."""
 

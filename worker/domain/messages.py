@@ -7,6 +7,7 @@ truth again from Git and from the cluster.
 from __future__ import annotations
 
 import enum
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
@@ -36,6 +37,11 @@ NO_COMMIT: Final = "0" * 40
 def applies_queue(cluster: str) -> str:
     """The queue of everything that writes to one cluster."""
     return f"applies-{cluster}"
+
+
+def _named(repository: str, environment: str) -> str:
+    """A name that RQ takes in a job's id (letters, digits, `_` and `-`)."""
+    return hashlib.sha256(f"{repository}/{environment}".encode()).hexdigest()[:16]
 
 
 class UnknownMessage(ValueError):
@@ -170,6 +176,11 @@ class ConvergeRequest:
     at: float
     approvals: tuple[str, ...] = ()
 
+    @property
+    def job_id(self) -> str:
+        """The id of its job: the same revision of the same environment is asked for once."""
+        return f"converge-{_named(self.repository, self.environment)}-{self.revision}"
+
     def to_json(self) -> dict[str, Any]:
         """JSON types, with the schema number."""
         return {"schema": SCHEMA, **asdict(self), "approvals": list(self.approvals)}
@@ -196,6 +207,11 @@ class CheckRequest:
     repository: str
     environment: str
     cluster: str
+
+    @property
+    def job_id(self) -> str:
+        """The id of its job: one look at a time."""
+        return f"check-{_named(self.repository, self.environment)}"
 
     def to_json(self) -> dict[str, Any]:
         """JSON types, with the schema number."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from worker.adapters.inventory import Recorded
-from worker.domain.convergence import EnvironmentState, Mark, Operation, Phase
+from worker.domain.convergence import EnvironmentState, Mark, Operation, Phase, short
 from worker.domain.errors import Problem
 from worker.domain.health import Health, ResourceHealth
 from worker.domain.inventory import Inventory, InventoryEntry
@@ -285,7 +285,7 @@ def _healthy_text(
 
 def _verified_text(target: Target, operation: Operation) -> str:
     verdict = f", {operation.verdict}" if operation.verdict else ""
-    return f"{target.environment.name} is at {operation.revision[:7]}{verdict}"
+    return f"{target.environment.name} is at {short(operation.revision)}{verdict}"
 
 
 def problems_text(problems: tuple[Problem, ...]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from worker.adapters.inventory import Recorded, StateStore
-from worker.domain.convergence import EnvironmentState, Mark, Operation, Phase
+from worker.domain.convergence import EnvironmentState, Mark, Operation, Phase, short
 from worker.domain.errors import DesiredStateError, Held, LeaseLost, Refused, Superseded, Unavailable
 from worker.domain.inventory import Inventory, InventoryEntry
 from worker.domain.messages import Step
@@ -55,8 +55,8 @@ def converge(
     operation = Operation(run.revision, run.branch, Phase.PLANNING, run.arrived, began)
     before = recorded.state.operation
     if before is not None and before.phase.is_open and before.revision != run.revision:
-        run.say(before.to(Phase.SUPERSEDED), Fact(Step.SUPERSEDED, f"{run.revision[:7]} took over"))
-    run.say(operation, Fact(Step.CONVERGING, run.revision[:7]))
+        run.say(before.to(Phase.SUPERSEDED), Fact(Step.SUPERSEDED, f"{short(run.revision)} took over"))
+    run.say(operation, Fact(Step.CONVERGING, short(run.revision)))
     try:
         rendered = tuple(render())
         prediction = predict(run.target, run.revision, rendered, recorded, run.states.key())
@@ -66,6 +66,9 @@ def converge(
     except (DesiredStateError, Refused) as error:
         return _ended(run, recorded, operation.to(Phase.FAILED, said=str(error)), Step.FAILED, str(error))
     if _is_recorded(recorded, run.revision, prediction):
+        assert recorded.state.operation is not None
+        said = f"{run.target.environment.name} is at {short(run.revision)} already, nothing was written"
+        run.say(recorded.state.operation, Fact(Step.VERIFIED, said))
         return recorded
 
     operation = operation.to(

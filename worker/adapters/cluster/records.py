@@ -80,7 +80,18 @@ class Records:
         if found is None:
             members = {"type": "plumbline.io/key", "data": {"key": base64.b64encode(fresh).decode()}}
             found = self.create("Secret", name, {}, members) or self.read("Secret", name)
-        encoded = ((found or {}).get("data") or {}).get("key")
+        return self._key_in(found, name)
+
+    def existing_key(self, name: str) -> bytes | None:
+        """The key in the Secret of that name, None where it is not there or may not be read."""
+        try:
+            found = self.read("Secret", name)
+        except RecordDenied:
+            return None
+        return self._key_in(found, name) if found else None
+
+    def _key_in(self, record: dict[str, Any] | None, name: str) -> bytes:
+        encoded = ((record or {}).get("data") or {}).get("key")
         if not encoded:
             raise Unavailable(f"the Secret {self.namespace}/{name} holds no key: delete it, and it is made again")
         return base64.b64decode(encoded)

@@ -1,0 +1,91 @@
+"""What the command line prints: colours on a terminal only, errors with their place, a plan as lines."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Final, TextIO
+
+from worker.domain.errors import DesiredStateError, PlumblineError, Refused
+from worker.domain.plan import Action, Change, Plan, shown
+
+SIGNS: Final = {
+    Action.CREATE: ("+", "32"),
+    Action.CONFIGURE: ("~", "33"),
+    Action.RECREATE: ("±", "35"),
+    Action.PRUNE: ("-", "31"),
+    Action.SKIP: ("·", "2"),
+    Action.UNPREDICTABLE: ("?", "35"),
+}
+LONGEST: Final = 160
+
+
+def coloured(text: str, code: str, stream: TextIO | None = None) -> str:
+    """The text in a colour where the stream is a terminal and NO_COLOR is not set."""
+    target = stream or sys.stdout
+    if "NO_COLOR" in os.environ or not target.isatty():
+        return text
+    return f"\x1b[{code}m{text}\x1b[0m"
+
+
+def safe(text: str) -> str:
+    """Text without control characters, so that nothing in a repository can write to the terminal."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def failure(error: PlumblineError) -> None:
+    """Prints an error to stderr: each problem with its place, and what to do next."""
+    label = coloured("error", "31;1", sys.stderr)
+    if isinstance(error, DesiredStateError):
+        for problem in error.problems:
+            place = ":".join(str(part) for part in (problem.file, problem.line) if part is not None)
+            spot = ": ".join(part for part in (place, problem.where) if part)
+            print(f"{label} {safe(spot + ': ' if spot else '')}{safe(problem.message)}", file=sys.stderr)
+            if problem.suggestion:
+                print(f"      {safe(problem.suggestion)}", file=sys.stderr)
+        return
+    reason = error.reason if isinstance(error, Refused) else str(error)
+    print(f"{label} {safe(reason)}", file=sys.stderr)
+    if isinstance(error, Refused) and error.next_step:
+        print(f"      {safe(error.next_step)}", file=sys.stderr)
+
+
+def print_plan(plan: Plan, environment: str) -> None:
+    """A plan for a person: each change with its fields, then what it comes to."""
+    for change in plan.changes:
+        if change.action is not Action.UNCHANGED:
+            _print_change(change)
+    for warning in plan.warnings:
+        print(coloured("note  ", "33") + safe(warning))
+    unchanged = plan.summary[Action.UNCHANGED]
+    if plan.is_empty:
+        print(f"{environment}: no changes; {unchanged} objects are proven to be as specified")
+        return
+    counts = ", ".join(
+        f"{plan.summary[action]} to {action}" if action in (Action.CREATE, Action.CONFIGURE, Action.RECREATE, Action.PRUNE)
+        else f"{plan.summary[action]} {action}"
+        for action in SIGNS
+        if plan.summary[action]
+    )  # fmt: skip
+    print(f"{environment}: {counts}; {unchanged} unchanged · fingerprint {plan.fingerprint[:8]}")
+
+
+def _print_change(change: Change) -> None:
+    sign, colour = SIGNS[change.action]
+    reason = f"  ({safe(change.reason)})" if change.reason else ""
+    print(coloured(f"{sign} {change.action:<9} {safe(str(change.key))}", colour) + reason)
+    if change.action is Action.CREATE:
+        return
+    for field in change.fields:
+        print(f"    {safe(field.path)}: {_value(field.old, 'before')} -> {_value(field.new, 'after')}")
+
+
+def _value(value: Any, side: str) -> str:
+    import json
+
+    visible = shown(value, side)
+    if visible is None:
+        return coloured("unset", "2")
+    text = visible if isinstance(visible, str) else json.dumps(visible, ensure_ascii=False)
+    text = safe(text)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

@@ -1,0 +1,72 @@
+"""`plumbline status`: what is recorded of an environment, and whether the cluster still is as it was proven."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from datetime import UTC, datetime
+
+from plumbline.target_arguments import add_target, cluster_of, states_of, target_of
+
+DIVERGED = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    add_target(parser)
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="text or json (text)")
+    parser.epilog = "Exit code: 0 verified, 3 diverged or failed, 1 not known or error."
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the record; the exit code says what it comes to."""
+    from plumbline.screen import coloured, safe
+    from worker.domain.convergence import Phase
+    from worker.domain.health import Health, worst
+    from worker.planning.assessment import assess
+
+    cluster = cluster_of(arguments)
+    target = target_of(arguments, cluster)
+    recorded = states_of(arguments, cluster).read(target.environment)
+    state, operation = recorded.state, recorded.state.operation
+    if not recorded.known or operation is None:
+        print(recorded.alarm or f"{arguments.environment}: nothing is recorded in this cluster (never applied)")
+        return 1
+    wanted = {entry.key: entry.version for entry in recorded.inventory.entries}
+    live = cluster.read(wanted, target.environment.owner_label).live
+    healths = [assess(live.get(key), key, target.environment.policy.health) for key in wanted]
+    bad = [health for health in healths if not health.health.is_good]
+    summed = worst(health.health for health in healths)
+    document = {
+        "environment": arguments.environment,
+        "revision": state.applied.revision if state.applied else None,
+        "operation": str(operation.phase),
+        "health": summed.value,
+        "verified": state.verified.revision if state.verified else None,
+        "converged": state.converged.revision if state.converged else None,
+        "verdict": operation.verdict,
+        "objects": len(wanted),
+        "unhealthy": [{"object": str(each.key), "health": each.health.value, "reason": each.reason} for each in bad],
+        "reason": operation.said,
+        "history": [dict(entry) for entry in state.history],
+    }
+    if arguments.output == "json":
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        colour = "32" if operation.phase is Phase.SUCCEEDED and summed is Health.HEALTHY else "33"
+        print(coloured(f"{arguments.environment}  {operation.phase}, {summed.value}", colour))
+        for name in ("applied", "verified", "converged"):
+            mark = getattr(state, name)
+            if mark is not None:
+                when = datetime.fromtimestamp(mark.at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+                print(f"  {name:<10} {mark.revision}  {when}")
+        print(f"  objects    {len(wanted)}" + (f", {len(bad)} not healthy" if bad else ""))
+        for each in bad[:20]:
+            print(f"  {each.health.value:<10} {safe(str(each.key))}: {safe(each.reason)}")
+        if operation.said:
+            print(f"  reason     {safe(operation.said)}")
+        if operation.verdict:
+            print(f"  verdict    {safe(operation.verdict)}")
+    good = operation.phase in (Phase.SUCCEEDED, Phase.SETTLING) and not bad
+    return 0 if good else DIVERGED

@@ -1,0 +1,39 @@
+"""`python -m worker`: works on previews and on the applies of every cluster that this process holds credentials for."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from functools import partial
+
+from worker import jobs
+from worker.domain.errors import PlumblineError
+from worker.domain.messages import CHECK, CONVERGE, PREVIEW, PREVIEWS_QUEUE, applies_queue
+from worker.settings import Settings
+from worker.signed_queue import run_worker
+from worker.workbench import Workbench
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+def main() -> int:
+    """Runs until SIGTERM; 1 where the settings cannot be used."""
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    try:
+        bench = Workbench.of(Settings.load(os.environ))
+    except PlumblineError as error:
+        print(f"plumbline worker: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    queues = [PREVIEWS_QUEUE, *(applies_queue(cluster.name) for cluster in bench.installation.clusters)]
+    table = {
+        PREVIEW: partial(jobs.preview, bench),
+        CONVERGE: partial(jobs.converge, bench),
+        CHECK: partial(jobs.check, bench),
+    }
+    run_worker(bench.queue, queues, table, name="worker")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,347 @@
+"""Git, spoken in one place: commits, trees and blobs by id, branches, ancestry, and pushes that are not accepted yet.
+
+Nothing is ever checked out. Objects are read by one `git cat-file --batch` that stays open, and trees are walked here, so
+no hook, filter, attribute (export-ignore, textconv) or submodule of the repository has any effect. A repository on this
+machine is read where it lies; any other is mirrored into the cache. Credentials reach only the one process that fetches,
+by its environment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+from urllib.parse import urlsplit
+
+from worker.domain.environment import COMMIT_ID
+from worker.domain.errors import DesiredStateError, Problem, Unavailable
+from worker.domain.secret_text import SecretText
+
+FETCH_SECONDS: Final = 60
+GIT_SECONDS: Final = 30
+LARGEST_BLOB: Final = 64 << 20
+ENTRIES: Final = 200_000
+LINK, MODULE, FOLDER = "120000", "160000", "40000"
+_BRANCH: Final = re.compile(r"(?!-)[^\x00-\x20\x7f~^:?*\[\\]+")
+
+
+@dataclass(frozen=True, slots=True)
+class TreeEntry:
+    """One file of a tree: git's mode, the blob's id, and the path from the repository's root."""
+
+    mode: str
+    id: str
+    path: str
+
+
+class Checkout:
+    """One repository's objects. Threads may share it; `close` ends its process."""
+
+    def __init__(self, git_dir: Path, remote: str | None, credentials: SecretText | None = None) -> None:
+        self._git_dir = git_dir
+        self._remote = remote
+        self._credentials = credentials
+        self._batch: subprocess.Popen[bytes] | None = None
+        self._guard = threading.RLock()
+
+    @staticmethod
+    def open(url: str, cache: Path, credentials: SecretText | None = None) -> Checkout:
+        """The repository at `url`: in place when it is a folder of this machine, else mirrored under `cache`."""
+        local = _local(url)
+        if local is not None:
+            return Checkout(local, None)
+        mirror = cache / "repositories" / re.sub(r"[^A-Za-z0-9]+", "-", url).strip("-")[-80:]
+        if not (mirror / "HEAD").exists():
+            _bare(mirror)
+        return Checkout(mirror, url, credentials)
+
+    # -- references ----------------------------------------------------------------------------------------------
+
+    def tip(self, branch: str) -> str | None:
+        """The commit that a branch points to now, None where there is no such branch."""
+        return self.tips(branch).get(branch)
+
+    def tips(self, branch: str = "") -> dict[str, str]:
+        """Every branch (or the one asked for) and its commit, as the repository says now."""
+        if branch and not _BRANCH.fullmatch(branch):
+            return {}
+        if self._remote is None:
+            if branch:
+                found = self._object(f"refs/heads/{branch}^{{commit}}")
+                return {branch: found[0]} if found else {}
+            out = self._git("for-each-ref", "--format=%(objectname) %(refname)", "refs/heads/")
+        else:
+            out = self._remote_git("ls-remote", "--", self._remote, f"refs/heads/{branch or '*'}")
+        rows = (line.split(None, 1) for line in out.decode(errors="replace").splitlines())
+        return {row[1].removeprefix("refs/heads/"): row[0] for row in rows if len(row) == 2}
+
+    def fetch(self, revision: str, branch: str = "") -> None:
+        """Makes a commit's objects available. Raises Unavailable where the repository does not give it."""
+        _checked(revision)
+        if self._object(f"{revision}^{{tree}}") is not None:
+            return
+        if self._remote is None:
+            raise Unavailable(f"the commit {revision[:12]} is not in {self._git_dir}")
+        try:
+            self._remote_git("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", self._remote, revision)
+        except Unavailable:
+            if not branch:
+                raise
+            refspec = f"+refs/heads/{branch}:refs/plumbline/fetched/{branch}"
+            self._remote_git("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", self._remote, refspec)
+        if self._object(f"{revision}^{{tree}}") is None:
+            raise Unavailable(f"{_shown(self._remote)} does not give the commit {revision[:12]}")
+
+    def is_ancestor(self, older: str, newer: str) -> bool:
+        """Whether `newer` contains `older` (a commit contains itself); false where either is not known."""
+        if older == newer:
+            return True
+        _checked(older)
+        _checked(newer)
+        run = self._run(["merge-base", "--is-ancestor", older, newer])
+        return run.returncode == 0
+
+    def subject(self, revision: str) -> str:
+        """The first line of a commit's message."""
+        found = self._object(f"{_checked(revision)}^{{commit}}")
+        if found is None:
+            return ""
+        _, _, message = found[2].partition(b"\n\n")
+        return message.decode(errors="replace").split("\n", 1)[0]
+
+    # -- objects -------------------------------------------------------------------------------------------------
+
+    def read_file(self, revision: str, path: str) -> bytes | None:
+        """A file of a commit; None where there is none (a link, a folder and a submodule are none)."""
+        folder = str(PurePosixPath(path).parent)
+        tree = self._tree(revision, "" if folder == "." else folder)
+        if tree is None:
+            return None
+        for mode, name, blob in tree:
+            if name == PurePosixPath(path).name and mode not in (LINK, MODULE, FOLDER):
+                return self.blob(blob)
+        return None
+
+    def tree_id(self, revision: str, path: str) -> str | None:
+        """The id of the tree at a path, None where there is no such folder."""
+        found = self._object(f"{_checked(revision)}:{_clean(path)}")
+        return found[0] if found and found[1] == "tree" else None
+
+    def entries(self, revision: str, path: str) -> tuple[TreeEntry, ...]:
+        """Every file below a folder of a commit, sorted by path. Raises DesiredStateError where there is no such folder."""
+        root = _clean(path)
+        if self._tree(revision, root) is None:
+            message = f"the folder {root or '.'} does not exist in {revision[:7]}"
+            raise DesiredStateError([Problem(message, suggestion="check the environment's path in plumbline.yaml")])
+        found: list[TreeEntry] = []
+        pending = [root]
+        while pending:
+            folder = pending.pop()
+            for mode, name, entry in self._tree(revision, folder) or ():
+                place = f"{folder}/{name}" if folder else name
+                if mode == FOLDER:
+                    pending.append(place)
+                else:
+                    found.append(TreeEntry(mode, entry, place))
+            if len(found) > ENTRIES:
+                raise DesiredStateError([Problem(f"the folder {root or '.'} holds more than {ENTRIES} files")])
+        return tuple(sorted(found, key=lambda each: each.path))
+
+    def blob(self, blob: str) -> bytes:
+        """A blob's content. Raises DesiredStateError where it is larger than 64 MiB."""
+        found = self._object(blob)
+        if found is None:
+            raise Unavailable(f"the object {blob[:12]} is missing from the repository")
+        return found[2]
+
+    def _tree(self, revision: str, path: str) -> tuple[tuple[str, str, str], ...] | None:
+        found = self._object(f"{_checked(revision)}:{path}")
+        if found is None or found[1] != "tree":
+            return None
+        return tuple(_tree_rows(found[2], len(found[0]) // 2))
+
+    def _object(self, name: str) -> tuple[str, str, bytes] | None:
+        """(id, type, content) of what a name stands for, None where there is nothing."""
+        if "\n" in name:
+            return None
+        with self._guard:
+            batch = self._running()
+            assert batch.stdin is not None
+            assert batch.stdout is not None
+            try:
+                batch.stdin.write(name.encode() + b"\n")
+                batch.stdin.flush()
+                header = batch.stdout.readline().split()
+                if len(header) != 3 or not header[2].isdigit():
+                    if not header:
+                        raise Unavailable(f"git cannot read {self._git_dir}")
+                    return None
+                size = int(header[2])
+                if size > LARGEST_BLOB:
+                    self.close()
+                    raise DesiredStateError([Problem(f"the object {name} is larger than {LARGEST_BLOB >> 20} MiB")])
+                content = batch.stdout.read(size)
+                batch.stdout.read(1)
+            except OSError:
+                self.close()
+                raise Unavailable(f"git cannot read {self._git_dir}") from None
+            return header[0].decode(), header[1].decode(), content
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._batch is None or self._batch.poll() is not None:
+            self._batch = subprocess.Popen(
+                ["git", "cat-file", "--batch"],
+                env=self._environ(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+        return self._batch
+
+    def close(self) -> None:
+        """Ends the process that reads objects; the next read starts another."""
+        with self._guard:
+            if self._batch is not None:
+                self._batch.kill()
+                self._batch.communicate()
+                self._batch = None
+
+    # -- a push that is not accepted yet -------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def quarantined(self, pack: bytes | None) -> Iterator[Checkout]:
+        """This repository and the objects of a thin pack beside it, for the block; nothing is kept.
+
+        Git recomputes every object id. Raises DesiredStateError where the pack is not whole.
+        """
+        if not pack:
+            yield self
+            return
+        with tempfile.TemporaryDirectory(prefix="plumbline-push-") as folder:
+            git_dir = Path(folder)
+            _bare(git_dir)
+            alternates = [self._git_dir / "objects"]
+            inherited = self._git_dir / "objects" / "info" / "alternates"
+            if inherited.exists():
+                alternates += [self._git_dir / "objects" / line for line in inherited.read_text().splitlines() if line]
+            (git_dir / "objects" / "info").mkdir(exist_ok=True)
+            (git_dir / "objects" / "info" / "alternates").write_text("".join(f"{each}\n" for each in alternates))
+            beside = Checkout(git_dir, None)
+            run = beside._run(["index-pack", "--stdin", "--fix-thin", "--strict"], data=pack)
+            if run.returncode != 0:
+                raise DesiredStateError([Problem("the pushed objects cannot be read", suggestion="push again")])
+            try:
+                yield beside
+            finally:
+                beside.close()
+
+    # -- git -----------------------------------------------------------------------------------------------------
+
+    def _git(self, *arguments: str) -> bytes:
+        run = self._run(list(arguments))
+        if run.returncode != 0:
+            raise Unavailable(f"git {arguments[0]} failed on {self._git_dir}")
+        return run.stdout
+
+    def _remote_git(self, *arguments: str) -> bytes:
+        assert self._remote is not None
+        run = self._run(list(arguments), seconds=FETCH_SECONDS, remote=True)
+        if run.returncode != 0:
+            lines = run.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
+            raise Unavailable(
+                f"{_shown(self._remote)} cannot be read: {lines[-1].replace(self._remote, _shown(self._remote))}"
+            )
+        return run.stdout
+
+    def _run(
+        self, arguments: list[str], *, data: bytes | None = None, seconds: int = GIT_SECONDS, remote: bool = False
+    ) -> subprocess.CompletedProcess[bytes]:
+        try:
+            return subprocess.run(
+                ["git", *arguments],
+                env=self._environ(remote=remote),
+                input=data,
+                stdin=subprocess.DEVNULL if data is None else None,
+                capture_output=True,
+                timeout=seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise Unavailable(f"git {arguments[0]} took longer than {seconds} s") from None
+
+    def _environ(self, *, remote: bool = False) -> dict[str, str]:
+        """Nothing of this process's environment but the path to programs: no user's or system's configuration."""
+        settings = {"safe.directory": "*", "core.hooksPath": "/dev/null", "protocol.ext.allow": "never"}
+        environ = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "GIT_DIR": str(self._git_dir),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_NO_REPLACE_OBJECTS": "1",
+            "HOME": "/nonexistent",
+            "LC_ALL": "C",
+        }
+        if remote:
+            environ |= {name: os.environ[name] for name in ("SSH_AUTH_SOCK", "GIT_SSH_COMMAND") if name in os.environ}
+            if self._credentials is not None:
+                settings["http.extraHeader"] = f"Authorization: Bearer {self._credentials.reveal()}"
+        return environ | _as_environ(settings)
+
+
+def _as_environ(settings: Mapping[str, str]) -> dict[str, str]:
+    found = {"GIT_CONFIG_COUNT": str(len(settings))}
+    for number, (name, value) in enumerate(settings.items()):
+        found |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    return found
+
+
+def _local(url: str) -> Path | None:
+    """The git folder of a repository on this machine, None for any other address."""
+    path = Path(url.removeprefix("file://"))
+    if not path.is_absolute():
+        return None
+    for git_dir in (path, path / ".git"):
+        if (git_dir / "HEAD").is_file() and (git_dir / "objects").is_dir():
+            return git_dir
+    raise Unavailable(f"{path} is not a Git repository")
+
+
+def _bare(folder: Path) -> None:
+    for each in ("objects/pack", "objects/info", "refs/heads"):
+        (folder / each).mkdir(parents=True, exist_ok=True, mode=0o700)
+    (folder / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
+    (folder / "HEAD").write_text("ref: refs/heads/main\n")
+
+
+def _tree_rows(content: bytes, id_length: int) -> Iterator[tuple[str, str, str]]:
+    position = 0
+    while position < len(content):
+        space = content.index(b" ", position)
+        end = content.index(b"\0", space)
+        after = end + 1 + id_length
+        name = content[space + 1 : end].decode(errors="surrogateescape")
+        yield content[position:space].decode(), name, content[end + 1 : after].hex()
+        position = after
+
+
+def _checked(revision: str) -> str:
+    if not COMMIT_ID.fullmatch(revision):
+        raise DesiredStateError([Problem("a revision must be a full commit id", suggestion="give all 40 characters")])
+    return revision
+
+
+def _clean(path: str) -> str:
+    return "" if path in (".", "") else path.strip("/")
+
+
+def _shown(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.netloc else url

@@ -1,0 +1,116 @@
+"""app.yaml: the operator's side, read strictly; secrets only by reference."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from worker.domain.environment import DEFAULT_INSTANCE, Ceiling
+from worker.domain.installation import Cluster, Installation, RenderLimits, Repository, SecretReference
+from worker.domain.schema import Reader, Section
+
+FORGES: Final = ("plain",)
+CREDENTIALS_IN_URL: Final = re.compile(r"^[a-z+]+://[^/@]*:[^/@]*@")
+
+
+def read_installation(text: str | bytes, file: str) -> Installation:
+    """What app.yaml declares. Raises DesiredStateError with every mistake, each with its line."""
+    reader = Reader(text, file)
+    top = reader.top
+    default = RenderLimits()
+    limits = top.section("render-limits")
+    installation = Installation(
+        address=top.text("address", "http://127.0.0.1:8080"),
+        redis=_secret(top, "redis") or SecretReference(env="PLUMBLINE_REDIS_URL"),
+        signing_key=_secret(top, "signing-key") or SecretReference(env="PLUMBLINE_SIGNING_KEY"),
+        clusters=tuple(_cluster(section) for section in top.sections("clusters")),
+        repositories=tuple(_repository(section) for section in top.sections("repositories")),
+        instance=top.text("instance", DEFAULT_INSTANCE),
+        state_namespace=top.text("state-namespace", "plumbline-system"),
+        render_limits=_limits(limits, default) if limits else default,
+        cache=top.text("cache") or None,
+        poll_seconds=top.seconds("poll", 30.0),
+    )
+    _no_doubles(top, "clusters", [cluster.name for cluster in installation.clusters])
+    _no_doubles(top, "repositories", [repository.name for repository in installation.repositories])
+    top.end()
+    reader.done()
+    return installation
+
+
+def _no_doubles(top: Section, name: str, names: list[str]) -> None:
+    for twice in sorted({each for each in names if each and names.count(each) > 1}):
+        top.problem(name, f"`{name}`: {twice} stands twice", "give each its own name")
+
+
+def _secret(section: Section, name: str) -> SecretReference | None:
+    if not section.has(name):
+        return None
+    below = section.section(name)
+    if below is None:
+        section.problem(name, f"`{name}`: a secret does not stand in this file", "write {env: NAME} or {file: PATH}")
+        return None
+    reference = SecretReference(below.text("env") or None, below.text("file") or None)
+    below.end()
+    if (reference.env is None) == (reference.file is None):
+        section.problem(name, f"`{name}`: give exactly one of env and file")
+        return None
+    return reference
+
+
+def _cluster(section: Section) -> Cluster:
+    cluster = Cluster(
+        name=section.text("name", required=True),
+        kubeconfig=_secret(section, "kubeconfig"),
+        context=section.text("context") or None,
+    )
+    section.end()
+    return cluster
+
+
+def _repository(section: Section) -> Repository:
+    url = section.text("url", required=True)
+    if CREDENTIALS_IN_URL.match(url):
+        section.problem("url", "`url`: holds a password", "remove it and name it under `credentials`")
+        url = ""
+    ceiling = section.section("ceiling", required=True)
+    repository = Repository(
+        name=section.text("name", required=True),
+        url=url,
+        secret=_secret(section, "secret") or SecretReference(),
+        forge=section.text("forge", "plain", choices=FORGES),
+        branches=section.texts("branches") or ("main",),
+        ceiling=_ceiling(ceiling) if ceiling else Ceiling((), (), (), ()),
+        credentials=_secret(section, "credentials"),
+    )
+    if repository.secret == SecretReference():
+        section.problem(
+            "secret", "`secret` is missing", "write secret: {file: PATH}, as `plumbline hooks install` prints it"
+        )
+    section.end()
+    return repository
+
+
+def _ceiling(section: Section) -> Ceiling:
+    ceiling = Ceiling(
+        namespaces=section.texts("namespaces") or (),
+        kinds=section.texts("kinds") or ("*",),
+        cluster_scoped=section.texts("cluster-scoped") or (),
+        clusters=section.texts("clusters"),
+        force=section.flag("force", default=True),
+    )
+    section.end()
+    return ceiling
+
+
+def _limits(section: Section, default: RenderLimits) -> RenderLimits:
+    limits = RenderLimits(
+        seconds=section.whole("seconds", default.seconds),
+        memory=section.size("memory", default.memory),
+        file_size=section.size("file-size", default.file_size),
+        tree_size=section.size("tree-size", default.tree_size),
+        files=section.whole("files", default.files),
+        objects=section.whole("objects", default.objects),
+    )
+    section.end()
+    return limits

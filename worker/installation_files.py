@@ -1,0 +1,59 @@
+"""app.yaml and the secrets that it names, read from files and the environment; bot and worker both stand on it."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from worker.domain.installation import Installation, SecretReference
+from worker.domain.installation_file import read_installation
+from worker.domain.secret_text import SecretText, SettingsError, checked_redis_url
+
+CONFIG: Final = "PLUMBLINE_CONFIG"
+REDIS: Final = "PLUMBLINE_REDIS_URL"
+SHORTEST_KEY: Final = 16
+
+
+def installation_of(path: Path) -> Installation:
+    """The installation that a file declares."""
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        raise SettingsError(f"{path}: no such file (set {CONFIG} to the path of app.yaml)") from None
+    return read_installation(text, str(path))
+
+
+def secret(reference: SecretReference, name: str, environ: Mapping[str, str], root: Path) -> SecretText:
+    """The secret that a reference points to. Raises SettingsError where it is missing or others could read it."""
+    if reference.env is not None:
+        value = environ.get(reference.env, "")
+        if not value:
+            raise SettingsError(f"{name}: the environment variable {reference.env} is not set")
+        return SecretText(value)
+    path = root / (reference.file or "")
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text().strip()
+    except OSError as error:
+        raise SettingsError(f"{name}: cannot read {path} ({error.strerror})") from None
+    if mode & (stat.S_IRWXO | stat.S_IWGRP):
+        raise SettingsError(f"{name}: {path} can be read by others: chmod 600 {path}")
+    if not text:
+        raise SettingsError(f"{name}: {path} is empty")
+    return SecretText(text)
+
+
+def redis_url_of(installation: Installation, environ: Mapping[str, str], root: Path) -> SecretText:
+    """The address of Redis: `PLUMBLINE_REDIS_URL`, else what app.yaml names; refused where it is not safe."""
+    own = environ.get(REDIS)
+    return checked_redis_url(SecretText(own) if own else secret(installation.redis, "redis", environ, root))
+
+
+def signing_key_of(installation: Installation, environ: Mapping[str, str], root: Path) -> SecretText:
+    """The key that bot and worker sign their jobs with."""
+    key = secret(installation.signing_key, "signing-key", environ, root)
+    if len(key.reveal()) < SHORTEST_KEY:
+        raise SettingsError(f"signing-key: needs at least {SHORTEST_KEY} characters (openssl rand -hex 32 makes one)")
+    return key

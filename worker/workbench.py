@@ -1,0 +1,113 @@
+"""The adapters of a worker process, made once from its settings: the composition root of jobs and watch."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass, field
+
+from worker.adapters.checkout import Checkout
+from worker.adapters.cluster import Cluster, Records, connect
+from worker.adapters.inventory import StateStore
+from worker.adapters.outbox import Outbox
+from worker.adapters.renderer import Capabilities, Renderer, RenderTools
+from worker.adapters.store import Store
+from worker.domain.declaration import FILE, Declaration, read_declaration
+from worker.domain.environment import Environment
+from worker.domain.errors import DesiredStateError, Problem, Refused
+from worker.domain.installation import Installation, Repository
+from worker.operations.predicting import Target
+from worker.settings import Settings
+from worker.signed_queue import SignedQueue
+
+
+@dataclass(slots=True)
+class Bench:
+    """One cluster as this worker holds it: connection, records, and what charts may ask."""
+
+    cluster: Cluster
+    states: StateStore
+    _capabilities: Capabilities | None = None
+
+    def capabilities(self) -> Capabilities:
+        """The cluster's version and API list, asked once per process."""
+        if self._capabilities is None:
+            self._capabilities = Capabilities(self.cluster.version(), self.cluster.discovery.api_versions())
+        return self._capabilities
+
+
+@dataclass(slots=True)
+class Workbench:
+    """Everything that a job needs; clusters and repositories are opened when first asked for and kept."""
+
+    settings: Settings
+    queue: SignedQueue
+    outbox: Outbox
+    store: Store
+    renderer: Renderer
+    holder: str
+    _benches: dict[str, Bench] = field(default_factory=dict)
+    _checkouts: dict[str, Checkout] = field(default_factory=dict)
+
+    @staticmethod
+    def of(settings: Settings) -> Workbench:
+        """A workbench by the settings; nothing is contacted yet."""
+        key = settings.signing_key.reveal_bytes()
+        queue = SignedQueue(settings.redis_url.reveal(), key)
+        tools = RenderTools(settings.tools)
+        return Workbench(
+            settings=settings,
+            queue=queue,
+            outbox=Outbox(queue),
+            store=Store(queue.connection, key),
+            renderer=Renderer(settings.cache, settings.installation.render_limits, tools),
+            holder=f"{socket.gethostname()}-{os.getpid()}",
+        )
+
+    @property
+    def installation(self) -> Installation:
+        """What app.yaml says."""
+        return self.settings.installation
+
+    def bench(self, cluster: str) -> Bench:
+        """A cluster by its name. Raises Refused where this worker holds no credentials for it."""
+        if cluster not in self._benches:
+            declared = self.installation.cluster(cluster)
+            if declared is None:
+                raise Refused(f"the cluster {cluster} is not in app.yaml", "add it under `clusters`")
+            opened = Cluster(connect(self.settings.kubeconfigs.get(cluster), declared.context))
+            records = Records(opened.connection, self.installation.state_namespace)
+            self._benches[cluster] = Bench(opened, StateStore(records, opened.uid))
+        return self._benches[cluster]
+
+    def repository(self, name: str) -> Repository:
+        """A repository by its name. Raises Refused where app.yaml does not list it."""
+        found = self.installation.repository(name)
+        if found is None:
+            raise Refused(f"the repository {name} is not in app.yaml", "add it under `repositories`")
+        return found
+
+    def checkout(self, repository: Repository) -> Checkout:
+        """The repository's objects."""
+        if repository.name not in self._checkouts:
+            credentials = self.settings.credentials.get(repository.name)
+            self._checkouts[repository.name] = Checkout.open(repository.url, self.settings.cache, credentials)
+        return self._checkouts[repository.name]
+
+    def declaration(self, checkout: Checkout, repository: Repository, revision: str, branch: str) -> Declaration:
+        """plumbline.yaml at a commit; no file is no environments. Raises DesiredStateError for its mistakes."""
+        text = checkout.read_file(revision, FILE)
+        if text is None:
+            return Declaration(())
+        return read_declaration(text, self.installation, repository, branch)
+
+    def target(self, environment: Environment, repository: Repository) -> Target:
+        """What an environment is planned against."""
+        bench = self.bench(environment.cluster)
+        return Target(bench.cluster, environment, repository.ceiling, self.installation.state_namespace)
+
+
+def missing_environment(name: str, revision: str) -> DesiredStateError:
+    """For an environment that a commit does not declare (any more): nothing is deleted by that."""
+    message = f"the environment {name} is not declared in {revision[:7]}; its objects stay as they are"
+    return DesiredStateError([Problem(message, FILE, suggestion="declare it again, or delete its objects by hand")])
