@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from worker.adapters.cluster import Cluster
     from worker.adapters.inventory import StateStore
-    from worker.adapters.renderer import Rendered
+    from worker.adapters.renderer import Rendered, RenderTools
     from worker.operations.predicting import Target
 
 REPOSITORY = "local"
@@ -92,7 +92,7 @@ def render_of(arguments: argparse.Namespace, target: Target) -> Rendered:
     return renderer.render_folder(arguments.path, target.environment, capabilities)
 
 
-def tools():  # type: ignore[no-untyped-def]
+def tools() -> RenderTools:
     """Where kustomize and helm are looked for: PLUMBLINE_TOOLS, the sandbox's cache, PATH."""
     from sandbox.tools import cached_folder
     from worker.adapters.renderer import RenderTools

@@ -157,14 +157,12 @@ def converge(bench: Workbench, message: dict[str, Any]) -> None:
     try:
         repository = bench.repository(request.repository)
         checkout = bench.checkout(repository)
-        _newest(bench, checkout, request)
+        _newest(checkout, request)
         environment = _environment(bench, repository, checkout, request)
         side = bench.bench(environment.cluster)
         states = side.states
         with held(states.records, environment.state_name, environment.name, bench.holder) as lease:
             recorded = states.read(environment)
-            before = recorded.state.operation
-            speaker.sequence = before.sequence if before else 0
             applied = recorded.state.applied.revision if recorded.state.applied else ""
             if applied and applied != request.revision and checkout.is_ancestor(request.revision, applied):
                 raise Superseded(applied)
@@ -226,7 +224,6 @@ def check(bench: Workbench, message: dict[str, Any]) -> None:
             operation = recorded.state.operation
             if operation is None or operation.phase not in LOOKED_AT:
                 return
-            speaker.sequence = operation.sequence
             rendered = bench.renderer.render_revision(checkout, operation.revision, environment, side.capabilities())
             desired = prepare(target, rendered.resources)
             running = Run(
@@ -239,7 +236,7 @@ def check(bench: Workbench, message: dict[str, Any]) -> None:
 
 
 class Speaker:
-    """Sends the facts of one environment's operation to the bot, numbered."""
+    """Sends the facts of one environment's operation to the bot."""
 
     def __init__(self, bench: Workbench, repository: str, environment: str, branch: str, arrived: float) -> None:
         self._bench = bench
@@ -247,12 +244,10 @@ class Speaker:
         self._environment = environment
         self._branch = branch
         self._arrived = arrived
-        self.sequence = 0
 
     def say(self, operation: Operation, fact: Fact) -> None:
         """Reports one fact."""
         now = time.time()
-        self.sequence += 1
         self._bench.outbox.report(
             ConvergenceReport(
                 self._repository,
@@ -263,7 +258,7 @@ class Speaker:
                 fact.text,
                 operation.arrived or self._arrived,
                 now - (operation.arrived or self._arrived),
-                self.sequence,
+                int(now * 1000),
                 fact.proof,
             )
         )
@@ -279,7 +274,7 @@ def _environment(bench: Workbench, repository: Repository, checkout: Checkout, r
     return environment
 
 
-def _newest(bench: Workbench, checkout: Checkout, request: ConvergeRequest) -> None:
+def _newest(checkout: Checkout, request: ConvergeRequest) -> None:
     """Makes sure that the commit is on its branch and that none came after it. Raises Superseded otherwise."""
     tip = checkout.tip(request.branch)
     if tip is None:

@@ -81,7 +81,7 @@ class Operation:
     """The convergence of one revision as it stands.
 
     `arrived` is when the commit arrived, `deadline` until when it must be healthy, `settles` when it counts as
-    converged if nothing differs until then (0 while unknown). `sequence` numbers the reports. `said` is the last
+    converged if nothing differs until then (0 while unknown). `said` is the last
     sentence about its health, `troubled` since when an object is degraded (0 if none is). `verdict` is how predicted
     and actual changes compare; `fingerprint` that of the plan that was applied.
     """
@@ -95,7 +95,6 @@ class Operation:
     verified: float = 0.0
     deadline: float = 0.0
     settles: float = 0.0
-    sequence: int = 0
     troubled: float = 0.0
     said: str = ""
     verdict: str = ""

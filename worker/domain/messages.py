@@ -344,7 +344,7 @@ FINAL_STEPS: Final = frozenset({Step.CONVERGED, Step.FAILED, Step.HELD, Step.SUP
 
 @dataclass(frozen=True, slots=True)
 class ConvergenceReport:
-    """One fact of a convergence, said once, in the order of `sequence` (rises within one revision's operation).
+    """One fact of a convergence, said once, in the order of `sequence` (milliseconds of Unix time).
 
     `text` is the sentence ("Deployment shop/cart 3/3", "2 of 2", why it failed); `seconds` counts from the commit's
     arrival (`at`, Unix time) to the fact. `proof` is there on VERIFIED, CONVERGED and FAILED: revision, digest,

@@ -1,0 +1,32 @@
+"""`python -m bot`: works on the alerts that come in and the reports that go out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from functools import partial
+
+from bot import intake, reports
+from bot.desk import Desk
+from bot.settings import Settings
+from worker.domain.errors import PlumblineError
+from worker.domain.messages import COMMITTED, DELIVER, INTAKE_QUEUE, REPORTS_QUEUE
+from worker.signed_queue import run_worker
+
+
+def main() -> int:
+    """Runs until SIGTERM; 1 where the settings cannot be used."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        desk = Desk.of(Settings.load(os.environ))
+    except PlumblineError as error:
+        print(f"plumbline bot: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    table = {COMMITTED: partial(intake.committed, desk), DELIVER: partial(reports.deliver, desk)}
+    run_worker(desk.requests.queue, [INTAKE_QUEUE, REPORTS_QUEUE], table, name="bot")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

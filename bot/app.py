@@ -1,0 +1,50 @@
+"""The web process: the door for hooks and, later, webhooks and pages. `create_app` is its composition root."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from flask import Flask, Response, jsonify
+
+from bot.board import Board
+from bot.pushes import pushes
+from bot.queue import Requests
+from bot.settings import Settings
+from worker.domain.errors import PlumblineError
+from worker.signed_queue import SignedQueue
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The WSGI application; settings are read from the environment unless they are given.
+
+    Ends the process with one sentence where they cannot be used.
+    """
+    try:
+        chosen = settings or Settings.load(os.environ)
+    except PlumblineError as error:
+        sys.exit(f"plumbline web: {error}")
+    app = Flask(__name__, static_folder=None)
+    queue = SignedQueue(chosen.redis_url.reveal(), chosen.signing_key.reveal_bytes())
+    board = Board(queue.connection)
+    app.extensions["plumbline"] = (chosen, Requests(queue), board)
+    app.register_blueprint(pushes)
+
+    @app.get("/healthz")
+    def healthz() -> str:
+        return "ok\n"
+
+    @app.get("/readyz")
+    def readyz() -> tuple[str, int]:
+        return ("ok\n", 200) if board.is_up() else ("Redis does not answer\n", 503)
+
+    @app.errorhandler(Exception)
+    def failed(error: Exception) -> tuple[Response, int] | Response:
+        from werkzeug.exceptions import HTTPException
+
+        if isinstance(error, HTTPException):
+            return jsonify({"error": error.name}), error.code or 500
+        app.logger.error("internal error", exc_info=error)
+        return jsonify({"error": "internal error; see the web process's log"}), 500
+
+    return app

@@ -1,0 +1,128 @@
+"""What people are shown, in Redis: the last fact of every environment, and the facts of a push as a stream.
+
+A read model that is rebuilt by the next facts; nothing here is authority.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+import redis
+
+from worker.domain.errors import Unavailable
+from worker.domain.messages import ConvergenceReport, PreviewReport
+
+STREAM_SECONDS: Final = 24 * 3600
+TICKET_SECONDS: Final = 120
+LONGEST_STREAM: Final = 2000
+
+
+class Board:
+    """Facts by repository, revision and environment."""
+
+    def __init__(self, connection: redis.Redis) -> None:
+        self._connection = connection
+
+    # -- previews ------------------------------------------------------------------------------------------------
+
+    def answer(self, report: PreviewReport) -> None:
+        """Gives the waiting push its prediction."""
+        key = _ticket(report.ticket)
+        pipeline = self._connection.pipeline()
+        pipeline.lpush(key, json.dumps(report.to_json()))
+        pipeline.expire(key, TICKET_SECONDS)
+        _run(pipeline)
+
+    def wait(self, ticket: str, seconds: float) -> PreviewReport | None:
+        """The prediction that a push waits for; None when it did not come in time."""
+        try:
+            found = self._connection.blpop([_ticket(ticket)], timeout=max(seconds, 0.01))
+        except redis.RedisError as error:
+            raise Unavailable(f"Redis does not answer ({type(error).__name__})") from None
+        if not isinstance(found, list | tuple) or len(found) != 2:
+            return None
+        return PreviewReport.from_json(json.loads(found[1]))
+
+    # -- convergences --------------------------------------------------------------------------------------------
+
+    def record(self, report: ConvergenceReport) -> None:
+        """Adds a fact to the revision's stream, and makes it the environment's last."""
+        body = json.dumps(report.to_json())
+        stream = _stream(report.repository, report.revision)
+        pipeline = self._connection.pipeline()
+        pipeline.xadd(stream, {"report": body}, maxlen=LONGEST_STREAM)
+        pipeline.expire(stream, STREAM_SECONDS)
+        pipeline.hset(f"plumbline:board:{report.repository}", report.environment, body)
+        _run(pipeline)
+
+    def note(self, repository: str, revision: str, line: str) -> None:
+        """Adds a line of the bot's own to the revision's stream."""
+        stream = _stream(repository, revision)
+        pipeline = self._connection.pipeline()
+        pipeline.xadd(stream, {"line": line}, maxlen=LONGEST_STREAM)
+        pipeline.expire(stream, STREAM_SECONDS)
+        _run(pipeline)
+
+    def expect(self, repository: str, revision: str, environments: Sequence[str]) -> None:
+        """Says which environments a revision will be converged in; none means that nobody has to wait."""
+        stream = _stream(repository, revision)
+        pipeline = self._connection.pipeline()
+        pipeline.xadd(stream, {"expects": json.dumps(list(environments))}, maxlen=LONGEST_STREAM)
+        pipeline.expire(stream, STREAM_SECONDS)
+        _run(pipeline)
+
+    def head(self, repository: str, environment: str, revision: str) -> None:
+        """Hints that a newer revision is wanted, so that older work stops at its next step."""
+        try:
+            self._connection.set(f"plumbline:head:{repository}:{environment}", revision, ex=STREAM_SECONDS)
+        except redis.RedisError as error:
+            raise Unavailable(f"Redis does not answer ({type(error).__name__})") from None
+
+    def cursor(self, repository: str, revisions: Sequence[str]) -> dict[str, str]:
+        """Where each revision's stream ends now: what comes later is read from here."""
+        ends: dict[str, str] = {}
+        for revision in revisions:
+            last: Any = self._connection.xrevrange(_stream(repository, revision), count=1)
+            ends[revision] = last[0][0].decode() if last else "0"
+        return ends
+
+    def read(self, repository: str, cursor: dict[str, str], milliseconds: int) -> list[tuple[str, str, dict[str, Any]]]:
+        """What came after the cursor: (revision, id, entry) in order; waits up to `milliseconds` for the first."""
+        streams: dict[Any, Any] = {_stream(repository, revision): last for revision, last in cursor.items()}
+        try:
+            found: Any = self._connection.xread(streams, count=200, block=milliseconds)
+        except redis.RedisError as error:
+            raise Unavailable(f"Redis does not answer ({type(error).__name__})") from None
+        entries: list[tuple[str, str, dict[str, Any]]] = []
+        rows = found.items() if isinstance(found, dict) else found or []
+        for name, items in rows:
+            revision = name.decode().rpartition(":")[2]
+            flat = items[0] if items and isinstance(items[0], list) else items
+            for entry_id, fields in flat:
+                values = {key.decode(): value.decode() for key, value in fields.items()}
+                entries.append((revision, entry_id.decode(), values))
+        return sorted(entries, key=lambda entry: [int(part) for part in entry[1].split("-")])
+
+    def is_up(self) -> bool:
+        """Whether Redis answers."""
+        try:
+            return bool(self._connection.ping())
+        except redis.RedisError:
+            return False
+
+
+def _stream(repository: str, revision: str) -> str:
+    return f"plumbline:stream:{repository}:{revision}"
+
+
+def _ticket(ticket: str) -> str:
+    return f"plumbline:ticket:{ticket}"
+
+
+def _run(pipeline: Any) -> None:
+    try:
+        pipeline.execute()
+    except redis.RedisError as error:
+        raise Unavailable(f"Redis does not answer ({type(error).__name__})") from None

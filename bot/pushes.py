@@ -1,0 +1,176 @@
+"""POST /pushes/*: the addresses of the server-side hooks. Verify, then ask or answer; nothing is believed before."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import time
+from typing import Any, Final
+
+from flask import Blueprint, Response, abort, current_app, jsonify, request
+
+from bot import terminal
+from bot.board import Board
+from bot.queue import Requests, new_ticket
+from bot.settings import Settings
+from worker.domain.environment import COMMIT_ID
+from worker.domain.errors import Unavailable
+from worker.domain.messages import (
+    FINAL_STEPS,
+    Committed,
+    ConvergenceReport,
+    PreviewRequest,
+    RefUpdate,
+    Step,
+    UnknownMessage,
+)
+
+LARGEST_BODY: Final = 9 << 20
+SKEW_SECONDS: Final = 300
+LONGEST_WAIT: Final = 9.5
+STREAM_BLOCK_MS: Final = 1000
+
+pushes = Blueprint("pushes", __name__, url_prefix="/pushes")
+
+
+def _desk() -> tuple[Settings, Requests, Board]:
+    desk: tuple[Settings, Requests, Board] = current_app.extensions["plumbline"]
+    return desk
+
+
+def _verified() -> tuple[str, bytes]:
+    """The repository that asks and the raw body; 403 where the signature, the time or the repository does not fit."""
+    settings, _, _ = _desk()
+    body = _body()
+    name = request.headers.get("Plumbline-Repository", "")
+    stamp = request.headers.get("Plumbline-Timestamp", "")
+    given = request.headers.get("Plumbline-Signature", "")
+    secret = settings.hook_secrets.get(name)
+    key = secret.reveal_bytes() if secret is not None else b"no such repository"
+    signed = "\n".join((request.method, request.path, stamp, name, hashlib.sha256(body).hexdigest()))
+    expected = "sha256=" + hmac.new(key, signed.encode(), hashlib.sha256).hexdigest()
+    fits = hmac.compare_digest(expected.encode(), given.encode(errors="replace"))
+    fresh = stamp.isdigit() and abs(time.time() - int(stamp)) <= SKEW_SECONDS
+    if secret is None or not fits or not fresh:
+        abort(403)
+    return name, body
+
+
+def _body() -> bytes:
+    """The raw body, read no further than it may be long (also when it is sent in chunks)."""
+    body = request.stream.read(LARGEST_BODY + 1)
+    if len(body) > LARGEST_BODY:
+        abort(413)
+    return body
+
+
+def _updates(document: dict[str, Any]) -> tuple[RefUpdate, ...]:
+    try:
+        found = tuple(RefUpdate(str(each["ref"]), str(each["old"]), str(each["new"])) for each in document["updates"])
+    except (KeyError, TypeError):
+        abort(400)
+    if any(not COMMIT_ID.fullmatch(value) for update in found for value in (update.old, update.new)):
+        abort(400)
+    return found
+
+
+def _document(text: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(text)
+    except ValueError:
+        abort(400)
+    if not isinstance(document, dict):
+        abort(400)
+    return document
+
+
+@pushes.post("/preview")
+def preview() -> Response:
+    """Says whether a push may come in, with the lines for its terminal; `accept` is null where that is not known."""
+    _, requests, board = _desk()
+    repository, body = _verified()
+    header, _, pack = body.partition(b"\n")
+    document = _document(header)
+    updates = _updates(document)
+    seconds = min(float(document.get("seconds") or LONGEST_WAIT), LONGEST_WAIT)
+    ticket = new_ticket()
+    approvals = tuple(str(each)[:64] for each in document.get("approvals") or ())
+    asked = PreviewRequest(ticket, repository, updates, bool(pack), time.time() + seconds, approvals)
+    requests.preview(asked, pack)
+    report = board.wait(ticket, seconds)
+    if report is None:
+        return jsonify({"accept": None, "lines": []})
+    lines = terminal.preview_lines(report, updates, colour=bool(document.get("colour")))
+    return jsonify({"accept": not report.refuses, "lines": lines})
+
+
+@pushes.post("/committed")
+def committed() -> tuple[Response, int]:
+    """The "change committed" alert: recorded as a job, answered with where to read on."""
+    _, requests, board = _desk()
+    repository, body = _verified()
+    document = _document(body)
+    updates = _updates(document)
+    hints = document.get("declaration")
+    declaration = {str(name): str(text) for name, text in hints.items()} if isinstance(hints, dict) else {}
+    approvals = tuple(str(each)[:64] for each in document.get("approvals") or ())
+    at = min(float(document.get("at") or 0.0) or time.time(), time.time())
+    cursor = board.cursor(repository, [update.new for update in updates])
+    requests.committed(Committed(repository, updates, at, declaration, approvals))
+    state = {"revisions": cursor, "expected": {}, "ended": {}}
+    return jsonify({"cursor": state}), 202
+
+
+@pushes.post("/stream")
+def stream() -> Response:
+    """What came since the cursor, as lines; `done` once nothing more is to be waited for."""
+    _, _, board = _desk()
+    repository, body = _verified()
+    document = _document(body)
+    cursor = document.get("cursor")
+    if not isinstance(cursor, dict) or not isinstance(cursor.get("revisions"), dict):
+        abort(400)
+    revisions = {str(name): str(last) for name, last in cursor["revisions"].items() if COMMIT_ID.fullmatch(str(name))}
+    expected: dict[str, list[str]] = dict(cursor.get("expected") or {})
+    ended: dict[str, list[str]] = dict(cursor.get("ended") or {})
+    lines: list[str] = []
+    colour, patient = bool(document.get("colour")), bool(document.get("patient"))
+    for revision, entry_id, entry in board.read(repository, revisions, STREAM_BLOCK_MS) if revisions else []:
+        revisions[revision] = entry_id
+        if "expects" in entry:
+            expected[revision] = json.loads(entry["expects"])
+            if not expected[revision]:
+                lines.append("plumbline  no environment follows this branch")
+        elif "line" in entry:
+            lines.append(entry["line"])
+        elif "report" in entry:
+            report = ConvergenceReport.from_json(json.loads(entry["report"]))
+            several = len(expected.get(revision, ())) > 1
+            lines += terminal.convergence_line(report, several=several, colour=colour).split("\n")
+            if report.step in FINAL_STEPS or (
+                report.step in (Step.SETTLING, Step.VERIFIED) and _is_end(report, patient)
+            ):
+                ended.setdefault(revision, []).append(report.environment)
+    done = all(name in expected and set(expected[name]) <= set(ended.get(name, ())) for name in revisions)
+    return jsonify(
+        {"lines": lines, "cursor": {"revisions": revisions, "expected": expected, "ended": ended}, "done": done}
+    )
+
+
+def _is_end(report: ConvergenceReport, patient: bool) -> bool:  # noqa: FBT001
+    """Who did not ask to wait longer has seen enough at "settling", or at a "verified" that nothing follows."""
+    settles = bool((report.proof or {}).get("settle"))
+    return not patient and (report.step is Step.SETTLING or (report.step is Step.VERIFIED and not settles))
+
+
+@pushes.errorhandler(Unavailable)
+def unavailable(error: Unavailable) -> tuple[Response, int]:
+    """Redis is away: the hook decides by its policy."""
+    return jsonify({"error": str(error)}), 503
+
+
+@pushes.errorhandler(UnknownMessage)
+def unknown(error: UnknownMessage) -> tuple[Response, int]:
+    """A message of another version."""
+    return jsonify({"error": str(error)}), 400

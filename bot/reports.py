@@ -1,0 +1,54 @@
+"""Job: what the worker said, made visible: the waiting push, the board, and the result in Git."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from bot.desk import Desk
+from bot.statuses import status_line
+from worker.domain.messages import ConvergenceReport, PreviewReport, Step, report_from_json
+
+WRITTEN_BACK: Final = frozenset({Step.VERIFIED, Step.CONVERGED, Step.FAILED, Step.HELD, Step.SUPERSEDED})
+
+log = logging.getLogger("plumbline.reports")
+
+
+def deliver(desk: Desk, message: dict[str, Any]) -> None:
+    """Delivers one report; doing it twice shows the same."""
+    report = report_from_json(message)
+    if isinstance(report, PreviewReport):
+        desk.board.answer(report)
+        return
+    desk.board.record(report)
+    log.info(
+        "%s repository=%s environment=%s revision=%s: %s",
+        report.step, report.repository, report.environment, report.revision, report.text,
+    )  # fmt: skip
+    if report.step in WRITTEN_BACK:
+        _write_back(desk, report)
+
+
+def _write_back(desk: Desk, report: ConvergenceReport) -> None:
+    repository = desk.settings.installation.repository(report.repository)
+    if repository is None:
+        return
+    facts = {
+        "environment": report.environment,
+        "branch": report.branch,
+        "revision": report.revision,
+        "state": str(report.step),
+        "text": report.text,
+        **{
+            name: value
+            for name, value in (report.proof or {}).items()
+            if name not in ("environment", "revision", "state")
+        },
+    }
+    forge = desk.forge(repository)
+    written = forge.write_note(report.revision, report.environment, status_line(report), facts)
+    if report.step is Step.CONVERGED:
+        written = forge.mark_converged(report.environment, report.revision) or written
+    if written and report.step in (Step.CONVERGED, Step.FAILED):
+        line = f"  written    refs/notes/plumbline ({report.environment}: {report.step})"
+        desk.board.note(report.repository, report.revision, line)

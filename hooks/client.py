@@ -1,0 +1,58 @@
+"""One signed request to the bot."""
+
+import hashlib
+import hmac
+import http.client
+import json
+import time
+from urllib.parse import urlsplit
+
+CONNECT_SECONDS = 2.0
+
+
+class Away(Exception):
+    """The bot does not answer; the text says how, in a few words."""
+
+
+def post(configuration, path, body, seconds):
+    """Posts bytes and returns the decoded answer; `seconds` is how long the answer may take. Raises Away."""
+    parts = urlsplit(configuration.address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise Away("its address is not set")
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname, parts.port, timeout=CONNECT_SECONDS)
+    whole = parts.path.rstrip("/") + path
+    try:
+        connection.connect()
+        connection.sock.settimeout(seconds)
+        connection.request("POST", whole, body, headers(configuration, path, body))
+        answer = connection.getresponse()
+        text = answer.read(4 << 20)
+    except (OSError, http.client.HTTPException) as error:
+        raise Away("no answer in time" if isinstance(error, TimeoutError) else "it cannot be reached") from None
+    finally:
+        connection.close()
+    if answer.status == 403:
+        raise Away("it does not know this repository's secret")
+    if answer.status == 413:
+        raise Away("the push is too large for a prediction")
+    if answer.status not in (200, 202):
+        raise Away(f"it answered with HTTP {answer.status}")
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise Away("its answer cannot be read") from None
+
+
+def headers(configuration, path, body):
+    """The headers that say who asks, when, and sign all of it."""
+    stamp = str(int(time.time()))
+    digest = hashlib.sha256(body).hexdigest()
+    signed = "\n".join(("POST", path, stamp, configuration.repository, digest))
+    signature = hmac.new(configuration.secret, signed.encode(), hashlib.sha256).hexdigest()
+    return {
+        "Content-Type": "application/octet-stream",
+        "Plumbline-Repository": configuration.repository,
+        "Plumbline-Timestamp": stamp,
+        "Plumbline-Signature": f"sha256={signature}",
+    }

@@ -1,0 +1,127 @@
+"""Before a push is accepted: ask the bot what it would change, print that, refuse what must not come in."""
+
+import json
+import subprocess
+import sys
+import time
+
+from hooks import configuration as settings
+from hooks import refs
+from hooks.client import Away, post
+from hooks.screen import safe, say, title
+
+PACK_LIMIT = 8 << 20
+SECONDS = 10.0
+"""For everything before the push is decided; forges allow hooks little more."""
+
+
+def main():
+    """Returns the hook's exit code: 0 lets the push in, 1 refuses it."""
+    began = time.monotonic()
+    updates = refs.read(sys.stdin)
+    pairs = refs.options(settings.os.environ)
+    try:
+        configuration = settings.load()
+    except settings.Misconfigured as error:
+        say([title(f"refused: {error}")])
+        return 1
+    ours = refs.own(updates)
+    if ours:
+        return _own_refs(updates, pairs, configuration)
+    branches = [update for update in updates if update.branch is not None]
+    refusal = _refusal(updates, branches, pairs, configuration)
+    if refusal:
+        say(refusal)
+        return 1
+    asked = [update for update in branches if not update.deletes]
+    if not asked:
+        return 0
+    try:
+        answer = _ask(asked, pairs, configuration, began)
+    except Away as away:
+        return _away(asked, configuration, str(away))
+    colour = _colour(pairs, configuration)
+    say(answer.get("lines", []), keep_colour=colour)
+    if answer.get("accept") is None:
+        return _away(asked, configuration, "no prediction in time")
+    return 0 if answer["accept"] else 1
+
+
+def _own_refs(updates, pairs, configuration):
+    if refs.is_signed(updates, pairs, configuration.secret):
+        return 0
+    names = ", ".join(safe(update.ref) for update in refs.own(updates)[:3])
+    say([title(f"refused: {names}"), "  These refs hold Plumbline's own results; only Plumbline writes them."])
+    return 1
+
+
+def _refusal(updates, branches, pairs, configuration):
+    if len(updates) > refs.LARGEST_PUSH:
+        return [title(f"refused: {len(updates)} refs in one push"), f"  Push at most {refs.LARGEST_PUSH} at a time."]
+    unknown = refs.unknown_option(pairs)
+    if unknown:
+        known = ", ".join(name for name in refs.KNOWN_OPTIONS if name != refs.WRITER)
+        return [title(f"refused: there is no push option {safe(unknown[:60])}"), f"  Known are: {known}."]
+    for update in branches:
+        if update.deletes and refs.is_protected(update.branch, configuration.protected):
+            return [
+                title(f"refused: {safe(update.branch)} would be deleted"),
+                "  An environment may follow this branch. Deleting it changes nothing in a cluster; to allow it, take the",
+                "  branch out of plumbline.protect in the repository's git configuration.",
+            ]
+    return None
+
+
+def _ask(asked, pairs, configuration, began):
+    pack = _thin_pack(asked)
+    header = json.dumps({
+        "updates": [update.to_json() for update in asked],
+        "approvals": [value[:64] for value in refs.chosen(pairs, "plumbline.approve")],
+        "colour": _colour(pairs, configuration),
+        "seconds": max(1.0, SECONDS - 1.0 - (time.monotonic() - began)),
+    })  # fmt: skip
+    left = SECONDS - (time.monotonic() - began)
+    if left <= 0:
+        raise Away("reading the push took too long")
+    return post(configuration, "/pushes/preview", header.encode() + b"\n" + pack, left)
+
+
+def _colour(pairs, configuration):
+    return configuration.colour or "1" in refs.chosen(pairs, "plumbline.colour")
+
+
+def _thin_pack(asked):
+    """The pushed objects that the repository did not have, as git packs them for a fetch."""
+    names = [update.new for update in asked]
+    lines = "\n".join([*names, "--not", "--all", ""])
+    run = subprocess.Popen(
+        ["git", "pack-objects", "--revs", "--thin", "--stdout", "-q"],
+        env=settings.environ(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    run.stdin.write(lines.encode())
+    run.stdin.close()
+    pack = run.stdout.read(PACK_LIMIT + 1)
+    if len(pack) > PACK_LIMIT:
+        run.kill()
+        run.wait()
+        raise Away(f"more than {PACK_LIMIT >> 20} MiB are pushed, too much for a prediction")
+    if run.wait() != 0:
+        raise Away("the pushed objects cannot be read")
+    return pack
+
+
+def _away(asked, configuration, why):
+    protected = [update.branch for update in asked if refs.is_protected(update.branch, configuration.protected)]
+    refuse = configuration.when_away == "refuse" or (configuration.when_away != "accept" and protected)
+    if refuse:
+        named = safe(protected[0] if protected else asked[0].branch)
+        say([
+            title(f"refused: nothing can be predicted for {named} now ({why})"),
+            "  Push again when Plumbline is back. The repository's owner may set plumbline.whenAway to accept.",
+        ])  # fmt: skip
+        return 1
+    say([title(f"not predicted ({why}); the push is accepted, and what it changes is found later")])
+    return 0

@@ -1,0 +1,97 @@
+"""What Git tells a server-side hook, and which of it concerns Plumbline."""
+
+import fnmatch
+import hashlib
+import hmac
+
+LARGEST_PUSH = 1000
+"""Refs in one push that are looked at; a mirror push of more is refused with advice."""
+
+OWN_REFS = ("refs/plumbline/", "refs/notes/plumbline")
+BRANCHES = "refs/heads/"
+WRITER = "plumbline.writer"
+KNOWN_OPTIONS = ("plumbline.wait", "plumbline.approve", "plumbline.colour", WRITER)
+
+
+class Update:
+    """One line of a hook's input: a ref, where it was, where it shall be."""
+
+    def __init__(self, old, new, ref):
+        self.old = old
+        self.new = new
+        self.ref = ref
+
+    @property
+    def branch(self):
+        """The branch's name, None for another ref."""
+        return self.ref[len(BRANCHES) :] if self.ref.startswith(BRANCHES) else None
+
+    @property
+    def deletes(self):
+        """Whether the ref goes away."""
+        return not self.new.strip("0")
+
+    @property
+    def creates(self):
+        """Whether the ref is new."""
+        return not self.old.strip("0")
+
+    def to_json(self):
+        """The update as JSON types."""
+        return {"ref": self.ref, "old": self.old, "new": self.new}
+
+
+def read(lines):
+    """The updates of a hook's standard input."""
+    updates = []
+    for line in lines:
+        parts = line.rstrip("\n").split(" ", 2)
+        if len(parts) == 3:
+            updates.append(Update(*parts))
+    return updates
+
+
+def own(updates):
+    """The updates of refs that only Plumbline writes."""
+    return [update for update in updates if update.ref.startswith(OWN_REFS)]
+
+
+def is_signed(updates, options, secret):
+    """Whether a push option signs exactly these updates with the repository's secret."""
+    given = [value for name, value in options if name == WRITER]
+    return any(hmac.compare_digest(value, signature(updates, secret)) for value in given)
+
+
+def signature(updates, secret):
+    """The hex HMAC-SHA256 of ref updates, as the writer gives it in the push option plumbline.writer."""
+    lines = sorted(f"{update.old} {update.new} {update.ref}" for update in updates)
+    return hmac.new(secret, ("write-back\n" + "\n".join(lines)).encode(), hashlib.sha256).hexdigest()
+
+
+def is_protected(branch, patterns):
+    """Whether a branch is one that an environment follows, by the hook's own configuration."""
+    return any(fnmatch.fnmatchcase(branch, pattern) for pattern in patterns)
+
+
+def options(environ):
+    """The push options as (name, value) pairs; a value of an option without one is empty."""
+    count = environ.get("GIT_PUSH_OPTION_COUNT", "0")
+    found = []
+    for number in range(min(int(count) if count.isdigit() else 0, 64)):
+        text = environ.get(f"GIT_PUSH_OPTION_{number}", "")[:512]
+        name, _, value = text.partition("=")
+        found.append((name, value))
+    return found
+
+
+def unknown_option(pairs):
+    """The first plumbline option that does not exist, None where all are known."""
+    for name, _ in pairs:
+        if name.startswith("plumbline.") and name not in KNOWN_OPTIONS:
+            return name
+    return None
+
+
+def chosen(pairs, name):
+    """Every value given for an option."""
+    return [value for key, value in pairs if key == name]
