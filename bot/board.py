@@ -47,22 +47,16 @@ class Board:
 
     # -- convergences --------------------------------------------------------------------------------------------
 
-    def record(self, report: ConvergenceReport) -> None:
-        """Adds a fact to the revision's stream, and makes it the environment's last."""
+    def record(self, report: ConvergenceReport, line: str = "") -> None:
+        """Adds a fact to the revision's stream (with a line of the bot's own after it), and makes it the environment's last."""
         body = json.dumps(report.to_json())
         stream = _stream(report.repository, report.revision)
         pipeline = self._connection.pipeline()
         pipeline.xadd(stream, {"report": body}, maxlen=LONGEST_STREAM)
+        if line:
+            pipeline.xadd(stream, {"line": line}, maxlen=LONGEST_STREAM)
         pipeline.expire(stream, STREAM_SECONDS)
         pipeline.hset(f"plumbline:board:{report.repository}", report.environment, body)
-        _run(pipeline)
-
-    def note(self, repository: str, revision: str, line: str) -> None:
-        """Adds a line of the bot's own to the revision's stream."""
-        stream = _stream(repository, revision)
-        pipeline = self._connection.pipeline()
-        pipeline.xadd(stream, {"line": line}, maxlen=LONGEST_STREAM)
-        pipeline.expire(stream, STREAM_SECONDS)
         _run(pipeline)
 
     def expect(self, repository: str, revision: str, environments: Sequence[str]) -> None:

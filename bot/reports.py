@@ -11,6 +11,8 @@ from worker.domain.messages import ConvergenceReport, PreviewReport, Step, repor
 
 WRITTEN_BACK: Final = frozenset({Step.VERIFIED, Step.CONVERGED, Step.FAILED, Step.HELD, Step.SUPERSEDED})
 
+WRITTEN: Final = "  written    refs/notes/plumbline ({}: {})"
+
 log = logging.getLogger("plumbline.reports")
 
 
@@ -20,19 +22,23 @@ def deliver(desk: Desk, message: dict[str, Any]) -> None:
     if isinstance(report, PreviewReport):
         desk.board.answer(report)
         return
-    desk.board.record(report)
+    ends = report.step in (Step.CONVERGED, Step.FAILED, Step.HELD)
+    if not ends:
+        desk.board.record(report)
     log.info(
         "%s repository=%s environment=%s revision=%s: %s",
         report.step, report.repository, report.environment, report.revision, report.text,
     )  # fmt: skip
-    if report.step in WRITTEN_BACK:
-        _write_back(desk, report)
+    written = report.step in WRITTEN_BACK and _write_back(desk, report)
+    if ends:
+        desk.board.record(report, WRITTEN.format(report.environment, report.step) if written else "")
 
 
-def _write_back(desk: Desk, report: ConvergenceReport) -> None:
+def _write_back(desk: Desk, report: ConvergenceReport) -> bool:
+    """Whether anything was written: results that are there already are left alone."""
     repository = desk.settings.installation.repository(report.repository)
     if repository is None:
-        return
+        return False
     facts = {
         "environment": report.environment,
         "branch": report.branch,
@@ -49,6 +55,4 @@ def _write_back(desk: Desk, report: ConvergenceReport) -> None:
     written = forge.write_note(report.revision, report.environment, status_line(report), facts)
     if report.step is Step.CONVERGED:
         written = forge.mark_converged(report.environment, report.revision) or written
-    if written and report.step in (Step.CONVERGED, Step.FAILED):
-        line = f"  written    refs/notes/plumbline ({report.environment}: {report.step})"
-        desk.board.note(report.repository, report.revision, line)
+    return written

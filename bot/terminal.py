@@ -7,6 +7,7 @@ that turn the direction of text are written out.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ WIDTH: Final = 92
 CHANGES: Final = 40
 MOST: Final = 200
 NAME: Final = "plumbline"
+NOT_VALIDATED: Final = "not validated"
 _HIDDEN: Final = frozenset((*range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF))
 _COLOURS: Final = {
     Action.CREATE: "32",
@@ -101,6 +103,10 @@ def plan_lines(plan: Plan, ink: _Ink) -> list[str]:
     lines = [_change(change, width, ink) for change in told[:CHANGES]]
     if len(told) > CHANGES:
         lines.append(f"  and {len(told) - CHANGES} more")
+    unchecked = Counter(change.reason for change in told if change.reason.startswith(NOT_VALIDATED))
+    for reason, count in unchecked.items():
+        objects = "1 object is" if count == 1 else f"{count} objects are"
+        lines.append(f"  note       {objects} {visible(reason)}")
     lines += [f"  note       {visible(warning)}" for warning in plan.warnings]
     total = len(plan.changes) - plan.summary[Action.PRUNE]
     if plan.is_empty:
@@ -117,8 +123,6 @@ def _change(change: Change, width: int, ink: _Ink) -> str:
     action = ink.paint(f"{change.action:<10}", _COLOURS.get(change.action, "2"))
     head = f"  {action} {change.key.kind:<{width}} {visible(name)}"
     words = visible(change.reason) if change.action in (Action.SKIP, Action.UNPREDICTABLE) else _fields(change)
-    if change.action is Action.CREATE and change.reason:
-        words = f"{words}  ({visible(change.reason)})" if words else f"({visible(change.reason)})"
     return f"{head}  {words}".rstrip()
 
 

@@ -93,7 +93,10 @@ def _colour(pairs, configuration):
 def _thin_pack(asked):
     """The pushed objects that the repository did not have, as git packs them for a fetch."""
     names = [update.new for update in asked]
-    lines = "\n".join([*names, "--not", "--all", ""])
+    known = [f"^{update.old}" for update in asked if not update.creates]
+    if any(update.creates for update in asked):
+        known += [f"^{tip}" for tip in _tips()]
+    lines = "\n".join([*names, *known, ""])
     run = subprocess.Popen(
         ["git", "pack-objects", "--revs", "--thin", "--stdout", "-q"],
         env=settings.environ(),
@@ -111,6 +114,17 @@ def _thin_pack(asked):
     if run.wait() != 0:
         raise Away("the pushed objects cannot be read")
     return pack
+
+
+def _tips():
+    """Where the branches point that are there already: a new one shares most of their history."""
+    run = subprocess.run(
+        ["git", "for-each-ref", "--format=%(objectname)", "--count=500", "refs/heads/"],
+        env=settings.environ(),
+        capture_output=True,
+        check=False,
+    )
+    return run.stdout.decode().split()
 
 
 def _away(asked, configuration, why):

@@ -8,7 +8,6 @@ import json
 import secrets
 import signal
 import ssl
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -295,12 +294,3 @@ class ControlPlane:
 
 def _read(path: Path) -> str:
     return path.read_text(errors="replace") if path.exists() else ""
-
-
-def version_of(program: Path) -> str:
-    """What a program says its version is (the first line)."""
-    for arguments in (["--version"], ["version", "--client"], ["version"]):
-        run = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=20, check=False)
-        if run.returncode == 0 and run.stdout.strip():
-            return run.stdout.strip().splitlines()[0]
-    return ""
