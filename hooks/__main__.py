@@ -1,9 +1,11 @@
 """The zipapp's entry: `python3 -I hooks.pyz pre-receive|post-receive`."""
 
+from __future__ import annotations
+
 import sys
 
 
-def main():
+def main() -> int:
     """Runs the hook that is named; returns its exit code."""
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name == "pre-receive":

@@ -1,11 +1,19 @@
 """One signed request to the bot."""
 
+from __future__ import annotations
+
 import hashlib
 import hmac
 import http.client
 import json
 import time
 from urllib.parse import urlsplit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from hooks.configuration import Configuration
 
 CONNECT_SECONDS = 2.0
 
@@ -14,7 +22,7 @@ class Away(Exception):
     """The bot does not answer; the text says how, in a few words."""
 
 
-def post(configuration, path, body, seconds):
+def post(configuration: Configuration, path: str, body: bytes, seconds: float) -> dict[str, Any]:
     """Posts bytes and returns the decoded answer; `seconds` is how long the answer may take. Raises Away."""
     parts = urlsplit(configuration.address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -24,7 +32,8 @@ def post(configuration, path, body, seconds):
     whole = parts.path.rstrip("/") + path
     try:
         connection.connect()
-        connection.sock.settimeout(seconds)
+        if connection.sock is not None:
+            connection.sock.settimeout(seconds)
         connection.request("POST", whole, body, headers(configuration, path, body))
         answer = connection.getresponse()
         text = answer.read(4 << 20)
@@ -39,12 +48,13 @@ def post(configuration, path, body, seconds):
     if answer.status not in (200, 202):
         raise Away(f"it answered with HTTP {answer.status}")
     try:
-        return json.loads(text)
+        answered: dict[str, Any] = json.loads(text)
+        return answered
     except ValueError:
         raise Away("its answer cannot be read") from None
 
 
-def headers(configuration, path, body):
+def headers(configuration: Configuration, path: str, body: bytes) -> dict[str, str]:
     """The headers that say who asks, when, and sign all of it."""
     stamp = str(int(time.time()))
     digest = hashlib.sha256(body).hexdigest()

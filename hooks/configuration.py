@@ -1,5 +1,7 @@
 """The hook's settings: from the repository's own git configuration and one secret file, never from what is pushed."""
 
+from __future__ import annotations
+
 import os
 import stat
 import subprocess
@@ -17,7 +19,7 @@ class Misconfigured(Exception):
 class Configuration:
     """Where the bot is, who this repository is, and what happens when the bot is away."""
 
-    def __init__(self, values, secret, git_dir):
+    def __init__(self, values: dict[str, str], secret: bytes, git_dir: str) -> None:
         self.address = values.get("plumbline.address", "")
         self.repository = values.get("plumbline.repository", "")
         self.when_away = values.get("plumbline.whenaway", "")
@@ -27,9 +29,9 @@ class Configuration:
         self.git_dir = git_dir
 
 
-def environ(extra=()):
+def environ() -> dict[str, str]:
     """A clean environment for git: nothing of the pusher's, no configuration but the repository's."""
-    kept = {name: os.environ[name] for name in (*KEEP, *extra) if name in os.environ}
+    kept = {name: os.environ[name] for name in KEEP if name in os.environ}
     return {
         **kept,
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -41,7 +43,7 @@ def environ(extra=()):
     }
 
 
-def load():
+def load() -> Configuration:
     """The configuration of the repository that this hook runs in. Raises Misconfigured with the way out."""
     git_dir = os.path.realpath(os.environ.get("GIT_DIR", "."))
     run = subprocess.run(
@@ -50,7 +52,7 @@ def load():
         capture_output=True,
         check=False,
     )
-    values = {}
+    values: dict[str, str] = {}
     for entry in run.stdout.decode(errors="replace").split("\0"):
         name, separator, value = entry.partition("\n")
         if separator:
@@ -58,7 +60,7 @@ def load():
     return Configuration(values, _secret(os.path.join(git_dir, "plumbline", "secret")), git_dir)
 
 
-def _secret(path):
+def _secret(path: str) -> bytes:
     again = "run `plumbline hooks install` again"
     try:
         found = os.lstat(path)

@@ -1,6 +1,9 @@
 """After a push is accepted: say that it was committed, and show how the clusters converge to it. Never fails the push."""
 
+from __future__ import annotations
+
 import json
+import os
 import subprocess
 import sys
 import time
@@ -10,18 +13,22 @@ from hooks import refs
 from hooks.client import Away, post
 from hooks.screen import say, title
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 ALERT_SECONDS = 2.0
 POLL_SECONDS = 4.0
 WATCH_SECONDS = 120.0
 LARGEST_DECLARATION = 64 << 10
 
 
-def main():
+def main() -> int:
     """Returns 0, whatever happens: the commit is in."""
     updates = [update for update in refs.read(sys.stdin) if update.branch is not None and not update.deletes]
     if not updates:
         return 0
-    pairs = refs.options(settings.os.environ)
+    pairs = refs.options(os.environ)
     try:
         configuration = settings.load()
         answer = _alert(updates, pairs, configuration)
@@ -31,11 +38,11 @@ def main():
     seconds, patient = _wait(pairs)
     if seconds <= 0 or answer.get("cursor") is None:
         return 0
-    _watch(configuration, answer["cursor"], seconds, patient, _colour(pairs, configuration))
+    _watch(configuration, answer["cursor"], seconds, patient=patient, colour=_colour(pairs, configuration))
     return 0
 
 
-def _alert(updates, pairs, configuration):
+def _alert(updates: list[refs.Update], pairs: refs.Options, configuration: settings.Configuration) -> dict[str, Any]:
     declaration = {update.branch: text for update in updates if (text := _declaration(update.new)) is not None}
     body = json.dumps({
         "updates": [update.to_json() for update in updates],
@@ -46,7 +53,7 @@ def _alert(updates, pairs, configuration):
     return post(configuration, "/pushes/committed", body.encode(), ALERT_SECONDS)
 
 
-def _declaration(revision):
+def _declaration(revision: str) -> str | None:
     """plumbline.yaml as it was pushed: a hint where to look, which the worker does not believe."""
     run = subprocess.run(
         ["git", "cat-file", "blob", f"{revision}:plumbline.yaml"],
@@ -59,7 +66,7 @@ def _declaration(revision):
     return run.stdout.decode(errors="replace")
 
 
-def _wait(pairs):
+def _wait(pairs: refs.Options) -> tuple[float, bool]:
     """How long to watch, and whether to stay until it is converged (when a time was asked for)."""
     given = refs.chosen(pairs, "plumbline.wait")
     if not given:
@@ -68,11 +75,13 @@ def _wait(pairs):
     return (min(float(text), 3600.0), True) if text.isdigit() else (WATCH_SECONDS, False)
 
 
-def _colour(pairs, configuration):
+def _colour(pairs: refs.Options, configuration: settings.Configuration) -> bool:
     return configuration.colour or "1" in refs.chosen(pairs, "plumbline.colour")
 
 
-def _watch(configuration, cursor, seconds, patient, colour):
+def _watch(
+    configuration: settings.Configuration, cursor: dict[str, Any], seconds: float, *, patient: bool, colour: bool
+) -> None:
     until = time.monotonic() + seconds
     failures = 0
     while time.monotonic() < until:

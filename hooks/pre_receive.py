@@ -1,6 +1,9 @@
 """Before a push is accepted: ask the bot what it would change, print that, refuse what must not come in."""
 
+from __future__ import annotations
+
 import json
+import os
 import subprocess
 import sys
 import time
@@ -10,16 +13,20 @@ from hooks import refs
 from hooks.client import Away, post
 from hooks.screen import safe, say, title
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 PACK_LIMIT = 8 << 20
 SECONDS = 10.0
 """For everything before the push is decided; forges allow hooks little more."""
 
 
-def main():
+def main() -> int:
     """Returns the hook's exit code: 0 lets the push in, 1 refuses it."""
     began = time.monotonic()
     updates = refs.read(sys.stdin)
-    pairs = refs.options(settings.os.environ)
+    pairs = refs.options(os.environ)
     try:
         configuration = settings.load()
     except settings.Misconfigured as error:
@@ -47,7 +54,7 @@ def main():
     return 0 if answer["accept"] else 1
 
 
-def _own_refs(updates, pairs, configuration):
+def _own_refs(updates: list[refs.Update], pairs: refs.Options, configuration: settings.Configuration) -> int:
     if refs.is_signed(updates, pairs, configuration.secret):
         return 0
     names = ", ".join(safe(update.ref) for update in refs.own(updates)[:3])
@@ -55,7 +62,9 @@ def _own_refs(updates, pairs, configuration):
     return 1
 
 
-def _refusal(updates, branches, pairs, configuration):
+def _refusal(
+    updates: list[refs.Update], branches: list[refs.Update], pairs: refs.Options, configuration: settings.Configuration
+) -> list[str] | None:
     if len(updates) > refs.LARGEST_PUSH:
         return [title(f"refused: {len(updates)} refs in one push"), f"  Push at most {refs.LARGEST_PUSH} at a time."]
     unknown = refs.unknown_option(pairs)
@@ -63,7 +72,7 @@ def _refusal(updates, branches, pairs, configuration):
         known = ", ".join(name for name in refs.KNOWN_OPTIONS if name != refs.WRITER)
         return [title(f"refused: there is no push option {safe(unknown[:60])}"), f"  Known are: {known}."]
     for update in branches:
-        if update.deletes and refs.is_protected(update.branch, configuration.protected):
+        if update.branch and update.deletes and refs.is_protected(update.branch, configuration.protected):
             return [
                 title(f"refused: {safe(update.branch)} would be deleted"),
                 "  An environment may follow this branch. Deleting it changes nothing in a cluster; to allow it, take the",
@@ -72,7 +81,9 @@ def _refusal(updates, branches, pairs, configuration):
     return None
 
 
-def _ask(asked, pairs, configuration, began):
+def _ask(
+    asked: list[refs.Update], pairs: refs.Options, configuration: settings.Configuration, began: float
+) -> dict[str, Any]:
     pack = _thin_pack(asked)
     header = json.dumps({
         "updates": [update.to_json() for update in asked],
@@ -86,11 +97,11 @@ def _ask(asked, pairs, configuration, began):
     return post(configuration, "/pushes/preview", header.encode() + b"\n" + pack, left)
 
 
-def _colour(pairs, configuration):
+def _colour(pairs: refs.Options, configuration: settings.Configuration) -> bool:
     return configuration.colour or "1" in refs.chosen(pairs, "plumbline.colour")
 
 
-def _thin_pack(asked):
+def _thin_pack(asked: list[refs.Update]) -> bytes:
     """The pushed objects that the repository did not have, as git packs them for a fetch."""
     names = [update.new for update in asked]
     known = [f"^{update.old}" for update in asked if not update.creates]
@@ -104,6 +115,8 @@ def _thin_pack(asked):
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
+    assert run.stdin is not None
+    assert run.stdout is not None
     run.stdin.write(lines.encode())
     run.stdin.close()
     pack = run.stdout.read(PACK_LIMIT + 1)
@@ -116,7 +129,7 @@ def _thin_pack(asked):
     return pack
 
 
-def _tips():
+def _tips() -> list[str]:
     """Where the branches point that are there already: a new one shares most of their history."""
     run = subprocess.run(
         ["git", "for-each-ref", "--format=%(objectname)", "--count=500", "refs/heads/"],
@@ -127,11 +140,13 @@ def _tips():
     return run.stdout.decode().split()
 
 
-def _away(asked, configuration, why):
-    protected = [update.branch for update in asked if refs.is_protected(update.branch, configuration.protected)]
+def _away(asked: list[refs.Update], configuration: settings.Configuration, why: str) -> int:
+    protected = [
+        update.branch for update in asked if update.branch and refs.is_protected(update.branch, configuration.protected)
+    ]
     refuse = configuration.when_away == "refuse" or (configuration.when_away != "accept" and protected)
     if refuse:
-        named = safe(protected[0] if protected else asked[0].branch)
+        named = safe(protected[0] if protected else asked[0].ref)
         say([
             title(f"refused: nothing can be predicted for {named} now ({why})"),
             "  Push again when Plumbline is back. The repository's owner may set plumbline.whenAway to accept.",

@@ -1,8 +1,16 @@
 """What Git tells a server-side hook, and which of it concerns Plumbline."""
 
+from __future__ import annotations
+
 import fnmatch
 import hashlib
 import hmac
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    Options = list[tuple[str, str]]
 
 LARGEST_PUSH = 1000
 """Refs in one push that are looked at; a mirror push of more is refused with advice."""
@@ -16,32 +24,32 @@ KNOWN_OPTIONS = ("plumbline.wait", "plumbline.approve", "plumbline.colour", WRIT
 class Update:
     """One line of a hook's input: a ref, where it was, where it shall be."""
 
-    def __init__(self, old, new, ref):
+    def __init__(self, old: str, new: str, ref: str) -> None:
         self.old = old
         self.new = new
         self.ref = ref
 
     @property
-    def branch(self):
+    def branch(self) -> str | None:
         """The branch's name, None for another ref."""
         return self.ref[len(BRANCHES) :] if self.ref.startswith(BRANCHES) else None
 
     @property
-    def deletes(self):
+    def deletes(self) -> bool:
         """Whether the ref goes away."""
         return not self.new.strip("0")
 
     @property
-    def creates(self):
+    def creates(self) -> bool:
         """Whether the ref is new."""
         return not self.old.strip("0")
 
-    def to_json(self):
+    def to_json(self) -> dict[str, str]:
         """The update as JSON types."""
         return {"ref": self.ref, "old": self.old, "new": self.new}
 
 
-def read(lines):
+def read(lines: Iterable[str]) -> list[Update]:
     """The updates of a hook's standard input."""
     updates = []
     for line in lines:
@@ -51,29 +59,29 @@ def read(lines):
     return updates
 
 
-def own(updates):
+def own(updates: list[Update]) -> list[Update]:
     """The updates of refs that only Plumbline writes."""
     return [update for update in updates if update.ref.startswith(OWN_REFS)]
 
 
-def is_signed(updates, options, secret):
+def is_signed(updates: list[Update], options: Options, secret: bytes) -> bool:
     """Whether a push option signs exactly these updates with the repository's secret."""
     given = [value for name, value in options if name == WRITER]
     return any(hmac.compare_digest(value, signature(updates, secret)) for value in given)
 
 
-def signature(updates, secret):
+def signature(updates: list[Update], secret: bytes) -> str:
     """The hex HMAC-SHA256 of ref updates, as the writer gives it in the push option plumbline.writer."""
     lines = sorted(f"{update.old} {update.new} {update.ref}" for update in updates)
     return hmac.new(secret, ("write-back\n" + "\n".join(lines)).encode(), hashlib.sha256).hexdigest()
 
 
-def is_protected(branch, patterns):
+def is_protected(branch: str, patterns: list[str]) -> bool:
     """Whether a branch is one that an environment follows, by the hook's own configuration."""
     return any(fnmatch.fnmatchcase(branch, pattern) for pattern in patterns)
 
 
-def options(environ):
+def options(environ: Mapping[str, str]) -> Options:
     """The push options as (name, value) pairs; a value of an option without one is empty."""
     count = environ.get("GIT_PUSH_OPTION_COUNT", "0")
     found = []
@@ -84,7 +92,7 @@ def options(environ):
     return found
 
 
-def unknown_option(pairs):
+def unknown_option(pairs: Options) -> str | None:
     """The first plumbline option that does not exist, None where all are known."""
     for name, _ in pairs:
         if name.startswith("plumbline.") and name not in KNOWN_OPTIONS:
@@ -92,6 +100,6 @@ def unknown_option(pairs):
     return None
 
 
-def chosen(pairs, name):
+def chosen(pairs: Options, name: str) -> list[str]:
     """Every value given for an option."""
     return [value for key, value in pairs if key == name]

@@ -1,5 +1,7 @@
 """What the pusher sees: plain lines, at most so many, no byte that could steer a terminal."""
 
+from __future__ import annotations
+
 import sys
 
 WIDEST = 100
@@ -8,7 +10,7 @@ INVISIBLE = frozenset((*range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x
 """Code points that have no width or turn the direction of text."""
 
 
-def safe(text, *, keep_colour=False):
+def safe(text: str, *, keep_colour: bool = False) -> str:
     """Text in which every control, invisible or direction-changing character is shown instead of obeyed."""
     if keep_colour:
         pieces = text.split("\x1b[")
@@ -21,7 +23,7 @@ def safe(text, *, keep_colour=False):
     return "".join(_shown(char) for char in text)
 
 
-def _shown(char):
+def _shown(char: str) -> str:
     number = ord(char)
     if number < 32 or number == 127:
         return "^" + chr(number ^ 64)
@@ -30,7 +32,7 @@ def _shown(char):
     return char
 
 
-def say(lines, *, keep_colour=False):
+def say(lines: list[str], *, keep_colour: bool = False) -> bool:
     """Prints lines to the pusher; somebody who hung up is no failure."""
     try:
         for line in lines[:MOST]:
@@ -44,6 +46,6 @@ def say(lines, *, keep_colour=False):
         return False
 
 
-def title(text):
+def title(text: str) -> str:
     """A line that begins with our name, so that nobody's text passes for it."""
     return f"plumbline  {text}"

@@ -5,6 +5,7 @@ import importlib
 import pathlib
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,22 +20,22 @@ PURE = [
 ]
 
 
-def calls(path):
+def calls(path: pathlib.Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call):
             f = node.func
             yield f.attr if isinstance(f, ast.Attribute) else getattr(f, "id", "")
 
 
-def imported(path):
+def imported(path: pathlib.Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (a.name.split(".")[0] for a in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            yield node.module.split(".")[0]
+            yield (node.module or "").split(".")[0]
 
 
-def test_imports_point_one_way():
+def test_imports_point_one_way() -> None:
     run = subprocess.run(
         ["lint-imports", "--no-logo"],
         check=False,
@@ -47,22 +48,22 @@ def test_imports_point_one_way():
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_no_module_outgrows_400_lines(path):
+def test_no_module_outgrows_400_lines(path: pathlib.Path) -> None:
     assert len(path.read_text().splitlines()) <= 400
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "hooks").glob("*.py")), ids=lambda p: p.name)
-def test_hooks_need_only_the_standard_library(path):
+def test_hooks_need_only_the_standard_library(path: pathlib.Path) -> None:
     assert set(imported(path)) <= sys.stdlib_module_names | {"hooks"}
 
 
 @pytest.mark.parametrize("path", PURE, ids=lambda p: str(p.relative_to(ROOT)))
-def test_the_core_never_asks_the_time(path):
+def test_the_core_never_asks_the_time(path: pathlib.Path) -> None:
     assert not {"now", "utcnow", "today", "open", "print", "input"} & set(calls(path))
 
 
 @pytest.mark.parametrize("name", importlib.import_module("worker.domain.messages").JOBS)
-def test_every_job_name_on_the_queue_has_a_function(name):
+def test_every_job_name_on_the_queue_has_a_function(name: str) -> None:
     module, function = name.rsplit(".", 1)
     tree = ast.parse((ROOT / (module.replace(".", "/") + ".py")).read_text())
     assert function in {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}

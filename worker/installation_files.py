@@ -6,14 +6,16 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from worker.domain.installation import Installation, SecretReference
 from worker.domain.installation_file import read_installation
-from worker.domain.secret_text import SecretText, SettingsError, checked_redis_url
+from worker.domain.secret_text import SecretText, SettingsError
 
 CONFIG: Final = "PLUMBLINE_CONFIG"
 REDIS: Final = "PLUMBLINE_REDIS_URL"
 SHORTEST_KEY: Final = 16
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 
 def installation_of(path: Path) -> Installation:
@@ -57,3 +59,23 @@ def signing_key_of(installation: Installation, environ: Mapping[str, str], root:
     if len(key.reveal()) < SHORTEST_KEY:
         raise SettingsError(f"signing-key: needs at least {SHORTEST_KEY} characters (openssl rand -hex 32 makes one)")
     return key
+
+
+def checked_redis_url(url: SecretText) -> SecretText:
+    """The address of a Redis that may be used: with a password, on this machine or over TLS.
+
+    Raises SettingsError otherwise: whoever can write to the queue can ask for work.
+    """
+    parts = urlsplit(url.reveal())
+    if parts.scheme not in ("redis", "rediss"):
+        raise SettingsError("the Redis address must start with redis:// or rediss://")
+    if not parts.password:
+        raise SettingsError(
+            f"the Redis at {parts.hostname} has no password in its address: set one (requirepass or an ACL user) and "
+            "write redis://:PASSWORD@HOST"
+        )
+    if parts.scheme == "redis" and parts.hostname not in LOOPBACK:
+        raise SettingsError(
+            f"the Redis at {parts.hostname} is reached without TLS: use rediss://, or one on this machine"
+        )
+    return url

@@ -1,0 +1,48 @@
+# Everything is installed into .venv and into ${XDG_CACHE_HOME:-~/.cache}/plumbline; the system is not touched.
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup tools demo test check bench clean
+
+help:  ## what there is
+	@echo "make demo          play the whole of it on this machine (ONCE=1: play, check and end)"
+	@echo "make test          set everything up and run every test"
+	@echo "make check         formatting, lint, types, imports, house rules"
+	@echo "make bench         measure against real peers, as ratios"
+	@echo "make setup         only install, into $(VENV)"
+	@echo "make tools         only find or build the sandbox's programs"
+	@echo "make clean         remove $(VENV) and what tests leave"
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) sandbox/requirements_check.py
+	@echo "installing into $(VENV) (about two minutes the first time)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+setup: $(STAMP)  ## the virtual environment
+
+tools: $(STAMP)
+	@$(VENV)/bin/python -m plumbline sandbox tools > /dev/null
+
+demo: $(STAMP)
+	@$(VENV)/bin/python -m plumbline demo $(if $(ONCE),--once)
+
+check: $(STAMP)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/python -m pytest -q tests/test_house.py
+
+test: tools check
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+bench: tools
+	$(VENV)/bin/python -m tests.bench $(ARGS)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build *.egg-info

@@ -1,0 +1,1 @@
+"""Plumbline's tests; they mirror the packages."""

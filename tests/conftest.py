@@ -1,0 +1,90 @@
+"""The real servers that tests run on: one control plane and one Redis per session."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.control_plane import ControlPlane
+from sandbox.redis_server import RedisServer
+from sandbox.tools import find
+
+CORPORA = Path(__file__).parents[2] / "shared" / "corpora"
+_NUMBERS = itertools.count(1)
+
+Kubectl = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def tools() -> dict[str, Path]:
+    """Every program of the sandbox, built where it is missing."""
+    return find(progress=print)
+
+
+@pytest.fixture(scope="session")
+def control_plane(tools: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """One real cluster for the session."""
+    with ControlPlane.start(tmp_path_factory.mktemp("cluster"), tools) as plane:
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Redis: the user's own by PLUMBLINE_REDIS_URL, else one of the session."""
+    own = os.environ.get("PLUMBLINE_REDIS_URL")
+    if own:
+        yield own
+        return
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture
+def namespace(control_plane: ControlPlane) -> Iterator[str]:
+    """A fresh namespace."""
+    name = f"t{next(_NUMBERS)}-{os.getpid()}"
+    status, _ = control_plane.request(
+        "POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    )
+    assert status == 201
+    yield name
+    control_plane.request("DELETE", f"/api/v1/namespaces/{name}")
+
+
+@pytest.fixture
+def kubectl(control_plane: ControlPlane, tools: dict[str, Path]) -> Kubectl:
+    """kubectl as admin; `text` goes to its stdin."""
+
+    def run(*arguments: str, text: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+        command = [str(tools["kubectl"]), "--kubeconfig", str(control_plane.kubeconfig()), *arguments]
+        return subprocess.run(command, input=text, capture_output=True, text=True, check=check, timeout=60)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def corpora() -> Path:
+    """Real manifests and tables of other projects' expected outputs, when they lie beside the checkout."""
+    if not CORPORA.is_dir():
+        pytest.skip("the corpora are not beside this checkout (../shared/corpora)")
+    return CORPORA
+
+
+def objects_in(text: str) -> list[dict[str, Any]]:
+    """The documents of a YAML text."""
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+def table(corpora: Path, name: str) -> list[dict[str, Any]]:
+    """The cases of a corpora table."""
+    cases: list[dict[str, Any]] = json.loads((corpora / "tables" / f"{name}.json").read_text())["cases"]
+    return cases
