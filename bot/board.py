@@ -12,7 +12,7 @@ from typing import Any, Final
 import redis
 
 from worker.domain.errors import Unavailable
-from worker.domain.messages import ConvergenceReport, PreviewReport
+from worker.domain.reports import ConvergenceReport, PreviewReport
 
 STREAM_SECONDS: Final = 24 * 3600
 TICKET_SECONDS: Final = 120

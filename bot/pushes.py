@@ -16,15 +16,8 @@ from bot.queue import Requests, new_ticket
 from bot.settings import Settings
 from worker.domain.environment import COMMIT_ID
 from worker.domain.errors import Unavailable
-from worker.domain.messages import (
-    FINAL_STEPS,
-    Committed,
-    ConvergenceReport,
-    PreviewRequest,
-    RefUpdate,
-    Step,
-    UnknownMessage,
-)
+from worker.domain.messages import Committed, PreviewRequest, RefUpdate, UnknownMessage
+from worker.domain.reports import FINAL_STEPS, ConvergenceReport, Step
 
 LARGEST_BODY: Final = 9 << 20
 SKEW_SECONDS: Final = 300

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from bot.desk import Desk
 from bot.statuses import status_line
-from worker.domain.messages import ConvergenceReport, PreviewReport, Step, report_from_json
+from worker.domain.reports import ConvergenceReport, PreviewReport, Step, report_from_json
 
 WRITTEN_BACK: Final = frozenset({Step.VERIFIED, Step.CONVERGED, Step.FAILED, Step.HELD, Step.SUPERSEDED})
 

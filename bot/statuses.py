@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from worker.domain.messages import ConvergenceReport, Step
+from worker.domain.reports import ConvergenceReport, Step
 
 LONGEST: Final = 140
 """GitHub cuts a status's description there; the other forges take more."""

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from worker.domain.errors import Problem
-from worker.domain.messages import ConvergenceReport, EnvironmentPreview, Outcome, PreviewReport, RefUpdate, Step
+from worker.domain.messages import RefUpdate
 from worker.domain.plan import ABSENT, Action, Change, FieldChange, Plan, shown
+from worker.domain.reports import ConvergenceReport, EnvironmentPreview, Outcome, PreviewReport, Step
 
 WIDTH: Final = 92
 """`git push` puts `remote: ` before each line and a person's terminal has often 100 columns."""

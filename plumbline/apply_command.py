@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _print(fact: Fact, seconds: float) -> None:
     from plumbline.screen import coloured, safe
-    from worker.domain.messages import Step
+    from worker.domain.reports import Step
 
     colours = {
         Step.FAILED: "31;1",

@@ -25,17 +25,8 @@ from worker.domain.errors import (
     Unavailable,
 )
 from worker.domain.installation import Repository
-from worker.domain.messages import (
-    CheckRequest,
-    ConvergenceReport,
-    ConvergeRequest,
-    EnvironmentPreview,
-    Outcome,
-    PreviewReport,
-    PreviewRequest,
-    RefUpdate,
-    Step,
-)
+from worker.domain.messages import CheckRequest, ConvergeRequest, PreviewRequest, RefUpdate
+from worker.domain.reports import ConvergenceReport, EnvironmentPreview, Outcome, PreviewReport, Step
 from worker.operations.advancing import Fact, advance
 from worker.operations.converging import Run, finish
 from worker.operations.converging import converge as converge_run

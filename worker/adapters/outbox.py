@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 
-from worker.domain.messages import DELIVER, REPORTS_QUEUE, ConvergenceReport, PreviewReport
+from worker.domain.messages import DELIVER, REPORTS_QUEUE
+from worker.domain.reports import ConvergenceReport, PreviewReport
 from worker.signed_queue import SignedQueue
 
 

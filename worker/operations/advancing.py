@@ -13,8 +13,8 @@ from worker.domain.convergence import EnvironmentState, Mark, Operation, Phase, 
 from worker.domain.errors import Problem
 from worker.domain.health import Health, ResourceHealth
 from worker.domain.inventory import Inventory, InventoryEntry
-from worker.domain.messages import Step
 from worker.domain.plan import Action, FieldChange
+from worker.domain.reports import Step
 from worker.domain.resource import Resource, ResourceKey
 from worker.operations.applying import Checkpoint, delete
 from worker.operations.predicting import Target, observe

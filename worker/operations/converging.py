@@ -10,8 +10,8 @@ from worker.adapters.inventory import Recorded, StateStore
 from worker.domain.convergence import EnvironmentState, Mark, Operation, Phase, short
 from worker.domain.errors import DesiredStateError, Held, LeaseLost, Refused, Superseded, Unavailable
 from worker.domain.inventory import Inventory, InventoryEntry
-from worker.domain.messages import Step
 from worker.domain.plan import Change
+from worker.domain.reports import Step
 from worker.domain.resource import Resource, ResourceKey
 from worker.operations.advancing import Advanced, Fact, advance, confirmed
 from worker.operations.applying import Checkpoint, Outcome, apply
