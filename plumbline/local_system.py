@@ -138,8 +138,8 @@ class LocalSystem:
     def _answers(self) -> bool:
         for server in self.servers.values():
             server.require_running()
-        with contextlib.suppress(OSError):
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+        with contextlib.suppress(OSError), contextlib.closing(connection):
             connection.request("GET", "/readyz")
             return connection.getresponse().status == 200
         return False
@@ -216,9 +216,14 @@ class Clone:
             errors="replace",
         )
         assert run.stderr is not None
-        for line in run.stderr:
-            yield line.rstrip("\n")
-        yield f"exit {run.wait()}"
+        try:
+            for line in run.stderr:
+                yield line.rstrip("\n")
+            yield f"exit {run.wait()}"
+        finally:
+            run.terminate()
+            run.wait()
+            run.stderr.close()
 
 
 def procfile() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -11,11 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import yaml
 
+from plumbline.local_system import Clone, LocalSystem
 from sandbox.control_plane import ControlPlane
 from sandbox.redis_server import RedisServer
 from sandbox.tools import find
+from tests.api_proxy import ApiProxy
+from tests.world import World
 
 CORPORA = Path(__file__).parents[2] / "shared" / "corpora"
 _NUMBERS = itertools.count(1)
@@ -88,3 +93,59 @@ def table(corpora: Path, name: str) -> list[dict[str, Any]]:
     """The cases of a corpora table."""
     cases: list[dict[str, Any]] = json.loads((corpora / "tables" / f"{name}.json").read_text())["cases"]
     return cases
+
+
+@pytest.fixture
+def world(control_plane: ControlPlane, namespace: str) -> World:
+    """An environment of its own in a fresh namespace."""
+    return World(control_plane.kubeconfig(), namespace)
+
+
+@pytest.fixture
+def proxy(control_plane: ControlPlane, tmp_path: Path) -> Iterator[ApiProxy]:
+    """A proxy before the API server that records, and fails as told."""
+    made = ApiProxy(control_plane.kubeconfig(), tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def system(
+    control_plane: ControlPlane, redis_url: str, tools: dict[str, Path], namespace: str, tmp_path: Path
+) -> Iterator[LocalSystem]:
+    """All of Plumbline on a repository of its own; environments may use the test's namespace."""
+    with contextlib.closing(redis.Redis.from_url(redis_url)) as connection:
+        connection.flushall()
+    with LocalSystem.start(
+        tmp_path / "system",
+        kubeconfig=control_plane.kubeconfig("worker"),
+        redis_url=redis_url,
+        tools=tools["helm"].parent,
+        namespaces=[namespace],
+        state_namespace=f"state-{namespace}",
+        poll="1s",
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def clone(system: LocalSystem, namespace: str, tmp_path: Path) -> Clone:
+    """A person's clone, with an environment `production` declared and not pushed yet."""
+    made = Clone(tmp_path / "clone", system.repository)
+    made.write("plumbline.yaml", declaration(namespace))
+    return made
+
+
+def declaration(
+    namespace: str, name: str = "production", *, settle: str = "1s", path: str = "app", more: str = ""
+) -> str:
+    """A plumbline.yaml with one environment."""
+    return (
+        f"environments:\n  - name: {name}\n    path: {path}\n    namespace: {namespace}\n"
+        f"    policy: {{settle: {settle}, health-timeout: 30s}}\n{more}"
+    )
+
+
+def config_map(name: str, **data: str) -> str:
+    """A ConfigMap as JSON, which is YAML."""
+    return json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}) + "\n"

@@ -35,9 +35,9 @@ def applies_queue(cluster: str) -> str:
     return f"applies-{cluster}"
 
 
-def _named(repository: str, environment: str) -> str:
+def _named(*parts: str) -> str:
     """A name that RQ takes in a job's id (letters, digits, `_` and `-`)."""
-    return hashlib.sha256(f"{repository}/{environment}".encode()).hexdigest()[:16]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
 class UnknownMessage(ValueError):
@@ -175,8 +175,9 @@ class ConvergeRequest:
 
     @property
     def job_id(self) -> str:
-        """The id of its job: the same revision of the same environment is asked for once."""
-        return f"converge-{_named(self.repository, self.environment)}-{self.revision}"
+        """The id of its job: the same revision of the same environment, with the same approvals, is asked for once."""
+        approved = _named(*self.approvals) if self.approvals else "0"
+        return f"converge-{_named(self.repository, self.environment)}-{self.revision}-{approved}"
 
     def to_json(self) -> dict[str, Any]:
         """JSON types, with the schema number."""

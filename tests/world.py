@@ -1,0 +1,109 @@
+"""The worker's operations in this process, on a real cluster: what a test converges, and what was said of it."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from worker.adapters.cluster import Cluster, Records, connect
+from worker.adapters.inventory import Recorded, StateStore
+from worker.adapters.lease import held
+from worker.domain.convergence import Operation
+from worker.domain.environment import Ceiling, Environment, Policy
+from worker.domain.errors import DesiredStateError
+from worker.domain.plan import Plan
+from worker.domain.reports import Step
+from worker.domain.resource import Resource, Source, resource_of
+from worker.domain.yaml_text import read_documents
+from worker.operations.advancing import Fact, advance
+from worker.operations.converging import Run, converge, finish
+from worker.operations.predicting import Prediction, Target, predict, prepare
+
+_REVISIONS = (f"{number:040x}" for number in itertools.count(1))
+
+
+def resources(text: str, file: str = "app.yaml") -> tuple[Resource, ...]:
+    """The objects of a YAML text."""
+    return tuple(resource_of(document.value, Source(file, document.line)) for document in read_documents(text, file))
+
+
+@dataclass
+class World:
+    """One environment in one namespace of a cluster."""
+
+    kubeconfig: Path
+    namespace: str
+    name: str = "test"
+    policy: Policy = field(default_factory=lambda: Policy(settle=0, health_timeout=20))
+    ceiling: Ceiling = field(default_factory=Ceiling)
+    facts: list[Fact] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.cluster = Cluster(connect(self.kubeconfig))
+        self.environment = Environment(
+            f"repo-{self.namespace}", self.name, "main", ".", "sandbox", self.namespace, policy=self.policy
+        )
+        self.state_namespace = f"state-{self.namespace}"
+        self.target = Target(self.cluster, self.environment, self.ceiling, self.state_namespace)
+        self.states = StateStore(Records(self.cluster.connection, self.state_namespace), self.cluster.uid)
+
+    def plan(self, text: str, *, prune: bool = True) -> Plan:
+        """The plan of a YAML text."""
+        return self.predict(text, prune=prune).plan
+
+    def predict(self, text: str, *, prune: bool = True) -> Prediction:
+        """The whole prediction of a YAML text."""
+        recorded = self.states.read(self.environment)
+        return predict(self.target, "r", resources(text), recorded, self.states.key(), prune=prune)
+
+    def converge(
+        self,
+        text: str,
+        *,
+        revision: str = "",
+        approvals: tuple[str, ...] = (),
+        before_group: Callable[[], None] = lambda: None,
+        holder: str = "test",
+        wait: bool = True,
+    ) -> Recorded:
+        """Applies a YAML text, and looks until the operation is over (unless `wait` is false)."""
+        found = resources(text)
+        self.facts = []
+        with held(self.states.records, self.environment.state_name, self.environment.name, holder) as lease:
+            recorded = self.states.read(self.environment)
+
+            def checkpoint() -> None:
+                before_group()
+                lease.check()
+
+            def say(_: Operation, fact: Fact) -> None:
+                self.facts.append(fact)
+
+            running = Run(
+                self.target, self.states, revision or next(_REVISIONS), "main", time.time(), time.time, say, checkpoint
+            )
+            recorded = converge(running, recorded, lambda: found, approvals)
+            while wait and recorded.state.operation is not None and recorded.state.operation.phase.is_open:
+                looked = advance(self.target, prepare(self.target, found), recorded, time.time(), checkpoint)
+                recorded = finish(running, recorded, looked)
+                time.sleep(0.05)
+        return recorded
+
+    def said(self, step: Step) -> str:
+        """The last sentence of a step, empty where it was not said."""
+        return next((fact.text for fact in reversed(self.facts) if fact.step is step), "")
+
+    def problems(self, text: str) -> str:
+        """What is wrong with a YAML text, as one text; empty where nothing is."""
+        try:
+            self.predict(text)
+        except DesiredStateError as error:
+            return str(error)
+        return ""
+
+    def with_policy(self, **changes: object) -> World:
+        """The same environment with another policy."""
+        return World(self.kubeconfig, self.namespace, self.name, replace(self.policy, **changes), self.ceiling)  # type: ignore[arg-type]
