@@ -176,11 +176,11 @@ def convergence_line(report: ConvergenceReport, *, several: bool, colour: bool) 
     subject = f"{visible(report.environment)}: " if several else ""
     step = ink.paint(f"{report.step:<10}", _STEPS.get(report.step, "0"))
     text = visible(report.text)
-    room = WIDTH - 24
+    room = WIDTH - 24 - 2
     body = f"{subject}{text}"
     first, *rest = _pieces(body, room) or [""]
     lines = [
-        f"  {step} {first:<{min(room, 52)}} {report.seconds:>6.1f} s",
+        f"  {step} {first:<{room}} {report.seconds:>6.1f} s",
         *(f"             {piece}" for piece in rest),
     ]
     return "\n".join(lines)

@@ -19,6 +19,7 @@ import redis
 
 from worker.adapters.inventory import OPEN_LABEL, RECORD_LABEL
 from worker.domain.convergence import Phase
+from worker.domain.environment import Environment
 from worker.domain.errors import DesiredStateError, PlumblineError
 from worker.domain.installation import Repository
 from worker.domain.messages import CHECK, CONVERGE, CheckRequest, ConvergeRequest, applies_queue
@@ -47,9 +48,8 @@ def main() -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    poller = threading.Thread(
-        target=_repeat, args=(stop, lambda: poll(bench), settings.installation.poll_seconds), daemon=True
-    )
+    seconds = settings.installation.poll_seconds
+    poller = threading.Thread(target=_repeat, args=(stop, Poller(bench).poll, seconds), daemon=True)
     poller.start()
     _repeat(stop, Looker(bench).look, LOOK_SECONDS)
     return 0
@@ -64,45 +64,48 @@ def _repeat(stop: threading.Event, task: Callable[[], None], seconds: float) -> 
         stop.wait(seconds)
 
 
-def poll(bench: Workbench) -> None:
-    """Asks for a convergence of every branch whose tip is not what its environments have recorded."""
-    for repository in bench.installation.repositories:
-        try:
-            poll_repository(bench, repository)
-        except PlumblineError as error:
-            log.warning("repository %s: %s", repository.name, error)
+class Poller:
+    """Finds the commits whose alert was lost: tips that were there at the last look too and are not recorded."""
 
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._seen: dict[tuple[str, str], str] = {}
 
-def poll_repository(bench: Workbench, repository: Repository) -> None:
-    """Compares the branches of one repository with what is recorded, and asks for what is missing."""
-    checkout = bench.checkout(repository)
-    for branch, tip in checkout.tips().items():
-        if not repository.follows(branch):
-            continue
-        checkout.fetch(tip, branch)
-        try:
-            declaration = bench.declaration(checkout, repository, tip, branch)
-        except DesiredStateError as error:
-            log.warning("repository %s, branch %s at %s: %s", repository.name, branch, tip[:7], error)
-            continue
-        for environment in declaration.environments:
-            recorded = bench.bench(environment.cluster).states.read(environment)
-            operation = recorded.state.operation
-            if (
-                operation is not None
-                and operation.revision == tip
-                and not _is_stuck(operation.phase, operation.started)
-            ):
+    def poll(self) -> None:
+        """One round over all repositories."""
+        for repository in self._bench.installation.repositories:
+            try:
+                self._poll(repository)
+            except PlumblineError as error:
+                log.warning("repository %s: %s", repository.name, error)
+
+    def _poll(self, repository: Repository) -> None:
+        checkout = self._bench.checkout(repository)
+        for branch, tip in checkout.tips().items():
+            if not repository.follows(branch):
                 continue
-            request = ConvergeRequest(repository.name, environment.name, branch, tip, environment.cluster, time.time())
-            if bench.queue.enqueue(
-                applies_queue(environment.cluster),
-                CONVERGE,
-                request.to_json(),
-                job_id=request.job_id,
-                timeout=600,
-            ):
-                log.info("found %s of %s/%s without an alert", tip[:7], repository.name, environment.name)
+            before = self._seen.get((repository.name, branch))
+            self._seen[repository.name, branch] = tip
+            if before != tip:
+                continue
+            checkout.fetch(tip, branch)
+            try:
+                declaration = self._bench.declaration(checkout, repository, tip, branch)
+            except DesiredStateError as error:
+                log.warning("repository %s, branch %s at %s: %s", repository.name, branch, tip[:7], error)
+                continue
+            for environment in declaration.environments:
+                self._ask(repository, environment, branch, tip)
+
+    def _ask(self, repository: Repository, environment: Environment, branch: str, tip: str) -> None:
+        recorded = self._bench.bench(environment.cluster).states.read(environment)
+        operation = recorded.state.operation
+        if operation is not None and operation.revision == tip and not _is_stuck(operation.phase, operation.started):
+            return
+        request = ConvergeRequest(repository.name, environment.name, branch, tip, environment.cluster, time.time())
+        queue = applies_queue(environment.cluster)
+        if self._bench.queue.enqueue(queue, CONVERGE, request.to_json(), job_id=request.job_id, timeout=600):
+            log.info("found %s of %s/%s without an alert", tip[:7], repository.name, environment.name)
 
 
 def _is_stuck(phase: Phase, started: float) -> bool:
