@@ -11,6 +11,7 @@ import textwrap
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ def config_maps(*names: str, **data: str) -> str:
     return "\n---\n".join(config_map(name, **data) for name in names)
 
 
-SECRET_BODIES = {
+SECRET_BODIES: dict[str, dict[str, Any]] = {
     "not base64": {"data": {"password": CANARY}},
     "a list": {"data": {"password": [CANARY]}},
     "a number in stringData": {"stringData": {"password": {"a": CANARY}}},
@@ -128,7 +129,7 @@ class TestA50:
     @pytest.mark.parametrize("case", SECRET_BODIES)
     def test_no_refusal_of_a_secret_quotes_its_value(self, world: World, case: str) -> None:
         body = SECRET_BODIES[case]
-        metadata = {"name": "db", **body.get("metadata", {})}  # type: ignore[dict-item]
+        metadata = {"name": "db", **body.get("metadata", {})}
         text = json.dumps({"apiVersion": "v1", "kind": "Secret", **body, "metadata": metadata})
         from worker.domain.resource import MalformedSecret
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import json
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +32,9 @@ PAGE: Final = "1000"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
 PEOPLES_FIELD: Final = "Update"
 SCALE: Final = "Update:scale"
+
+_NOT_IN_YAML: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xef\xbb\xbf|\xef\xbf[\xbe\xbf]")
+"""DEL, the C1 controls, the byte order mark and the two non-characters, in UTF-8 (YAML 1.2, production 1)."""
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -243,7 +249,7 @@ class Cluster:
             "PATCH",
             served.path(key.namespace, key.name),
             query=query,
-            body=orjson.dumps(body, default=_revealed),
+            body=_encoded(body),
             content_type=APPLY_PATCH,
             seconds=WRITE_SECONDS,
         )
@@ -289,14 +295,20 @@ class Cluster:
 
 
 def _spellings(value: SecretValue) -> dict[str, str]:
-    import base64
-
     encoded = value.reveal()
     try:
         plain = base64.b64decode(encoded).decode()
     except UnicodeDecodeError:
         plain = ""
     return {text: MASK for text in (encoded, plain, plain.strip()) if len(text) >= 4}
+
+
+def _encoded(body: Mapping[str, Any]) -> bytes:
+    """JSON for an apply patch, which the server reads as YAML: characters that YAML forbids unescaped are escaped."""
+    text = orjson.dumps(body, default=_revealed)
+    if _NOT_IN_YAML.search(text):
+        return json.dumps(body, default=_revealed).encode("ascii")
+    return text
 
 
 def _revealed(value: object) -> str:
