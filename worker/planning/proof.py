@@ -68,12 +68,12 @@ def _map(
             continue
         below = owned.get(f"f:{name}")
         if below is None:
-            if depth == 0 and name == "metadata":
-                below = {}
-            else:
+            if depth != 0 or name != "metadata":
                 return _said(path, name)
-        else:
-            seen += 1
+            if (place := _map(value, live.get(name) or {}, {}, (name,), 1)) is not None:
+                return place
+            continue
+        seen += 1
         if name not in live:
             return _said(path, name)
         place = _value(value, live[name], below, (*path, name), depth + 1)

@@ -1,0 +1,98 @@
+"""Health: other projects' tables, and where we differ from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import CORPORA, objects_in, table
+from worker.domain.health import Health
+from worker.domain.resource import Resource, resource_of
+from worker.planning.assessment import assess, pod_trouble, rollout_trouble
+
+KSTATUS = {"Current": "healthy", "InProgress": "progressing", "Failed": "degraded", "Terminating": "progressing"}
+
+OURS = {
+    "TestJobStatus/jobInProgress": "progressing",
+    "TestPodStatus/podUnschedulable": "progressing",
+    "TestReplicasetStatus/rsReplicaFailure": "degraded",
+    "apps_v1_daemon_set/TestAppsV1DaemonSetUpdate/4": "progressing",
+    "apps_v1_deployment/TestAppsV1DeploymentMinRepAvailable/1": "progressing",
+}
+"""Where the projects disagree with each other or with what verification needs, and what we say.
+
+A Job that runs is waited for. A Pod that cannot be scheduled may be, once there is room: the time limit decides. Replicas
+that cannot be created are a failure with a reason. kapp's annotations that let a rollout count as done early are not read.
+"""
+
+
+def cases() -> list[Any]:
+    found: list[Any] = []
+    if not CORPORA.is_dir():
+        return found
+    for name in ("health_argocd_builtin", "health_kstatus", "health_kapp_wait"):
+        for case in table(CORPORA, name):
+            if case.get("expected_status") is None and "expected" not in case:
+                continue
+            found.append(pytest.param(case, id=case["id"]))
+    return found
+
+
+def live_of(case: dict[str, Any]) -> Resource:
+    text = case.get("manifest") or (CORPORA / "tables" / case["file"]).read_text()
+    body = {"apiVersion": case["apiVersion"], "kind": case["kind"], **objects_in(text)[0]}
+    body["metadata"] = {"name": "x", **(body.get("metadata") or {})}
+    return resource_of(body)
+
+
+@pytest.mark.parametrize("case", cases())
+def test_health_is_what_other_projects_say_or_what_we_say_why(case: dict[str, Any], corpora: Path) -> None:
+    live = live_of(case)
+    expected = case.get("expected_status")
+    if "expected" in case:
+        done, good = case["expected"].get("done"), case["expected"].get("successful")
+        wanted = "healthy" if done and good else "degraded" if done else "progressing"
+    else:
+        wanted = KSTATUS.get(str(expected), str(expected).lower())
+    found = assess(live, live.key, {})
+    assert found.health.value == OURS.get(case["id"], wanted), found.reason
+    assert found.health.is_good or found.reason
+
+
+def test_the_corpora_are_there_or_said_to_be_missing(corpora: Path) -> None:
+    assert len(cases()) > 70
+
+
+def test_what_does_not_exist_is_missing_and_what_policy_ignores_is_healthy() -> None:
+    ingress = resource_of({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "i"}})
+    assert assess(None, ingress.key, {}).health is Health.MISSING
+    assert assess(ingress, ingress.key, {}).health is Health.PROGRESSING
+    assert assess(ingress, ingress.key, {"Ingress.networking.k8s.io": "ignore"}).health is Health.HEALTHY
+
+
+def pod(name: str, hash_: str, **waiting: str) -> Resource:
+    status = {"phase": "Pending", "containerStatuses": [{"name": "c", "image": "i", "state": {"waiting": waiting}}]}
+    metadata = {"name": name, "labels": {"pod-template-hash": hash_}}
+    return resource_of({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {}, "status": status})
+
+
+def test_only_the_pods_of_the_newest_template_speak_for_a_rollout() -> None:
+    deployment = resource_of({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d", "uid": "u"}})
+
+    def replica_set(hash_: str, revision: str) -> Resource:
+        metadata = {
+            "name": f"d-{hash_}",
+            "labels": {"pod-template-hash": hash_},
+            "annotations": {"deployment.kubernetes.io/revision": revision},
+            "ownerReferences": [{"uid": "u", "controller": True}],
+        }
+        return resource_of({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": metadata})
+
+    sets = [replica_set("old", "9"), replica_set("new", "10")]
+    bad = pod("a", "old", reason="ImagePullBackOff", message="not found")
+    assert rollout_trouble(deployment, [bad], sets) is None
+    worse = pod("b", "new", reason="ErrImagePull", message="denied")
+    assert rollout_trouble(deployment, [bad, worse], sets) == "ErrImagePull: denied"
+    assert pod_trouble(pod("c", "new", reason="ContainerCreating")) is None
