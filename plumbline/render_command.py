@@ -36,7 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
     rendered = Renderer(None, RenderLimits(), tools()).render_folder(Path(arguments.path), environment, Capabilities())
     scope = scope_with(rendered.resources, builtin_scope)
     placed = place(rendered.resources, arguments.namespace, scope)
-    problems = validate(placed, environment, Ceiling(), lambda group, kind: scope(group, kind) or False)
+    place_given = bool(arguments.namespace)
+    problems = validate(placed, environment, Ceiling(), lambda group, kind: place_given and bool(scope(group, kind)))
     if problems:
         raise DesiredStateError(problems)
     for warning in rendered.warnings:

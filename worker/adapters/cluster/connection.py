@@ -146,10 +146,10 @@ def _in_short(error: BaseException) -> str:
         return "no answer in time"
     if isinstance(error, urllib3.exceptions.SSLError):
         return "its certificate is not trusted by the kubeconfig"
-    if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
-        return "no connection in time"
     if isinstance(error, urllib3.exceptions.NewConnectionError):
         return "connection refused"
+    if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
+        return "no connection in time"
     return type(error).__name__
 
 

@@ -243,9 +243,9 @@ def _resource(body: Any, source: Source) -> Resource | Problem:
                 f"is not a Kubernetes object: `{name}` is missing", "add it, or move the file out of the folder"
             )
     metadata = body.get("metadata")
-    if not isinstance(metadata, dict) or (not metadata.get("name") and not metadata.get("generateName")):
+    if not isinstance(metadata, dict) or (metadata.get("name") in (None, "") and not metadata.get("generateName")):
         return problem(f"the {body['kind']} has no metadata.name", "add `metadata: {name: …}`")
-    name = metadata.get("name") or metadata["generateName"]
+    name: object = metadata.get("generateName") if metadata.get("name") in (None, "") else metadata["name"]
     if not isinstance(name, str) or not isinstance(metadata.get("namespace") or "", str):
         return problem(f"the {body['kind']} has a name or namespace that is not text", "put it in quotes")
     if not metadata.get("name"):
