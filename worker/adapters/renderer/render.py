@@ -237,24 +237,24 @@ def _resource(body: Any, source: Source) -> Resource | Problem:
 
     if not isinstance(body, dict):
         return problem("is not a Kubernetes object", "move it out of the environment's folder")
-    for name in ("apiVersion", "kind"):
-        if not isinstance(body.get(name), str) or not body[name]:
+    for member in ("apiVersion", "kind"):
+        if not isinstance(body.get(member), str) or not body[member]:
             return problem(
-                f"is not a Kubernetes object: `{name}` is missing", "add it, or move the file out of the folder"
+                f"is not a Kubernetes object: `{member}` is missing", "add it, or move the file out of the folder"
             )
     metadata = body.get("metadata")
     if not isinstance(metadata, dict) or (metadata.get("name") in (None, "") and not metadata.get("generateName")):
         return problem(f"the {body['kind']} has no metadata.name", "add `metadata: {name: …}`")
-    name: object = metadata.get("generateName") if metadata.get("name") in (None, "") else metadata["name"]
-    if not isinstance(name, str) or not isinstance(metadata.get("namespace") or "", str):
+    named: object = metadata.get("generateName") if metadata.get("name") in (None, "") else metadata["name"]
+    if not isinstance(named, str) or not isinstance(metadata.get("namespace") or "", str):
         return problem(f"the {body['kind']} has a name or namespace that is not text", "put it in quotes")
     if not metadata.get("name"):
         return problem(
             "has generateName, so nothing can be said of it twice",
             "give it a fixed metadata.name",
-            f"{body['kind']} {name}",
+            f"{body['kind']} {named}",
         )
     try:
         return resource_of(body, source)
     except MalformedSecret as error:
-        return problem(str(error), "encode the value with base64, or write it under stringData", f"Secret {name}")
+        return problem(str(error), "encode the value with base64, or write it under stringData", f"Secret {named}")
