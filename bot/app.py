@@ -25,7 +25,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     except PlumblineError as error:
         sys.exit(f"plumbline web: {error}")
     app = Flask(__name__, static_folder=None)
-    queue = SignedQueue(chosen.redis_url.reveal(), chosen.signing_key.reveal_bytes())
+    queue = SignedQueue(chosen.redis_url.opened(), chosen.signing_key.opened_bytes())
     board = Board(queue.connection)
     app.extensions["plumbline"] = (chosen, Requests(queue), board)
     app.register_blueprint(pushes)

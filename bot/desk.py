@@ -23,7 +23,7 @@ class Desk:
     @staticmethod
     def of(settings: Settings) -> Desk:
         """A desk by the settings."""
-        queue = SignedQueue(settings.redis_url.reveal(), settings.signing_key.reveal_bytes())
+        queue = SignedQueue(settings.redis_url.opened(), settings.signing_key.opened_bytes())
         return Desk(settings, Requests(queue), Board(queue.connection))
 
     def forge(self, repository: Repository) -> PlainGit:

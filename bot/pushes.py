@@ -40,7 +40,7 @@ def _verified() -> tuple[str, bytes]:
     stamp = request.headers.get("Plumbline-Timestamp", "")
     given = request.headers.get("Plumbline-Signature", "")
     secret = settings.hook_secrets.get(name)
-    key = secret.reveal_bytes() if secret is not None else b"no such repository"
+    key = secret.opened_bytes() if secret is not None else b"no such repository"
     signed = "\n".join((request.method, request.path, stamp, name, hashlib.sha256(body).hexdigest()))
     expected = "sha256=" + hmac.new(key, signed.encode(), hashlib.sha256).hexdigest()
     fits = hmac.compare_digest(expected.encode(), given.encode(errors="replace"))

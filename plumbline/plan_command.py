@@ -24,6 +24,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints the plan; the exit code says what it comes to."""
     from plumbline.screen import coloured, print_plan, safe
     from worker.operations.predicting import predict
+    from worker.workbench import relax_collector
+
+    relax_collector()
 
     cluster = cluster_of(arguments)
     target = target_of(arguments, cluster)

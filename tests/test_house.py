@@ -67,3 +67,9 @@ def test_every_job_name_on_the_queue_has_a_function(name: str) -> None:
     module, function = name.rsplit(".", 1)
     tree = ast.parse((ROOT / (module.replace(".", "/") + ".py")).read_text())
     assert function in {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_only_the_cluster_adapter_reveals_a_secret_value(path: pathlib.Path) -> None:
+    if not path.is_relative_to(ROOT / "worker/adapters/cluster") and path != ROOT / "worker/domain/resource.py":
+        assert "reveal" not in set(calls(path))

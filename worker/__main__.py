@@ -12,7 +12,7 @@ from worker.domain.errors import PlumblineError
 from worker.domain.messages import CHECK, CONVERGE, PREVIEW, PREVIEWS_QUEUE, applies_queue
 from worker.settings import Settings
 from worker.signed_queue import run_worker
-from worker.workbench import Workbench
+from worker.workbench import Workbench, relax_collector
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
@@ -31,6 +31,7 @@ def main() -> int:
         CONVERGE: partial(jobs.converge, bench),
         CHECK: partial(jobs.check, bench),
     }
+    relax_collector()
     run_worker(bench.queue, queues, table, name="worker")
     return 0
 

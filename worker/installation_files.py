@@ -56,7 +56,7 @@ def redis_url_of(installation: Installation, environ: Mapping[str, str], root: P
 def signing_key_of(installation: Installation, environ: Mapping[str, str], root: Path) -> SecretText:
     """The key that bot and worker sign their jobs with."""
     key = secret(installation.signing_key, "signing-key", environ, root)
-    if len(key.reveal()) < SHORTEST_KEY:
+    if len(key.opened()) < SHORTEST_KEY:
         raise SettingsError(f"signing-key: needs at least {SHORTEST_KEY} characters (openssl rand -hex 32 makes one)")
     return key
 
@@ -66,7 +66,7 @@ def checked_redis_url(url: SecretText) -> SecretText:
 
     Raises SettingsError otherwise: whoever can write to the queue can ask for work.
     """
-    parts = urlsplit(url.reveal())
+    parts = urlsplit(url.opened())
     if parts.scheme not in ("redis", "rediss"):
         raise SettingsError("the Redis address must start with redis:// or rediss://")
     if not parts.password:

@@ -113,7 +113,7 @@ class _Scratch:
         """Pushes with the signature that the hooks ask for; false where somebody else was faster. Raises Unavailable."""
         lines = sorted(f"{old} {new} {ref}" for old, new, ref in updates)
         message = "write-back\n" + "\n".join(lines)
-        signature = hmac.new(secret.reveal_bytes(), message.encode(), hashlib.sha256).hexdigest()
+        signature = hmac.new(secret.opened_bytes(), message.encode(), hashlib.sha256).hexdigest()
         leases = [f"--force-with-lease={ref}:{'' if old == NOTHING else old}" for old, _, ref in updates]
         refspecs = [f"{new}:{ref}" for _, new, ref in updates]
         push = ["push", "--porcelain", "--quiet", *leases]

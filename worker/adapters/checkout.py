@@ -292,7 +292,7 @@ class Checkout:
         if remote:
             environ |= {name: os.environ[name] for name in ("SSH_AUTH_SOCK", "GIT_SSH_COMMAND") if name in os.environ}
             if self._credentials is not None:
-                settings["http.extraHeader"] = f"Authorization: Bearer {self._credentials.reveal()}"
+                settings["http.extraHeader"] = f"Authorization: Bearer {self._credentials.opened()}"
         return environ | _as_environ(settings)
 
 

@@ -11,7 +11,7 @@ class SettingsError(PlumblineError):
 
 
 class SecretText:
-    """Text without a repr; `reveal` gives it to the one place that needs it."""
+    """Text without a repr; `opened` gives it to the one place that needs it."""
 
     __slots__ = ("_text",)
 
@@ -26,10 +26,10 @@ class SecretText:
     def __format__(self, _spec: str) -> str:
         return MASK
 
-    def reveal(self) -> str:
+    def opened(self) -> str:
         """The text."""
         return self._text
 
-    def reveal_bytes(self) -> bytes:
+    def opened_bytes(self) -> bytes:
         """The text as UTF-8."""
         return self._text.encode()

@@ -8,6 +8,7 @@ itself). Whatever does not match exactly is *not proven* and goes to the server;
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 from typing import Any, Final
@@ -52,147 +53,149 @@ def prove(desired: Resource, live: Resource, manager: str) -> Proof:
     fields = owned.get("fieldsV1")
     if not isinstance(fields, dict):
         return Proof(unchanged=False, reason="the owned fields are not said")
-    place = _map(desired.body, live.body, fields, (), depth=0)
+    place = _map(desired.body, live.body, fields, "", depth=0)
     return _PROVEN if place is None else Proof(unchanged=False, reason=f"{place or 'the object'} differs")
 
 
-def _map(
-    desired: dict[str, Any], live: dict[str, Any], owned: dict[str, Any], path: tuple[str, ...], depth: int
-) -> str | None:
-    """None where the maps are proven equal, else the place that is not. `owned` is the FieldsV1 below this place."""
+# The walk returns None where everything is proven, else the path of the first place that is not, built on the way back:
+# most objects are proven, and for those no path is ever made.
+
+
+def _map(desired: dict[str, Any], live: dict[str, Any], owned: dict[str, Any], parent: str, depth: int) -> str | None:
+    """Two maps; `owned` is the FieldsV1 below this place, `parent` its name, `depth` 0 the object itself."""
     seen = 1 if "." in owned else 0
     for name, value in desired.items():
         if value is None or (depth == 0 and name in IDENTITY):
             continue
-        if depth == 1 and name in UNOWNED_METADATA and path == ("metadata",):
+        if depth == 1 and parent == "metadata" and name in UNOWNED_METADATA:
             continue
-        below = owned.get(f"f:{name}")
+        below = owned.get("f:" + name)
         if below is None:
             if depth != 0 or name != "metadata":
-                return _said(path, name)
-            if (place := _map(value, live.get(name) or {}, {}, (name,), 1)) is not None:
-                return place
+                return name
+            if (place := _map(value, live.get(name) or {}, {}, name, 1)) is not None:
+                return _joined(name, place)
             continue
         seen += 1
         if name not in live:
-            return _said(path, name)
-        place = _value(value, live[name], below, (*path, name), depth + 1)
+            return name
+        place = _value(value, live[name], below, parent, name, depth + 1)
         if place is not None:
-            return place
-    if seen != len(owned):
-        return _said(path, "")
-    return None
+            return _joined(name, place)
+    return None if seen == len(owned) else ""
 
 
-def _value(desired: Any, live: Any, owned: dict[str, Any], path: tuple[str, ...], depth: int) -> str | None:
+def _value(desired: Any, live: Any, owned: dict[str, Any], parent: str, name: str, depth: int) -> str | None:
     if not owned:
-        return None if _same(desired, live, path) else _said(path, "")
-    if isinstance(desired, dict):
-        return _map(desired, live, owned, path, depth) if isinstance(live, dict) else _said(path, "")
-    if isinstance(desired, list):
-        return _list(desired, live, owned, path, depth) if isinstance(live, list) else _said(path, "")
-    return None if set(owned) == {"."} and _same(desired, live, path) else _said(path, "")
+        if type(desired) is str and desired == live:
+            return None
+        return None if _same(desired, live, parent, name) else ""
+    kind = type(desired)
+    if kind is dict:
+        return _map(desired, live, owned, name, depth) if type(live) is dict else ""
+    if kind is list:
+        return _list(desired, live, owned, name, depth) if type(live) is list else ""
+    return None if set(owned) == {"."} and _same(desired, live, parent, name) else ""
 
 
-def _list(desired: list[Any], live: list[Any], owned: dict[str, Any], path: tuple[str, ...], depth: int) -> str | None:
-    keys = [name for name in owned if name != "."]
+def _list(desired: list[Any], live: list[Any], owned: dict[str, Any], name: str, depth: int) -> str | None:
+    keys = [each for each in owned if each != "."]
     if len(keys) != len(desired):
-        return _said(path, "")
+        return ""
     if keys and keys[0].startswith("v:"):
-        values = [json.loads(name[2:]) for name in keys]
-        for item in desired:
-            if item not in values or item not in live:
-                return _said(path, "")
-        ours = [item for item in live if item in desired]
-        return None if ours == desired else _said(path, "")
-    positions: list[int] = []
-    for name in keys:
-        if not name.startswith("k:"):
-            return _said(path, "")
-        key = json.loads(name[2:])
-        item = _item(desired, key, defaulted=True)
-        position = _position(live, key)
-        if item is None or position is None:
-            return _said(path, name[2:])
-        place = _item_map(item, live[position], owned[name], key, (*path, name[2:]), depth)
+        return None if _is_same_set(desired, live, keys) else ""
+    places: dict[int, int] = {}
+    for text in keys:
+        if not text.startswith("k:"):
+            return ""
+        key = _key(text)
+        mine, theirs = _own_position(desired, key), _position(live, key)
+        if mine is None or theirs is None or mine in places:
+            return text[2:]
+        place = _item(desired[mine], live[theirs], owned[text], key, name, depth)
         if place is not None:
-            return place
-        positions.append(position)
-    order = [_position_of(item, keys, live) for item in desired]
-    return None if order == sorted(order) else _said(path, "order")
+            return _joined(text[2:], place)
+        places[mine] = theirs
+    order = [places[position] for position in range(len(desired))]
+    return None if order == sorted(order) else "order"
 
 
-def _item_map(
-    desired: Any, live: Any, owned: dict[str, Any], key: dict[str, Any], path: tuple[str, ...], depth: int
+def _is_same_set(desired: list[Any], live: list[Any], keys: list[str]) -> bool:
+    values = [json.loads(text[2:]) for text in keys]
+    return (
+        all(item in values and item in live for item in desired)
+        and [item for item in live if item in desired] == desired
+    )
+
+
+def _item(
+    desired: dict[str, Any], live: dict[str, Any], owned: dict[str, Any], key: dict[str, Any], name: str, depth: int
 ) -> str | None:
-    """Like `_map`, for an item whose key fields may be owned or be defaulted by the server."""
-    if not isinstance(desired, dict) or not isinstance(live, dict):
-        return _said(path, "")
-    missing = [name for name in key if name not in desired]
-    if any(f"f:{name}" in owned for name in missing):
-        return _said(path, "")
-    return _map(desired, live, owned, path, depth + 1)
+    """Like `_map`, for an item whose key fields may be owned, or be the server's default."""
+    for field in key:
+        if field not in desired and f"f:{field}" in owned:
+            return field
+    return _map(desired, live, owned, name, depth + 1)
 
 
-def _item(items: list[Any], key: dict[str, Any], *, defaulted: bool) -> Any:
-    """The one item that has the key's fields; one that leaves a field out may have it by default."""
-    exact = [
-        item
-        for item in items
-        if isinstance(item, dict) and all(name in item and _equal(item[name], value) for name, value in key.items())
-    ]
-    if exact or not defaulted:
-        return exact[0] if len(exact) == 1 else None
+@functools.lru_cache(maxsize=4096)
+def _key(text: str) -> dict[str, Any]:
+    """The key fields of a `k:{…}` entry; the same few keys stand in thousands of objects."""
+    found: dict[str, Any] = json.loads(text[2:])
+    return found
+
+
+def _own_position(items: list[Any], key: dict[str, Any]) -> int | None:
+    """The one item of a manifest that has the key's fields; one that leaves some out may have them by default."""
+    exact = _position(items, key)
+    if exact is not None:
+        return exact
     partial = [
-        item
-        for item in items
-        if isinstance(item, dict)
-        and any(name in item for name in key)
-        and all(name not in item or _equal(item[name], value) for name, value in key.items())
+        position
+        for position, item in enumerate(items)
+        if type(item) is dict
+        and any(field in item for field in key)
+        and all(field not in item or _equal(item[field], value) for field, value in key.items())
     ]
     return partial[0] if len(partial) == 1 else None
 
 
 def _position(items: list[Any], key: dict[str, Any]) -> int | None:
     for position, item in enumerate(items):
-        if isinstance(item, dict) and all(name in item and _equal(item[name], value) for name, value in key.items()):
+        if type(item) is not dict:
+            continue
+        for field, value in key.items():
+            if field not in item or not _equal(item[field], value):
+                break
+        else:
             return position
     return None
 
 
-def _position_of(item: Any, keys: list[str], live: list[Any]) -> int:
-    for name in keys:
-        key = json.loads(name[2:])
-        if isinstance(item, dict) and all(field not in item or _equal(item[field], key[field]) for field in key):
-            position = _position(live, key)
-            if position is not None:
-                return position
-    return -1
-
-
-def _same(desired: Any, live: Any, path: tuple[str, ...]) -> bool:
+def _same(desired: Any, live: Any, parent: str, name: str) -> bool:
     """Equality of a leaf, an atomic list or an atomic map."""
-    if _equal(desired, live):
-        return True
-    return may_hold_quantity(path) and same_quantity(desired, live)
+    return _equal(desired, live) or (may_hold_quantity((parent, name)) and same_quantity(desired, live))
 
 
 def _equal(left: Any, right: Any) -> bool:
     """JSON equality: 1 is 1.0, true is not 1; a null member of a map is an absent one."""
-    if isinstance(left, bool) or isinstance(right, bool):
+    kind = type(left)
+    if kind is str:
+        return type(right) is str and left == right
+    if kind is bool or type(right) is bool:
         return left is right
-    if isinstance(left, dict) and isinstance(right, dict):
-        return {name for name, value in left.items() if value is not None} == set(right) and all(
-            value is None or _equal(value, right[name]) for name, value in left.items()
+    if kind is dict:
+        return (
+            type(right) is dict
+            and {name for name, value in left.items() if value is not None} == set(right)
+            and all(value is None or _equal(value, right[name]) for name, value in left.items())
         )
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(_equal, left, right))
-    if isinstance(left, SecretValue) or isinstance(right, SecretValue):
+    if kind is list:
+        return type(right) is list and len(left) == len(right) and all(map(_equal, left, right))
+    if isinstance(left, SecretValue):
         return bool(left == right)
-    if isinstance(left, int | float) and isinstance(right, int | float):
-        return left == right
-    return type(left) is type(right) and bool(left == right)
+    return isinstance(left, int | float) and isinstance(right, int | float) and left == right
 
 
-def _said(path: tuple[str, ...], name: str) -> str:
-    return ".".join((*path, name) if name else path)
+def _joined(name: str, place: str) -> str:
+    return f"{name}.{place}" if place else name
