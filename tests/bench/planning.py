@@ -15,7 +15,7 @@ import orjson
 
 from sandbox.control_plane import ControlPlane
 from tests.world import World, resources
-from worker.operations.predicting import predict
+from worker.operations.predicting import labelled, predict
 
 ROUNDS = 7
 NAMESPACE = "bench"
@@ -95,7 +95,8 @@ def measure_planning(plane: ControlPlane, tools: dict[str, Path], root: Path, co
     reading = statistics.median(pair[1] for pair in pairs)
     folder = root / "bench-manifests"
     folder.mkdir()
-    (folder / "all.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects(count)}))
+    same = [labelled(resource, world.environment.owner_label).body for resource in desired]
+    (folder / "all.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": same}))
     kubectl = [str(tools["kubectl"]), "--kubeconfig", str(plane.kubeconfig()), "-n", NAMESPACE, "diff", "--server-side"]
     kubectl += [
         "--field-manager",

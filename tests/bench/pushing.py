@@ -8,6 +8,8 @@ import threading
 import time
 from pathlib import Path
 
+import urllib3
+
 from plumbline.local_system import Clone, LocalSystem, git
 from sandbox.control_plane import ControlPlane
 from worker.adapters.cluster import connect
@@ -35,7 +37,7 @@ class Live:
 
     def _read(self) -> None:
         text = b""
-        for chunk in self._answer.stream(amt=None):
+        while chunk := self._chunk():
             text += chunk
             while b"\n" in text:
                 line, _, text = text.partition(b"\n")
@@ -43,6 +45,12 @@ class Live:
                 with self._changed:
                     self.seen.setdefault(value, time.perf_counter())
                     self._changed.notify_all()
+
+    def _chunk(self) -> bytes:
+        try:
+            return self._answer.read1(1 << 16)
+        except urllib3.exceptions.HTTPError:
+            return b""
 
     def wait(self, value: str) -> float:
         """When the object had a value."""

@@ -67,7 +67,8 @@ def prepare(target: Target, resources: Iterable[Resource]) -> tuple[Resource, ..
     problems = validation.validate(placed, environment, target.ceiling, scope, state_namespace=target.state_namespace)
     if problems:
         raise DesiredStateError(problems)
-    return tuple(labelled(resource, environment.owner_label) for resource in placed)
+    owner = environment.owner_label
+    return tuple(labelled(resource, owner) for resource in placed)
 
 
 def labelled(resource: Resource, owner: str) -> Resource:
