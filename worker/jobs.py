@@ -27,7 +27,7 @@ from worker.domain.errors import (
 from worker.domain.installation import Repository
 from worker.domain.messages import CheckRequest, ConvergeRequest, PreviewRequest, RefUpdate
 from worker.domain.reports import ConvergenceReport, EnvironmentPreview, Outcome, PreviewReport, Step
-from worker.operations.advancing import Fact, advance
+from worker.operations.advancing import Fact, advance, failed
 from worker.operations.converging import Run, finish
 from worker.operations.converging import converge as converge_run
 from worker.operations.predicting import Prediction, predict, prepare
@@ -215,13 +215,18 @@ def check(bench: Workbench, message: dict[str, Any]) -> None:
             operation = recorded.state.operation
             if operation is None or operation.phase not in LOOKED_AT:
                 return
-            rendered = bench.renderer.render_revision(checkout, operation.revision, environment, side.capabilities())
-            desired = prepare(target, rendered.resources)
             running = Run(
                 target, side.states, operation.revision, operation.branch, operation.arrived, time.time, speaker.say,
                 lease.check,
             )  # fmt: skip
-            finish(running, recorded, advance(target, desired, recorded, time.time(), lease.check))
+            try:
+                rendered = bench.renderer.render_revision(
+                    checkout, operation.revision, environment, side.capabilities()
+                )
+                looked = advance(target, prepare(target, rendered.resources), recorded, time.time(), lease.check)
+            except DesiredStateError as error:
+                looked = failed(recorded, str(error), time.time())
+            finish(running, recorded, looked)
     except (LeaseLost, Moved, Unavailable):
         return
 

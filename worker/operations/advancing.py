@@ -138,6 +138,12 @@ def _unhealthy(
     return Advanced(replace(state, operation=waiting), recorded.inventory, tuple(facts))
 
 
+def failed(recorded: Recorded, text: str, now: float) -> Advanced:
+    """The open operation ended by something that can no longer be looked at."""
+    assert recorded.state.operation is not None
+    return _failed(recorded.state, recorded.inventory, recorded.state.operation, text, now, [])
+
+
 def _failed(
     state: EnvironmentState, inventory: Inventory, operation: Operation, text: str, now: float, facts: list[Fact]
 ) -> Advanced:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -11,6 +12,10 @@ from worker.domain.errors import PlumblineError, Unavailable
 from worker.domain.resource import ResourceKey
 
 AGGREGATED: Final = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
+
+
+STALE_SECONDS: Final = 2.0
+"""A kind that is not known is asked for again, but not more often than this: somebody may have installed it meanwhile."""
 
 
 class AccessDenied(PlumblineError):
@@ -47,6 +52,7 @@ class Discovery:
         self._served: dict[tuple[str, str], dict[str, ApiResource]] = {}
         self._broken: frozenset[str] = frozenset()
         self._preferred: dict[tuple[str, str], str] = {}
+        self._read_at = -STALE_SECONDS
 
     def refresh(self) -> None:
         """Reads everything again. Raises Unavailable or AccessDenied where the server does not tell."""
@@ -71,6 +77,7 @@ class Discovery:
             for group in document["items"]:
                 self._read_group(group, served, preferred, broken)
         self._served, self._preferred, self._broken = served, preferred, frozenset(broken)
+        self._read_at = time.monotonic()
 
     @staticmethod
     def _read_group(
@@ -103,13 +110,17 @@ class Discovery:
 
         Raises Unavailable where the kind's group is served by something that is down: unknown is not "not served".
         """
-        if not self._served:
+        found = self._known(group, kind, version)
+        if found is None and time.monotonic() - self._read_at > STALE_SECONDS:
             self.refresh()
-        versions = self._served.get((group, kind), {})
-        found = versions.get(version or self._preferred.get((group, kind), ""))
+            found = self._known(group, kind, version)
         if found is None and group in self._broken:
             raise Unavailable(f"the API group {group} is not answering now, so {kind} cannot be judged")
         return found
+
+    def _known(self, group: str, kind: str, version: str) -> ApiResource | None:
+        versions = self._served.get((group, kind), {})
+        return versions.get(version or self._preferred.get((group, kind), ""))
 
     def scope(self, group: str, kind: str) -> bool | None:
         """Whether a kind lives in a namespace; None where it is not served."""

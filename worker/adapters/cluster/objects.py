@@ -253,9 +253,12 @@ class Cluster:
             content_type=APPLY_PATCH,
             seconds=WRITE_SECONDS,
         )
-        if answer.status in (200, 201):
-            return resource_of(answer.json())
-        raise self._refusal(key, answer)
+        if answer.status not in (200, 201):
+            raise self._refusal(key, answer)
+        made = resource_of(answer.json())
+        if made.key != key:
+            raise Denied(str(key), 409, "Conflict", f"the server answered with another object ({made.key})")
+        return made
 
     def delete(self, key: ResourceKey, version: str, *, uid: str, resource_version: str = "") -> bool:
         """Deletes exactly the object with this uid (and resourceVersion); whether there was one to delete.

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from worker.adapters.checkout import LINK, Checkout
+from worker.adapters.checkout import LINK, MODULE, Checkout
 from worker.adapters.renderer import inputs, jail, programs
 from worker.adapters.renderer.kept import Kept
 from worker.adapters.renderer.programs import RenderTools
@@ -78,7 +78,7 @@ class Renderer:
             outside = any(entry.mode == LINK for entry in entries)
         read = checkout.entries(revision, "") if outside else entries
         parts = [part for entry in read for part in (entry.mode, entry.id, entry.path)]
-        own = [entry.path for entry in entries]
+        own = [entry.path for entry in entries if entry.mode != MODULE]
 
         def write(root: Path) -> list[str]:
             (root / folder).mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,162 @@
+"""The hooks' door: nothing is believed before its signature, nothing is read beyond its size."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+from flask.testing import FlaskClient
+
+from bot.app import create_app
+from bot.board import Board
+from bot.settings import Settings
+from worker.domain.environment import Ceiling
+from worker.domain.installation import Cluster, Installation, Repository, SecretReference
+from worker.domain.messages import COMMITTED, INTAKE_QUEUE
+from worker.domain.plan import Action, Change, FieldChange, Plan
+from worker.domain.reports import EnvironmentPreview, Outcome, PreviewReport
+from worker.domain.resource import ResourceKey
+from worker.domain.secret_text import SecretText
+from worker.signed_queue import SignedQueue
+
+SECRET = "s" * 32
+OLD, NEW = "1" * 40, "2" * 40
+UPDATES = [{"ref": "refs/heads/main", "old": OLD, "new": NEW}]
+
+
+@pytest.fixture
+def queue(redis_url: str) -> Iterator[SignedQueue]:
+    made = SignedQueue(redis_url, b"k" * 32)
+    made.connection.flushall()
+    yield made
+    made.connection.close()
+
+
+@pytest.fixture
+def client(redis_url: str, queue: SignedQueue) -> FlaskClient:
+    repositories = tuple(
+        Repository(name, "/srv/x.git", SecretReference(env="X"), ceiling=Ceiling()) for name in ("shop", "other")
+    )
+    installation = Installation(
+        "http://127.0.0.1:1", SecretReference(env="R"), SecretReference(env="S"), (Cluster("one"),), repositories
+    )
+    secrets = {"shop": SecretText(SECRET), "other": SecretText("o" * 32)}
+    return create_app(Settings(installation, SecretText(redis_url), SecretText("k" * 32), secrets)).test_client()
+
+
+def signed(
+    path: str, body: bytes, *, repository: str = "shop", secret: str = SECRET, at: float | None = None
+) -> dict[str, str]:
+    stamp = str(int(at or time.time()))
+    text = "\n".join(("POST", path, stamp, repository, hashlib.sha256(body).hexdigest()))
+    signature = hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+    return {
+        "Plumbline-Repository": repository,
+        "Plumbline-Timestamp": stamp,
+        "Plumbline-Signature": f"sha256={signature}",
+    }
+
+
+BODY = json.dumps({"updates": UPDATES, "at": 1.0}).encode()
+PATH = "/pushes/committed"
+
+
+def test_a_signed_alert_becomes_one_job_however_often_it_comes(client: FlaskClient, queue: SignedQueue) -> None:
+    for _ in range(3):
+        assert client.post(PATH, data=BODY, headers=signed(PATH, BODY)).status_code == 202
+    assert queue.connection.llen(f"rq:queue:{INTAKE_QUEUE}") == 1
+    (job,) = queue.connection.lrange(f"rq:queue:{INTAKE_QUEUE}", 0, -1)
+    assert isinstance(job, bytes)
+    assert queue.connection.hget(f"rq:job:{job.decode()}", "description") == COMMITTED.encode()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        signed(PATH, BODY, secret="x" * 32),
+        signed(PATH, BODY, repository="other"),
+        signed(PATH, BODY, repository="nowhere"),
+        signed(PATH, BODY, at=1.0),
+        signed("/pushes/preview", BODY),
+        signed(PATH, BODY + b" "),
+        {**signed(PATH, BODY), "Plumbline-Signature": "sha256=\xff"},
+        {**signed(PATH, BODY), "Plumbline-Timestamp": "soon"},
+    ],
+    ids=[
+        "none",
+        "another secret",
+        "another repository's",
+        "no repository",
+        "old",
+        "another path",
+        "another body",
+        "garbage",
+        "no time",
+    ],
+)
+def test_what_is_not_signed_by_the_repository_is_refused_without_a_word(
+    client: FlaskClient, queue: SignedQueue, headers: dict[str, str]
+) -> None:
+    answer = client.post(PATH, data=BODY, headers=headers)
+    assert answer.status_code == 403
+    assert answer.get_json() == {"error": "Forbidden"}
+    assert queue.connection.llen(f"rq:queue:{INTAKE_QUEUE}") == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"[]", 400),
+        (b"{}", 400),
+        (b'{"updates": [{}]}', 400),
+        (b'{"updates": [{"ref": "a", "old": "HEAD", "new": "x"}]}', 400),
+        (b"x" * (10 << 20), 413),
+    ],
+    ids=["empty", "not JSON", "a list", "nothing", "no ids", "names for ids", "too large"],
+)
+def test_a_body_of_another_shape_is_refused(client: FlaskClient, body: bytes, code: int) -> None:
+    assert client.post(PATH, data=body, headers=signed(PATH, body)).status_code == code
+
+
+def test_a_preview_that_nobody_answers_is_unknown_and_not_accepted(client: FlaskClient) -> None:
+    body = json.dumps({"updates": UPDATES, "seconds": 0.2}).encode() + b"\npack"
+    answer = client.post("/pushes/preview", data=body, headers=signed("/pushes/preview", body))
+    assert answer.get_json() == {"accept": None, "lines": []}
+
+
+def test_a_push_gets_its_own_answer_as_lines(client: FlaskClient, queue: SignedQueue) -> None:
+    import threading
+
+    def answer_it() -> None:
+        popped = queue.connection.blpop(["rq:queue:previews"], 5)
+        assert isinstance(popped, list | tuple)
+        assert isinstance(popped[1], bytes)
+        job = popped[1].decode()
+        change = Change(
+            ResourceKey("", "ConfigMap", "ns", "c"), "v1", Action.CONFIGURE, "", (FieldChange("data.a", "1", "2"),)
+        )
+        plan = Plan("shop/production", NEW, (change,), (), "f" * 32)
+        preview = EnvironmentPreview("production", Outcome.PLANNED, plan)
+        Board(queue.connection).answer(PreviewReport(job.removeprefix("preview-"), "shop", (preview,)))
+
+    thread = threading.Thread(target=answer_it)
+    thread.start()
+    body = json.dumps({"updates": UPDATES, "seconds": 5}).encode() + b"\npack"
+    answer = client.post("/pushes/preview", data=body, headers=signed("/pushes/preview", body)).get_json()
+    thread.join()
+    assert answer["accept"] is True
+    assert answer["lines"][0] == "plumbline  production  1111111..2222222"
+    assert "data.a 1 -> 2" in answer["lines"][1]
+
+
+def test_ready_says_whether_redis_answers(client: FlaskClient) -> None:
+    assert client.get("/healthz").status_code == 200
+    assert client.get("/readyz").status_code == 200
+    assert client.get("/nowhere").status_code == 404

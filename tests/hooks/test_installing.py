@@ -1,0 +1,99 @@
+"""Installing the hooks changes only what it says, and can be undone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from plumbline.hooks_command import archive
+from plumbline.local_system import git
+
+ROOT = Path(__file__).parents[2]
+
+
+def hooks(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "plumbline", "hooks", *arguments], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    git("init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "a b.git"))
+    return tmp_path / "a b.git"
+
+
+def install(repository: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    return hooks("install", str(repository), "--address", "http://127.0.0.1:1", "--name", "shop", *more)
+
+
+def push(repository: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    if not folder.exists():
+        git("clone", "--quiet", str(repository), str(folder))
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--allow-empty", "-m", "x", at=folder)
+    return subprocess.run(
+        ["git", "push", "origin", "HEAD:main"], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_hooks_that_were_there_run_first_and_come_back(repository: Path, tmp_path: Path) -> None:
+    before = repository / "hooks" / "pre-receive"
+    before.write_text("#!/bin/sh\ncat > seen\necho mine\n")
+    before.chmod(0o755)
+    text = before.read_text()
+    assert install(repository, "--when-away", "accept").returncode == 0
+    assert install(repository, "--when-away", "accept").returncode == 0
+    run = push(repository, tmp_path / "clone")
+    assert run.returncode == 0, run.stderr
+    assert run.stderr.index("mine") < run.stderr.index("not predicted")
+    assert "refs/heads/main" in (repository / "seen").read_text()
+    assert hooks("uninstall", str(repository)).returncode == 0
+    assert before.read_text() == text
+    assert not (repository / "hooks" / "post-receive").exists()
+    assert not (repository / "plumbline").exists()
+    assert "plumbline" not in (repository / "config").read_text()
+    assert "plumbline" not in push(repository, tmp_path / "clone").stderr
+
+
+def test_a_dry_run_changes_nothing(repository: Path) -> None:
+    def content() -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in repository.rglob("*") if path.is_file()}
+
+    before = content()
+    assert "would write" in install(repository, "--dry-run").stdout
+    assert content() == before
+
+
+def test_the_secret_is_the_owner_s_alone_and_survives_a_second_install(repository: Path) -> None:
+    install(repository)
+    secret = repository / "plumbline" / "secret"
+    assert secret.stat().st_mode & 0o777 == 0o600
+    first = secret.read_text()
+    install(repository)
+    assert secret.read_text() == first
+
+
+def test_what_is_not_a_repository_is_said(tmp_path: Path) -> None:
+    run = install(tmp_path)
+    assert run.returncode == 1
+    assert "is not a Git repository" in run.stderr
+
+
+def test_the_zipapp_is_the_same_bytes_each_time_and_needs_nothing_but_python(tmp_path: Path) -> None:
+    assert archive() == archive()
+    program = tmp_path / "hooks.pyz"
+    program.write_bytes(archive())
+    run = subprocess.run(
+        [sys.executable, "-I", "-S", str(program), "nonsense"],
+        capture_output=True,
+        text=True,
+        cwd="/",
+        env={"PATH": os.defpath},
+        check=False,
+    )
+    assert run.returncode == 64
+    assert "usage" in run.stderr
