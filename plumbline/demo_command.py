@@ -121,8 +121,10 @@ def _play(folder: Path, tools: dict[str, Path], *, once: bool, began: float) -> 
                 _say("Every step happened.")
                 return 0
             stop = threading.Event()
-            signal.signal(signal.SIGTERM, lambda *_: stop.set())
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: stop.set())
             stop.wait()
+            _say("\nEnding everything.")
     finally:
         if redis is not None:
             redis.stop()

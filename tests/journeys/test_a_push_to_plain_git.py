@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from plumbline.local_system import Clone, LocalSystem, git
+from plumbline.local_system import ROOT, Clone, LocalSystem, git
+from sandbox.control_plane import ControlPlane
 from sandbox.processes import wait_until
 from tests.conftest import Kubectl, config_map, declaration
 
@@ -284,3 +287,53 @@ def test_everything_is_found_again_after_redis_was_emptied(
         connection.flushall()
     system.servers["worker"].signal(signal.SIGCONT)
     wait_until(lambda: value(kubectl, namespace, "one") == "2", 60, "the commit is converged all the same")
+
+
+def test_the_command_line_does_not_write_where_a_server_converges(
+    control_plane: ControlPlane, clone: Clone, namespace: str, kubectl: Kubectl
+) -> None:
+    clone.write("app/one.yaml", config_map("one", a="1"))
+    clone.commit("One")
+    assert clone.push().returncode == 0
+    clone.write("app/one.yaml", config_map("one", a="2"))
+    command = [
+        sys.executable,
+        "-m",
+        "plumbline",
+        "apply",
+        str(clone.folder / "app"),
+        "-e",
+        "production",
+        "--repository",
+        "shop",
+    ]
+    command += [
+        "--kubeconfig",
+        str(control_plane.kubeconfig()),
+        "-n",
+        namespace,
+        "--state-namespace",
+        f"state-{namespace}",
+    ]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert run.returncode == 1
+    assert "follows the branch main, which a server converges" in run.stderr
+    assert value(kubectl, namespace, "one") == "1"
+
+
+def test_a_prediction_says_unknown_when_the_cluster_is_away(
+    system: LocalSystem, clone: Clone, control_plane: ControlPlane
+) -> None:
+    clone.write("app/one.yaml", config_map("one", a="1"))
+    clone.commit("One")
+    assert clone.push().returncode == 0
+    clone.write("app/one.yaml", config_map("one", a="2"))
+    clone.commit("Two")
+    control_plane.pause("kube-apiserver")
+    try:
+        push = clone.push("-o", "plumbline.wait=0", "origin", "main")
+    finally:
+        control_plane.resume("kube-apiserver")
+    assert "objects change" not in push.stderr
+    assert "No change" not in push.stderr
+    assert "nothing can be predicted" in push.stderr or "cannot predict" in push.stderr

@@ -286,3 +286,22 @@ class TestA62:
         assert push.returncode == 0, push.stderr
         assert "verified" in push.stderr
         assert not witness.exists()
+
+    def test_names_that_are_not_utf_8_are_pushed_like_any_other(self, clone: Clone, namespace: str) -> None:
+        import subprocess
+
+        clone.write("app/a.yaml", config_map("a", n="1"))
+        (clone.folder / "app" / "b\udcff.txt").write_text("x")
+        clone.commit("1")
+        refspec = b"HEAD:refs/heads/x\xff\xe2\x80\xae"
+        run = subprocess.run(
+            [b"git", b"push", b"origin", b"HEAD:refs/heads/main", refspec],
+            cwd=clone.folder,
+            capture_output=True,
+            check=False,
+        )
+        assert run.returncode == 0, run.stderr
+        assert b"verified" in run.stderr
+        assert b"remote: plumbline  no environment follows" in run.stderr
+        hooked = b"".join(line for line in run.stderr.splitlines() if line.startswith(b"remote:"))
+        assert b"\xe2\x80\xae" not in hooked

@@ -13,7 +13,7 @@ from worker.domain.inventory import Inventory, InventoryEntry
 from worker.domain.plan import Change
 from worker.domain.reports import Step
 from worker.domain.resource import Resource, ResourceKey
-from worker.operations.advancing import Advanced, Fact, advance, confirmed
+from worker.operations.advancing import Advanced, Fact, advance, confirmed, problems_text
 from worker.operations.applying import Checkpoint, Outcome, apply
 from worker.operations.predicting import Prediction, Target, predict
 from worker.planning.fingerprint import code
@@ -63,7 +63,10 @@ def converge(
         _confirm(prediction, approvals, hold)
     except Held as error:
         return _ended(run, recorded, operation.to(Phase.HELD, said=str(error)), Step.HELD, str(error))
-    except (DesiredStateError, Refused) as error:
+    except DesiredStateError as error:
+        text = problems_text(error.problems)
+        return _ended(run, recorded, operation.to(Phase.FAILED, said=text), Step.FAILED, text)
+    except Refused as error:
         return _ended(run, recorded, operation.to(Phase.FAILED, said=str(error)), Step.FAILED, str(error))
     if _is_recorded(recorded, run.revision, prediction):
         assert recorded.state.operation is not None

@@ -125,6 +125,8 @@ def _denied(desired: Resource, live: Resource | None, denied: Denied, policy: Po
             _sentence(message),
             f"restore the field, or allow {desired.key.group_kind} in the environment's policy.recreate",
         )
+    if denied.reason == "NotServed":
+        return _problem(desired, message, "change its apiVersion to one that the server serves")
     if denied.code == 404 and "namespaces" in message:
         return _problem(
             desired,

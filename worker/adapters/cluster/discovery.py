@@ -122,6 +122,10 @@ class Discovery:
         versions = self._served.get((group, kind), {})
         return versions.get(version or self._preferred.get((group, kind), ""))
 
+    def versions(self, group: str, kind: str) -> tuple[str, ...]:
+        """The versions in which a kind is served, preferred first as the server lists them."""
+        return tuple(self._served.get((group, kind), {}))
+
     def scope(self, group: str, kind: str) -> bool | None:
         """Whether a kind lives in a namespace; None where it is not served."""
         found = self.find(group, kind)

@@ -31,6 +31,7 @@ NAMESPACES_BEFORE_ALL: Final = 4
 PAGE: Final = "1000"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
 PEOPLES_FIELD: Final = "Update"
+NOT_SERVED: Final = "NotServed"
 SCALE: Final = "Update:scale"
 
 _NOT_IN_YAML: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xef\xbb\xbf|\xef\xbf[\xbe\xbf]")
@@ -216,7 +217,11 @@ class Cluster:
         """
         served = self.discovery.of(desired.key, desired.version)
         if served is None:
-            raise Denied(str(desired.key), 404, "NotFound", f"the server does not serve {desired.api_version}")
+            others = self.discovery.versions(desired.key.group, desired.key.kind)
+            group = f"{desired.key.group}/" if desired.key.group else ""
+            known = f"; it serves {', '.join(group + version for version in others)}" if others else ""
+            reason = f"the server does not serve {desired.key.kind} as {desired.api_version}{known}"
+            raise Denied(str(desired.key), 404, NOT_SERVED, reason)
         body: Mapping[str, Any] = desired.body
         if live is not None and not dry_run:
             identity = {"uid": live.uid, "resourceVersion": live.resource_version}
