@@ -28,4 +28,4 @@ class Desk:
 
     def forge(self, repository: Repository) -> PlainGit:
         """The speaker of the repository's forge."""
-        return PlainGit(repository.url, self.settings.hook_secrets[repository.name])
+        return PlainGit(repository.url)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from bot.desk import Desk
 from bot.statuses import status_line
+from worker.domain.errors import Refused
 from worker.domain.reports import ConvergenceReport, PreviewReport, Step, report_from_json
 
 WRITTEN_BACK: Final = frozenset({Step.VERIFIED, Step.CONVERGED, Step.FAILED, Step.HELD, Step.SUPERSEDED})
@@ -51,7 +52,11 @@ def _write_back(desk: Desk, report: ConvergenceReport) -> bool:
             if name not in ("environment", "revision", "state")
         },
     }
-    forge = desk.forge(repository)
+    try:
+        forge = desk.forge(repository)
+    except Refused as error:
+        log.error("%s", error)
+        return False
     written = forge.write_note(report.revision, report.environment, status_line(report), facts)
     if report.step is Step.CONVERGED:
         written = forge.mark_converged(report.environment, report.revision) or written

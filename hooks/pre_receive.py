@@ -34,7 +34,8 @@ def main() -> int:
         return 1
     ours = refs.own(updates)
     if ours:
-        return _own_refs(updates, pairs, configuration)
+        say(_own_refs(ours))
+        return 1
     branches = [update for update in updates if update.branch is not None]
     refusal = _refusal(updates, branches, pairs, configuration)
     if refusal:
@@ -54,12 +55,9 @@ def main() -> int:
     return 0 if answer["accept"] else 1
 
 
-def _own_refs(updates: list[refs.Update], pairs: refs.Options, configuration: settings.Configuration) -> int:
-    if refs.is_signed(updates, pairs, configuration.secret):
-        return 0
-    names = ", ".join(safe(update.ref) for update in refs.own(updates)[:3])
-    say([title(f"refused: {names}"), "  These refs hold Plumbline's own results; only Plumbline writes them."])
-    return 1
+def _own_refs(ours: list[refs.Update]) -> list[str]:
+    names = ", ".join(safe(update.ref) for update in ours[:3])
+    return [title(f"refused: {names}"), "  These refs hold Plumbline's own results; only Plumbline writes them."]
 
 
 def _refusal(
@@ -69,7 +67,7 @@ def _refusal(
         return [title(f"refused: {len(updates)} refs in one push"), f"  Push at most {refs.LARGEST_PUSH} at a time."]
     unknown = refs.unknown_option(pairs)
     if unknown:
-        known = ", ".join(name for name in refs.KNOWN_OPTIONS if name != refs.WRITER)
+        known = ", ".join(refs.KNOWN_OPTIONS)
         return [title(f"refused: there is no push option {safe(unknown[:60])}"), f"  Known are: {known}."]
     for update in branches:
         if update.branch and update.deletes and refs.is_protected(update.branch, configuration.protected):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
-import hmac
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,8 +15,7 @@ LARGEST_PUSH = 1000
 
 OWN_REFS = ("refs/plumbline/", "refs/notes/plumbline")
 BRANCHES = "refs/heads/"
-WRITER = "plumbline.writer"
-KNOWN_OPTIONS = ("plumbline.wait", "plumbline.approve", "plumbline.colour", WRITER)
+KNOWN_OPTIONS = ("plumbline.wait", "plumbline.approve", "plumbline.colour")
 
 
 class Update:
@@ -62,18 +59,6 @@ def read(lines: Iterable[str]) -> list[Update]:
 def own(updates: list[Update]) -> list[Update]:
     """The updates of refs that only Plumbline writes."""
     return [update for update in updates if update.ref.startswith(OWN_REFS)]
-
-
-def is_signed(updates: list[Update], options: Options, secret: bytes) -> bool:
-    """Whether a push option signs exactly these updates with the repository's secret."""
-    given = [value for name, value in options if name == WRITER]
-    return any(hmac.compare_digest(value, signature(updates, secret)) for value in given)
-
-
-def signature(updates: list[Update], secret: bytes) -> str:
-    """The hex HMAC-SHA256 of ref updates, as the writer gives it in the push option plumbline.writer."""
-    lines = sorted(f"{update.old} {update.new} {update.ref}" for update in updates)
-    return hmac.new(secret, ("write-back\n" + "\n".join(lines)).encode(), hashlib.sha256).hexdigest()
 
 
 def is_protected(branch: str, patterns: list[str]) -> bool:

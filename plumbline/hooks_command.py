@@ -9,6 +9,7 @@ import secrets
 import shlex
 import shutil
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Final
@@ -115,8 +116,17 @@ def _install_shim(hook: Path, program: Path) -> None:
         if kept.exists()
         else "exec "
     )
-    text = f"#!/bin/sh\n{MARK}\n{chain}python3 -I -S {shlex.quote(str(program))} {hook.name}\n"
+    text = f"#!/bin/sh\n{MARK}\n{chain}{shlex.quote(python())} -I -S {shlex.quote(str(program))} {hook.name}\n"
     _write(hook, text.encode(), 0o755)
+
+
+def python() -> str:
+    """The interpreter that the hooks run with: this one's own, outside of any virtual environment, by its full path.
+
+    `python3` on a pusher's PATH may be another one, or a shim that costs every push a tenth of a second.
+    """
+    own = Path(sys.executable).resolve()
+    return str(own) if own.is_file() else "python3"
 
 
 def archive() -> bytes:

@@ -1,22 +1,22 @@
-"""A plain Git server: results are notes and refs, written by a signed push that the hooks let through."""
+"""A plain Git server on this machine: results are notes and refs, written into the bare repository itself.
+
+The hooks refuse these refs from everybody who pushes; who may write the repository's folder, as the bot may, needs no
+push. Each ref moves only from the value that was read (git's own compare and swap), so two bots lose nothing.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import hmac
 import json
 import os
-import re
+import secrets
 import subprocess
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from worker.domain.environment import COMMIT_ID
-from worker.domain.errors import Unavailable
-from worker.domain.secret_text import SecretText
+from worker.domain.errors import Refused, Unavailable
 
 NOTES: Final = "refs/notes/plumbline"
 ATTEMPTS: Final = 5
@@ -31,11 +31,17 @@ WRITER: Final = {
 
 
 class PlainGit:
-    """One repository's results. `secret` is the one that its hooks verify."""
+    """One repository's results. Raises Refused where the repository is not a folder of this machine."""
 
-    def __init__(self, url: str, secret: SecretText) -> None:
-        self._url = url.removeprefix("file://")
-        self._secret = secret
+    def __init__(self, url: str) -> None:
+        folder = Path(url.removeprefix("file://"))
+        found = next((each for each in (folder, folder / ".git") if (each / "objects").is_dir()), None)
+        if not folder.is_absolute() or found is None:
+            raise Refused(
+                f"results cannot be written to {url}: it is not a repository on this machine",
+                "run the bot where the repository is, and give its path as url",
+            )
+        self._git_dir = found
 
     def write_note(self, revision: str, environment: str, line: str, facts: Mapping[str, Any]) -> bool:
         """Puts an environment's result into the commit's note, beside those of others; whether anything was written.
@@ -45,105 +51,71 @@ class PlainGit:
         if not COMMIT_ID.fullmatch(revision):
             return False
         for _ in range(ATTEMPTS):
-            with self._scratch() as scratch:
-                before = scratch.ref(NOTES)
+            before = self._ref(NOTES)
+            old = self._note(NOTES, revision) if before else ""
+            new = merged(old, environment, line, facts)
+            if new == old:
+                return False
+            draft = f"{NOTES}-{secrets.token_hex(6)}"
+            try:
                 if before:
-                    scratch.run("update-ref", NOTES, before)
-                old = scratch.note(revision)
-                new = merged(old, environment, line, facts)
-                if new == old:
-                    return False
-                scratch.run("notes", "--ref", NOTES, "add", "-f", "-F", "-", revision, data=new.encode())
-                after = scratch.text("rev-parse", NOTES)
-                if scratch.push([(before or NOTHING, after, NOTES)], self._secret):
-                    return True
+                    self._run("update-ref", draft, before)
+                self._run("notes", "--ref", draft, "add", "-f", "-F", "-", revision, data=new.encode())
+                after = self._ref(draft) or NOTHING
+            finally:
+                self._git(["update-ref", "-d", draft])
+            if self._move(NOTES, before, after):
+                return True
         raise Unavailable(f"{NOTES} is being written by others all the time", retry_after=2)
 
     def mark_converged(self, environment: str, revision: str) -> bool:
         """Points refs/plumbline/<environment>/converged to the revision; whether it moved. Raises Unavailable."""
         name = f"refs/plumbline/{environment}/converged"
         for _ in range(ATTEMPTS):
-            with self._scratch() as scratch:
-                before = scratch.ref(name)
-                if before == revision:
-                    return False
-                if scratch.push([(before or NOTHING, revision, name)], self._secret):
-                    return True
+            before = self._ref(name)
+            if before == revision:
+                return False
+            if self._move(name, before, revision):
+                return True
         raise Unavailable(f"{name} is being written by others all the time", retry_after=2)
 
-    @contextlib.contextmanager
-    def _scratch(self) -> Iterator[_Scratch]:
-        with tempfile.TemporaryDirectory(prefix="plumbline-notes-") as folder:
-            yield _Scratch(Path(folder), Path(self._url))
+    def _move(self, name: str, before: str | None, after: str) -> bool:
+        """Whether the ref moved from the value that was read; false where somebody else was faster."""
+        run = self._git(["update-ref", name, after, before or NOTHING])
+        said = run.stderr.decode(errors="replace")
+        if run.returncode != 0 and "but expected" not in said and "already exists" not in said:
+            raise Unavailable(f"{name} cannot be written: {said.strip()[:300]}")
+        return run.returncode == 0
 
-
-class _Scratch:
-    """A throw-away repository that borrows the real one's objects, so that nothing of it is copied."""
-
-    def __init__(self, folder: Path, remote: Path) -> None:
-        self._folder = folder
-        self._remote = remote if (remote / "objects").is_dir() else remote / ".git"
-        for each in ("objects/info", "refs"):
-            (folder / each).mkdir(parents=True)
-        (folder / "HEAD").write_text("ref: refs/heads/none\n")
-        (folder / "objects" / "info" / "alternates").write_text(f"{self._remote / 'objects'}\n")
-
-    def ref(self, name: str) -> str | None:
-        """Where a ref of the real repository points."""
-        run = self._git(["--git-dir", str(self._remote), "rev-parse", "--verify", "--quiet", name], own=False)
+    def _ref(self, name: str) -> str | None:
+        run = self._git(["rev-parse", "--verify", "--quiet", name])
         return run.stdout.decode().strip() or None
 
-    def note(self, revision: str) -> str:
-        """A commit's note, empty where it has none."""
-        run = self._git(["notes", "--ref", NOTES, "show", revision])
+    def _note(self, ref: str, revision: str) -> str:
+        run = self._git(["notes", "--ref", ref, "show", revision])
         return run.stdout.decode(errors="replace") if run.returncode == 0 else ""
 
-    def text(self, *arguments: str) -> str:
-        """What a git command prints."""
-        return self.run(*arguments).decode().strip()
-
-    def run(self, *arguments: str, data: bytes | None = None) -> bytes:
-        """Runs git here. Raises Unavailable where it fails."""
+    def _run(self, *arguments: str, data: bytes | None = None) -> bytes:
         run = self._git(list(arguments), data=data)
         if run.returncode != 0:
             raise Unavailable(f"git {arguments[0]} failed: {run.stderr.decode(errors='replace').strip()[:300]}")
         return run.stdout
 
-    def push(self, updates: list[tuple[str, str, str]], secret: SecretText) -> bool:
-        """Pushes with the signature that the hooks ask for; false where somebody else was faster. Raises Unavailable."""
-        lines = sorted(f"{old} {new} {ref}" for old, new, ref in updates)
-        message = "write-back\n" + "\n".join(lines)
-        signature = hmac.new(secret.opened_bytes(), message.encode(), hashlib.sha256).hexdigest()
-        leases = [f"--force-with-lease={ref}:{'' if old == NOTHING else old}" for old, _, ref in updates]
-        refspecs = [f"{new}:{ref}" for _, new, ref in updates]
-        push = ["push", "--porcelain", "--quiet", *leases]
-        run = self._git([*push, "--push-option", f"plumbline.writer={signature}", str(self._remote), *refspecs])
-        if run.returncode != 0 and b"does not support push options" in run.stderr:
-            run = self._git([*push, str(self._remote), *refspecs])
-        if run.returncode == 0:
-            return True
-        said = (run.stdout + run.stderr).decode(errors="replace")
-        if re.search(r"stale info|fetch first|cannot lock ref|failed to update ref|reference already exists", said):
-            return False
-        raise Unavailable(f"the result cannot be written to {self._remote}: {said.strip().splitlines()[-1][:300]}")
-
-    def _git(
-        self, arguments: list[str], *, data: bytes | None = None, own: bool = True
-    ) -> subprocess.CompletedProcess[bytes]:
+    def _git(self, arguments: list[str], *, data: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
         environ = {
             "PATH": os.environ.get("PATH", os.defpath),
+            "GIT_DIR": str(self._git_dir),
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_COUNT": "2",
             "GIT_CONFIG_KEY_0": "safe.directory",
             "GIT_CONFIG_VALUE_0": "*",
-            "GIT_TERMINAL_PROMPT": "0",
-            "HOME": str(self._folder),
+            "GIT_CONFIG_KEY_1": "core.hooksPath",
+            "GIT_CONFIG_VALUE_1": os.devnull,
+            "HOME": os.devnull,
             "LC_ALL": "C",
             **WRITER,
         }
-        if own:
-            environ["GIT_DIR"] = str(self._folder)
         try:
             return subprocess.run(
                 ["git", *arguments],

@@ -204,7 +204,7 @@ class TestA62:
         assert clone.push().returncode == 0
         for ref in ("refs/plumbline/production/converged", "refs/notes/plumbline"):
             before = git("for-each-ref", "--format=%(objectname)", ref, at=system.repository)
-            for option in ([], ["-o", "plumbline.writer=" + "0" * 64]):
+            for option in ([], ["-o", "plumbline.approve=00000000"]):
                 push = clone.push("--force", *option, "origin", f"HEAD:{ref}")
                 assert push.returncode != 0
                 assert "only Plumbline writes them" in push.stderr
