@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final, NoReturn
@@ -61,6 +62,12 @@ def _run(parsed: argparse.Namespace) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
+        return 1
+    except Exception as error:
+        if "PLUMBLINE_DEBUG" in os.environ:
+            raise
+        print(f"error internal: {type(error).__name__}; this is a fault of Plumbline's", file=sys.stderr)
+        print("      PLUMBLINE_DEBUG=1 shows where it happened", file=sys.stderr)
         return 1
 
 

@@ -9,7 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from plumbline.target_arguments import add_source, add_target, cluster_of, render_of, states_of, target_of
+from plumbline.target_arguments import add_source, add_target, gathered, states_of
 
 if TYPE_CHECKING:
     from worker.domain.convergence import Operation
@@ -42,21 +42,15 @@ def _seconds(text: str) -> float:
 
 def run(arguments: argparse.Namespace) -> int:
     """Applies and waits; the exit code says how it ended."""
-    from dataclasses import replace
-
     from worker.adapters.lease import held
     from worker.domain.convergence import Phase
     from worker.domain.errors import Refused
     from worker.operations.advancing import advance
     from worker.operations.converging import Run, converge, finish
-    from worker.operations.predicting import Target, prepare
+    from worker.operations.predicting import prepare
 
-    cluster = cluster_of(arguments)
-    target = target_of(arguments, cluster)
-    policy = replace(target.environment.policy, health_timeout=arguments.timeout)
-    target = Target(cluster, replace(target.environment, policy=policy), target.ceiling, target.state_namespace)
-    rendered = render_of(arguments, target)
-    states = states_of(arguments, cluster)
+    target, rendered = gathered(arguments)
+    states = states_of(arguments, target.cluster)
     environment = target.environment
     began = time.time()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from plumbline.target_arguments import add_source, add_target, cluster_of, local_key, render_of, states_of, target_of
+from plumbline.target_arguments import add_source, add_target, gathered, local_key, states_of
 
 CHANGES, UNPREDICTABLE, HELD = 2, 5, 4
 
@@ -23,15 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints the plan; the exit code says what it comes to."""
     from plumbline.screen import coloured, print_plan, safe
+    from worker.garbage import relax_collector
     from worker.operations.predicting import predict
-    from worker.workbench import relax_collector
 
     relax_collector()
 
-    cluster = cluster_of(arguments)
-    target = target_of(arguments, cluster)
-    rendered = render_of(arguments, target)
-    states = states_of(arguments, cluster)
+    target, rendered = gathered(arguments)
+    states = states_of(arguments, target.cluster)
     key = states.existing_key() or local_key()
     recorded = states.read(target.environment)
     prediction = predict(

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from worker.adapters.cluster import Cluster
     from worker.adapters.inventory import StateStore
     from worker.adapters.renderer import Rendered, RenderTools
+    from worker.domain.environment import Environment
     from worker.operations.predicting import Target
 
 REPOSITORY = "local"
@@ -51,13 +52,16 @@ def cluster_of(arguments: argparse.Namespace) -> Cluster:
     return Cluster(connect(kubeconfig, arguments.context))
 
 
-def target_of(arguments: argparse.Namespace, cluster: Cluster) -> Target:
-    """What is planned against: no ceiling but the user's own rights."""
-    from worker.domain.environment import Ceiling, Environment, Policy
-    from worker.operations.predicting import Target
+def environment_of(arguments: argparse.Namespace) -> Environment:
+    """The environment that the arguments describe."""
+    from worker.domain.environment import Environment, Policy
 
-    policy = Policy(prune=bool(getattr(arguments, "prune", False)), settle=float(getattr(arguments, "settle", 0.0)))
-    environment = Environment(
+    policy = Policy(
+        prune=bool(getattr(arguments, "prune", False)),
+        settle=float(getattr(arguments, "settle", 0.0)),
+        health_timeout=float(getattr(arguments, "timeout", 120.0)),
+    )
+    return Environment(
         repository=arguments.repository,
         name=arguments.environment,
         branch="",
@@ -69,7 +73,37 @@ def target_of(arguments: argparse.Namespace, cluster: Cluster) -> Target:
         values=tuple(getattr(arguments, "values", ())),
         release=getattr(arguments, "release", "") or arguments.environment,
     )
-    return Target(cluster, environment, Ceiling(), arguments.state_namespace)
+
+
+def target_of(arguments: argparse.Namespace, cluster: Cluster) -> Target:
+    """What is planned against: no ceiling but the user's own rights."""
+    from worker.domain.environment import Ceiling
+    from worker.operations.predicting import Target
+
+    return Target(cluster, environment_of(arguments), Ceiling(), arguments.state_namespace)
+
+
+def gathered(arguments: argparse.Namespace) -> tuple[Target, Rendered]:
+    """The target and the rendered folder; what needs no cluster is rendered while the connection is made."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from worker.adapters.renderer import Capabilities, Renderer
+    from worker.domain.installation import RenderLimits
+
+    renderer = Renderer(None, RenderLimits(), tools())
+    environment = environment_of(arguments)
+
+    def render(capabilities: Capabilities) -> Rendered:
+        return renderer.render_folder(arguments.path, environment, capabilities)
+
+    if arguments.renderer == "helm" or (arguments.path / "Chart.yaml").is_file():
+        target = target_of(arguments, cluster_of(arguments))
+        cluster = target.cluster
+        return target, render(Capabilities(cluster.version(), cluster.discovery.api_versions()))
+    with ThreadPoolExecutor(1) as pool:
+        rendering = pool.submit(render, Capabilities())
+        target = target_of(arguments, cluster_of(arguments))
+        return target, rendering.result()
 
 
 def states_of(arguments: argparse.Namespace, cluster: Cluster) -> StateStore:
@@ -78,18 +112,6 @@ def states_of(arguments: argparse.Namespace, cluster: Cluster) -> StateStore:
     from worker.adapters.inventory import StateStore
 
     return StateStore(Records(cluster.connection, arguments.state_namespace), cluster.uid)
-
-
-def render_of(arguments: argparse.Namespace, target: Target) -> Rendered:
-    """The rendered folder, with what the cluster can do told to helm."""
-    from worker.adapters.renderer import Capabilities, Renderer
-    from worker.domain.installation import RenderLimits
-
-    renderer = Renderer(None, RenderLimits(), tools())
-    capabilities = Capabilities()
-    if arguments.renderer == "helm" or (arguments.path / "Chart.yaml").is_file():
-        capabilities = Capabilities(target.cluster.version(), target.cluster.discovery.api_versions())
-    return renderer.render_folder(arguments.path, target.environment, capabilities)
 
 
 def tools() -> RenderTools:

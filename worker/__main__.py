@@ -10,9 +10,10 @@ from functools import partial
 from worker import jobs
 from worker.domain.errors import PlumblineError
 from worker.domain.messages import CHECK, CONVERGE, PREVIEW, PREVIEWS_QUEUE, applies_queue
+from worker.garbage import relax_collector
 from worker.settings import Settings
 from worker.signed_queue import run_worker
-from worker.workbench import Workbench, relax_collector
+from worker.workbench import Workbench
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 

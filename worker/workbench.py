@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import socket
 from dataclasses import dataclass, field
@@ -112,12 +111,3 @@ def missing_environment(name: str, revision: str) -> DesiredStateError:
     """For an environment that a commit does not declare (any more): nothing is deleted by that."""
     message = f"the environment {name} is not declared in {revision[:7]}; its objects stay as they are"
     return DesiredStateError([Problem(message, FILE, suggestion="declare it again, or delete its objects by hand")])
-
-
-def relax_collector() -> None:
-    """Lets the cycle collector look seldom: a LIST of 1,500 objects makes half a million values and not one cycle.
-
-    Measured: collections were a third of the time of such a plan. What is there at start-up is never looked at again.
-    """
-    gc.freeze()
-    gc.set_threshold(200_000, 20, 50)

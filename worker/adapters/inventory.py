@@ -102,7 +102,13 @@ class StateStore:
                 fresh, Inventory(()), trusted=False, alarm=self._alarm(name, "its signature"), record=record
             )
         document = json.loads(text)
-        state = EnvironmentState.from_json(document["state"])
+        try:
+            state = EnvironmentState.from_json(document["state"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise Unavailable(
+                f"the record {self._records.namespace}/{name} was written by another version of Plumbline ({error}): "
+                "use that version, or delete the record (nothing is pruned until the next apply has written it again)"
+            ) from None
         if state.cluster_uid != self._cluster_uid:
             alarm = self._alarm(name, "the cluster that it was written for")
             return Recorded(fresh, Inventory(()), trusted=False, alarm=alarm, record=record)

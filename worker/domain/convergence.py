@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final
 
 HISTORY: Final = 50
@@ -131,14 +131,23 @@ class EnvironmentState:
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> EnvironmentState:
-        """The inverse of `to_json`; raises ValueError for another schema."""
+        """The inverse of `to_json`; members that this version does not know are left out.
+
+        Raises ValueError for another schema.
+        """
         if value.get("schema") != 1:
             raise ValueError(f"state schema {value.get('schema')!r}, this version reads 1")
         operation = value["operation"]
+        known = {each.name for each in fields(Operation)}
         return EnvironmentState(
             environment=value["environment"],
             cluster_uid=value["cluster_uid"],
-            operation=Operation(**{**operation, "phase": Phase(operation["phase"])}) if operation else None,
+            operation=Operation(
+                **{name: member for name, member in operation.items() if name in known and name != "phase"},
+                phase=Phase(operation["phase"]),
+            )
+            if operation
+            else None,
             applied=_mark(value["applied"]),
             verified=_mark(value["verified"]),
             converged=_mark(value["converged"]),
