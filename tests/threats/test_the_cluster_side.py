@@ -407,3 +407,76 @@ def test_a_desired_state_error_names_file_line_and_object(world: World) -> None:
 
 def test_lease_lost_is_an_error_of_its_own() -> None:
     assert "held by another worker" in str(LeaseLost("production"))
+
+
+def test_two_environments_that_claim_one_object_are_told_of_each_other(world: World) -> None:
+    world.converge(config_map("one", a="1"))
+    other = World(world.kubeconfig, world.namespace, "second")
+    said = other.problems(config_map("one", a="1"))
+    assert f"belongs to the environment repo-{world.namespace}/test already" in said
+    other.converge(config_map("one", a="2"))
+    assert "belongs to the environment" in other.said(Step.FAILED)
+    assert world.plan(config_map("one", a="1")).is_empty
+
+
+def test_a_field_that_a_person_edited_is_taken_back_and_it_is_said(world: World, kubectl: Kubectl) -> None:
+    world.converge(config_map("one", a="1"))
+    kubectl("-n", world.namespace, "patch", "configmap", "one", "--type=merge", "-p", '{"data": {"a": "theirs"}}')
+    plan = world.plan(config_map("one", a="1"))
+    assert plan.summary["configure"] == 1
+    assert "takes data.a from kubectl-patch" in plan.warnings[0]
+    world.converge(config_map("one", a="1"))
+    assert kubectl("-n", world.namespace, "get", "configmap", "one", "-o", "jsonpath={.data.a}").stdout == "1"
+
+
+def test_another_apply_manager_s_field_is_refused_and_it_is_named(world: World, kubectl: Kubectl) -> None:
+    kubectl(
+        "-n",
+        world.namespace,
+        "apply",
+        "--server-side",
+        "--field-manager=theirs",
+        "-f",
+        "-",
+        text=config_map("one", a="theirs"),
+    )
+    said = world.problems(config_map("one", a="1"))
+    assert "owned by the field manager theirs (Apply)" in said
+    assert "data.a" in said
+
+
+SCALED = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: d}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: d}}
+  template:
+    metadata: {labels: {app: d}}
+    spec: {containers: [{name: c, image: "registry.example/x:1"}]}
+"""
+
+
+def test_replicas_that_were_scaled_are_left_to_who_scales(world: World, kubectl: Kubectl) -> None:
+    world.converge(SCALED)
+    kubectl("-n", world.namespace, "scale", "deployment", "d", "--replicas=3")
+    recorded = world.converge(SCALED.replace("x:1", "x:2"))
+    assert recorded.state.operation is not None
+    assert recorded.state.operation.phase is Phase.SUCCEEDED, world.facts
+    path = "jsonpath={.spec.replicas} {.spec.template.spec.containers[0].image}"
+    assert kubectl("-n", world.namespace, "get", "deployment", "d", "-o", path).stdout == "3 registry.example/x:2"
+
+
+def test_an_immutable_field_is_refused_or_made_again_where_policy_says_so(world: World, kubectl: Kubectl) -> None:
+    world.converge(SCALED)
+    moved = SCALED.replace("app: d", "app: e")
+    assert "immutable" in world.problems(moved)
+    before = kubectl("-n", world.namespace, "get", "deployment", "d", "-o", "jsonpath={.metadata.uid}").stdout
+    willing = world.with_policy(recreate=("Deployment.apps",))
+    plan = willing.plan(moved)
+    assert [change.action for change in plan.changes] == [Action.RECREATE]
+    recorded = willing.converge(moved)
+    assert recorded.state.operation is not None
+    assert recorded.state.operation.phase is Phase.SUCCEEDED, willing.facts
+    assert kubectl("-n", world.namespace, "get", "deployment", "d", "-o", "jsonpath={.metadata.uid}").stdout != before

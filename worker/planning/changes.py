@@ -20,6 +20,8 @@ IMMUTABLE: Final = re.compile(
 )
 """How the API server's validation says that a field cannot change (apimachinery's FieldImmutableErrorMsg and older texts)."""
 
+OWN_MANAGERS: Final = "plumbline:"
+
 NO_DRY_RUN: Final = re.compile(r'admission webhook "(?P<name>[^"]+)" does not support dry run')
 WEBHOOK_DOWN: Final = re.compile(r'failed calling webhook "(?P<name>[^"]+)"')
 WEBHOOK_DENIED: Final = re.compile(r'admission webhook "(?P<name>[^"]+)" denied the request')
@@ -97,6 +99,14 @@ def _ownership(resource: Resource) -> object:
 
 
 def _conflict(desired: Resource, conflict: Conflict) -> Problem:
+    ours = sorted({owner.manager for owner in conflict.owners if owner.manager.startswith(OWN_MANAGERS)})
+    if ours:
+        other = ours[0].removeprefix(OWN_MANAGERS)
+        return _problem(
+            desired,
+            f"belongs to the environment {other} already; an object can be in one environment only",
+            "remove it from one of the two",
+        )
     owners = ", ".join(sorted({f"{owner.manager} ({owner.operation})" for owner in conflict.owners}))
     fields = ", ".join(owner.field for owner in conflict.owners[:4])
     more = f" and {len(conflict.owners) - 4} more" if len(conflict.owners) > 4 else ""
