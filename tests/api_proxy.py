@@ -17,7 +17,10 @@ Rule = Callable[[str, str], int | None]
 
 
 class ApiProxy:
-    """Listens on 127.0.0.1 without TLS; `kubeconfig` is the same as the given one, but for the address."""
+    """Listens on 127.0.0.1 without TLS; `kubeconfig` is the same as the given one, but for the address.
+
+    `rule` may answer a request in the server's place; `before` is called with each that is passed on.
+    """
 
     def __init__(self, kubeconfig: Path, folder: Path) -> None:
         document = json.loads(kubeconfig.read_text())
@@ -28,6 +31,7 @@ class ApiProxy:
         self._pool = urllib3.PoolManager(ca_certs=str(authority), maxsize=16)
         self.requests: list[tuple[str, str]] = []
         self.rule: Rule = lambda _method, _path: None
+        self.before: Callable[[str, str], None] = lambda _method, _path: None
         self._guard = threading.Lock()
         proxy = self
 
@@ -60,6 +64,7 @@ class ApiProxy:
             )
             self._send(handler, status, content.encode())
             return
+        self.before(handler.command, handler.path)
         headers = {
             name: value for name, value in handler.headers.items() if name.lower() not in ("host", "content-length")
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -22,7 +23,7 @@ from tests.world import World
 from worker.adapters.lease import held
 from worker.domain.convergence import Phase
 from worker.domain.environment import Ceiling
-from worker.domain.errors import DesiredStateError, Held, LeaseLost, Refused, Superseded
+from worker.domain.errors import DesiredStateError, Held, LeaseLost, Moved, Refused, Superseded
 from worker.domain.plan import Action
 from worker.domain.reports import Step
 
@@ -466,6 +467,35 @@ def test_replicas_that_were_scaled_are_left_to_who_scales(world: World, kubectl:
     assert recorded.state.operation.phase is Phase.SUCCEEDED, world.facts
     path = "jsonpath={.spec.replicas} {.spec.template.spec.containers[0].image}"
     assert kubectl("-n", world.namespace, "get", "deployment", "d", "-o", path).stdout == "3 registry.example/x:2"
+
+
+@pytest.mark.parametrize(("races", "wins"), [(3, True), (100, False)], ids=["a few times", "without end"])
+def test_f18_an_object_that_others_write_all_the_time_is_read_again_before_each_try(
+    world: World, namespace: str, proxy: ApiProxy, kubectl: Kubectl, races: int, wins: bool
+) -> None:
+    world.converge(SCALED)
+    proxied = World(proxy.kubeconfig, namespace)
+    touched = itertools.count(1)
+
+    def touch(method: str, path: str) -> None:
+        if method == "PATCH" and "/deployments/d?" in path and "dryRun" not in path:
+            number = next(touched)
+            if number <= races:
+                kubectl("-n", namespace, "annotate", "--overwrite", "deployment", "d", f"race={number}")
+
+    proxy.before = touch
+    if wins:
+        recorded = proxied.converge(SCALED.replace("x:1", "x:2"))
+        assert recorded.state.operation is not None
+        assert recorded.state.operation.phase is Phase.SUCCEEDED, proxied.facts
+        assert next(touched) > races
+        return
+    with pytest.raises(Moved, match=f"Deployment {namespace}/d: changed in the cluster"):
+        proxied.converge(SCALED.replace("x:1", "x:2"))
+    assert proxied.said(Step.RETRYING).startswith("applied 0 of 1")
+    assert not proxied.said(Step.FAILED)
+    path = "jsonpath={.spec.template.spec.containers[0].image}"
+    assert kubectl("-n", namespace, "get", "deployment", "d", "-o", path).stdout.endswith("x:1")
 
 
 def test_an_immutable_field_is_refused_or_made_again_where_policy_says_so(world: World, kubectl: Kubectl) -> None:

@@ -20,6 +20,8 @@ from worker.planning.ordering import waits_for
 ESTABLISHED_WITHIN: Final = 10.0
 GONE_WITHIN: Final = 10.0
 POLL: Final = 0.05
+ATTEMPTS: Final = 5
+"""Writes of one object before giving way: a controller that follows a rollout writes its status several times a second."""
 
 Checkpoint = Callable[[], None]
 """Called before each group of writes; raises LeaseLost or Superseded where nothing more may be written."""
@@ -87,12 +89,15 @@ def _write_one(
     if planned.action is Action.RECREATE and before is not None:
         _delete_and_wait(target.cluster, before)
         before = None
-    try:
-        applied = _apply(target, resource, before)
-    except Moved:
-        checkpoint()
-        before = target.cluster.get(resource.key, resource.version)
-        applied = _apply(target, resource, before)
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            applied = _apply(target, resource, before)
+            break
+        except Moved:
+            if attempt == ATTEMPTS:
+                raise
+            checkpoint()
+            before = target.cluster.get(resource.key, resource.version)
     seen = judge(
         resource, before, DryRun(applied.resource, None, forced=applied.forced), None, target.environment.policy
     )

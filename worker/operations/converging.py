@@ -8,7 +8,7 @@ from typing import Any
 
 from worker.adapters.inventory import Recorded, StateStore
 from worker.domain.convergence import EnvironmentState, Mark, Operation, Phase, short
-from worker.domain.errors import DesiredStateError, Held, LeaseLost, Refused, Superseded, Unavailable
+from worker.domain.errors import DesiredStateError, Held, LeaseLost, Moved, Refused, Superseded, Unavailable
 from worker.domain.inventory import Inventory, InventoryEntry
 from worker.domain.plan import Change
 from worker.domain.reports import Step
@@ -169,7 +169,7 @@ def _partly(run: Run, recorded: Recorded, operation: Operation, outcome: Outcome
     lost = next((error for _, error in outcome.failed if isinstance(error, LeaseLost | Superseded)), None)
     if lost is not None:
         raise lost
-    passing = [error for _, error in outcome.failed if isinstance(error, Unavailable)]
+    passing = [error for _, error in outcome.failed if isinstance(error, Unavailable | Moved)]
     done = f"applied {len(outcome.actual)} of {outcome.intended}"
     reasons = "; ".join(f"{error}" for _, error in outcome.failed[:3])
     text = f"partly applied, {done.removeprefix('applied ')}: {reasons}; nothing was pruned"

@@ -22,7 +22,7 @@ def deployment(live: Resource) -> Judgement:
     if updated < wanted:
         return Health.PROGRESSING, f"{updated} of {wanted} replicas updated"
     if (total := number(status, "replicas")) > updated:
-        return Health.PROGRESSING, f"{total - updated} old replicas are still there"
+        return Health.PROGRESSING, f"old replicas still there: {total - updated}"
     if available < updated:
         return Health.PROGRESSING, f"{available} of {wanted} replicas available"
     if wanted and number(status, "readyReplicas", available) < wanted:
@@ -42,7 +42,7 @@ def stateful_set(live: Resource) -> Judgement:
     if (ready := number(status, "readyReplicas")) < wanted:
         return Health.PROGRESSING, f"{ready} of {wanted} replicas ready"
     if (total := number(status, "replicas", wanted)) > wanted:
-        return Health.PROGRESSING, f"{total - wanted} replicas more than wanted are still there"
+        return Health.PROGRESSING, f"replicas more than wanted, still there: {total - wanted}"
     if strategy.get("type") == "OnDelete":
         return Health.HEALTHY, ""
     partition = number(strategy.get("rollingUpdate") or {}, "partition")
@@ -78,7 +78,7 @@ def replica_set(live: Resource) -> Judgement:
         return Health.DEGRADED, message(condition(live, "ReplicaFailure"), "replicas cannot be created")
     wanted = number(spec, "replicas", 1)
     if (total := number(status, "replicas", wanted)) > wanted:
-        return Health.PROGRESSING, f"{total - wanted} replicas more than wanted are still there"
+        return Health.PROGRESSING, f"replicas more than wanted, still there: {total - wanted}"
     if (available := number(status, "availableReplicas")) < wanted:
         return Health.PROGRESSING, f"{available} of {wanted} replicas available"
     if (ready := number(status, "readyReplicas", available)) < wanted:
