@@ -14,6 +14,7 @@ from sandbox.redis_server import RedisServer
 from sandbox.tools import find
 from tests.bench.planning import measure_command, measure_planning
 from tests.bench.pushing import measure_pushes
+from worker.garbage import relax_collector
 
 ROWS = (
     ("plan, nothing changed: ours / LIST and decode", "plan_ratio", "<= 2.0"),
@@ -33,6 +34,7 @@ def main() -> int:
     parser.add_argument("--pushes", type=int, default=20, help="pushes that are measured (20)")
     parser.add_argument("--output", type=Path, default=Path("build/bench.json"))
     arguments = parser.parse_args()
+    relax_collector()  # as the worker's process does
     tools = find(progress=lambda text: print(text, file=sys.stderr))
     figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="plumbline-bench-") as folder:

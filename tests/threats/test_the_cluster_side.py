@@ -210,7 +210,7 @@ class TestF29:
         plan = world.plan(WIDGETS % names)
         first = next(change for change in plan.changes if change.key.kind == "Widget")
         assert first.action is Action.CREATE
-        assert first.reason.startswith("not validated: its kind Widget.example.com is new")
+        assert first.reason.startswith("not validated: the kind Widget.example.com is new")
         recorded = world.converge(WIDGETS % names)
         assert recorded.state.operation is not None
         assert recorded.state.operation.phase is Phase.SUCCEEDED, world.facts
@@ -228,7 +228,7 @@ class TestF30:
         )
         plan = world.plan(text)
         assert [change.action for change in plan.changes] == [Action.CREATE, Action.CREATE]
-        assert f"its namespace {place} is new" in plan.changes[1].reason
+        assert f"the namespace {place} is new" in plan.changes[1].reason
         recorded = world.converge(text)
         assert recorded.state.operation is not None
         assert recorded.state.operation.phase is Phase.SUCCEEDED

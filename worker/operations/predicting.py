@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -62,7 +63,7 @@ def prepare(target: Target, resources: Iterable[Resource]) -> tuple[Resource, ..
     """
     environment = target.environment
     rendered = tuple(resources)
-    scope = validation.scope_with(rendered, target.cluster.discovery.scope)
+    scope = functools.cache(validation.scope_with(rendered, target.cluster.discovery.scope))
     placed = validation.place(rendered, environment.namespace, scope)
     problems = validation.validate(placed, environment, target.ceiling, scope, state_namespace=target.state_namespace)
     if problems:
@@ -98,14 +99,8 @@ def predict(
     desired = prepare(target, rendered)
     cluster.protect(desired)
     groups = apply_order(desired)
-    observed = observe(target, desired, recorded.inventory)
+    observed, proofs = observe_and_prove(target, desired, recorded.inventory)
     manager = environment.field_manager
-
-    proofs = {
-        resource.key: prove(resource, observed.live[resource.key], manager)
-        for resource in desired
-        if resource.key in observed.live
-    }
     dry_runs = try_unproven(target, desired, observed, proofs)
     judged: list[Change] = []
     problems: list[Problem] = []
@@ -144,10 +139,34 @@ def predict(
 
 def observe(target: Target, desired: Iterable[Resource], inventory: Inventory) -> Observation:
     """The live objects of what is desired and of what is inventoried."""
+    return target.cluster.read(_wanted(desired, inventory), target.environment.owner_label)
+
+
+def _wanted(desired: Iterable[Resource], inventory: Inventory) -> dict[ResourceKey, str]:
     wanted = {resource.key: resource.version for resource in desired}
     for entry in inventory.entries:
         wanted.setdefault(entry.key, entry.version)
-    return target.cluster.read(wanted, target.environment.owner_label)
+    return wanted
+
+
+def observe_and_prove(
+    target: Target, desired: tuple[Resource, ...], inventory: Inventory
+) -> tuple[Observation, dict[ResourceKey, Proof]]:
+    """The live objects, and the proof of each desired one among them: made of one LIST while the next is awaited."""
+    manager = target.environment.field_manager
+    by_key = {resource.key: resource for resource in desired}
+    proofs: dict[ResourceKey, Proof] = {}
+
+    def arrived(found: tuple[Resource, ...]) -> None:
+        for live in found:
+            if (resource := by_key.get(live.key)) is not None:
+                proofs[live.key] = prove(resource, live, manager)
+
+    observed = target.cluster.read(_wanted(desired, inventory), target.environment.owner_label, arrived)
+    for key, live in observed.live.items():
+        if key in by_key and key not in proofs:
+            proofs[key] = prove(by_key[key], live, manager)
+    return observed, proofs
 
 
 def try_unproven(
@@ -171,9 +190,9 @@ def try_unproven(
     def attempt(resource: Resource) -> tuple[ResourceKey, DryRun]:
         key = resource.key
         if (key.group, key.kind) in new_kinds:
-            return key, DryRun(None, None, virtual=f"its kind {key.group_kind} is new in this change")
+            return key, DryRun(None, None, virtual=f"the kind {key.group_kind} is new in this change")
         if key.namespace in new_namespaces:
-            return key, DryRun(None, None, virtual=f"its namespace {key.namespace} is new in this change")
+            return key, DryRun(None, None, virtual=f"the namespace {key.namespace} is new in this change")
         return key, dry_run(target, resource)
 
     return dict(target.cluster.each(attempt, unproven))

@@ -7,7 +7,7 @@ import copy
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -19,7 +19,7 @@ from worker.adapters.cluster.discovery import AccessDenied, ApiResource, Discove
 from worker.adapters.cluster.failures import failure, status_of
 from worker.domain.environment import OWNER_LABEL
 from worker.domain.errors import Conflict, Denied, FieldOwner, Moved, PlumblineError, Unavailable
-from worker.domain.resource import MASK, Resource, ResourceKey, SecretValue, resource_of
+from worker.domain.resource import MASK, Body, Resource, ResourceKey, SecretValue, resource_of, seal
 
 THREADS: Final = 8
 """Requests at once: 8 bring nothing more than 4 on two cores and more on a real control plane (sandbox figures)."""
@@ -127,20 +127,23 @@ class Cluster:
             if answer.status != 200:
                 raise self._reading_failed(served, namespace, answer)
             document = answer.json()
-            api_version = f"{served.group}/{served.version}" if served.group else served.version
-            for item in document["items"]:
-                item["apiVersion"], item["kind"] = api_version, served.kind
-                found.append(resource_of(item))
+            found += _listed(document["items"], served)
             token = document["metadata"].get("continue")
             if not token:
                 return tuple(found)
             query["continue"] = token
 
-    def read(self, wanted: Mapping[ResourceKey, str], owner_label: str) -> Observation:
+    def read(
+        self,
+        wanted: Mapping[ResourceKey, str],
+        owner_label: str,
+        arrived: Callable[[tuple[Resource, ...]], None] = lambda _: None,
+    ) -> Observation:
         """The live objects of `wanted` (key -> version) and all others with the environment's label in their places.
 
         One LIST per kind and namespace by the label; what that does not show is read one by one, or by one unselected
-        LIST where that is cheaper.
+        LIST where that is cheaper. `arrived` is called with each LIST's objects, in the thread that read them, while
+        others are still on their way.
         """
         places: dict[ApiResource, set[str]] = defaultdict(set)
         unserved: set[tuple[str, str]] = set()
@@ -157,7 +160,13 @@ class Cluster:
         ]
         label = f"{OWNER_LABEL}={owner_label}"
         live: dict[ResourceKey, Resource] = {}
-        for found in self.each(lambda place: self._list_or_narrow(place[0], place[1], places[place[0]], label), lists):
+
+        def listed(place: tuple[ApiResource, str]) -> tuple[Resource, ...]:
+            found = self._list_or_narrow(place[0], place[1], places[place[0]], label)
+            arrived(found)
+            return found
+
+        for found in self.each(listed, lists):
             for resource in found:
                 live[resource.key] = resource
         labelled = frozenset(live)
@@ -300,6 +309,18 @@ class Cluster:
                 if isinstance(value, SecretValue):
                     texts.update(_spellings(value))
         return texts
+
+
+def _listed(items: list[Body], served: ApiResource) -> Iterator[Resource]:
+    """The items of a LIST, which leaves out what all of them have in common: their kind and version."""
+    group, kind, version = served.group, served.kind, served.version
+    api_version = f"{group}/{version}" if group else version
+    sealed = kind == "Secret" and not group
+    for item in items:
+        item["apiVersion"], item["kind"] = api_version, kind
+        metadata = item["metadata"]
+        key = ResourceKey(group, kind, metadata.get("namespace", ""), metadata["name"])
+        yield Resource(key, version, seal(item) if sealed else item)
 
 
 def _spellings(value: SecretValue) -> dict[str, str]:
