@@ -61,9 +61,7 @@ def prove(desired: Resource, live: Resource, manager: str) -> Proof:
 # most objects are proven, and for those no path is ever made.
 
 
-def _map(  # noqa: C901 (the hot loop: a call per leaf would be half of its time)
-    desired: dict[str, Any], live: dict[str, Any], owned: dict[str, Any], parent: str, depth: int
-) -> str | None:
+def _map(desired: dict[str, Any], live: dict[str, Any], owned: dict[str, Any], parent: str, depth: int) -> str | None:
     """Two maps; `owned` is the FieldsV1 below this place, `parent` its name, `depth` 0 the object itself."""
     seen = 1 if "." in owned else 0
     for name, value in desired.items():
@@ -79,16 +77,9 @@ def _map(  # noqa: C901 (the hot loop: a call per leaf would be half of its time
                 return _joined(name, place)
             continue
         seen += 1
-        now = live.get(name)
-        if not below:
-            if type(value) is str:
-                if value == now:
-                    continue
-            elif type(value) is int and type(now) is int and value == now:
-                continue
         if name not in live:
             return name
-        place = _value(value, now, below, parent, name, depth + 1)
+        place = _value(value, live[name], below, parent, name, depth + 1)
         if place is not None:
             return _joined(name, place)
     return None if seen == len(owned) else ""
@@ -115,7 +106,7 @@ def _list(desired: list[Any], live: list[Any], owned: dict[str, Any], name: str,
         return None if _is_same_set(desired, live, keys) else ""
     places: dict[int, int] = {}
     for text in keys:
-        if text[:2] != "k:":
+        if not text.startswith("k:"):
             return ""
         key = _key(text)
         mine, theirs = _own_position(desired, key), _position(live, key)
@@ -174,8 +165,7 @@ def _position(items: list[Any], key: dict[str, Any]) -> int | None:
         if type(item) is not dict:
             continue
         for field, value in key.items():
-            now = item.get(field)
-            if now is None or not (now is value or (type(now) is type(value) and now == value) or _equal(now, value)):
+            if field not in item or not _equal(item[field], value):
                 break
         else:
             return position
