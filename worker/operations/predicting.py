@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from worker.adapters.cluster import Cluster, Observation
+from worker.adapters.cluster import Cluster, Observation, Reading
 from worker.adapters.inventory import Recorded
 from worker.domain.environment import OWNER_LABEL, Ceiling, Environment
 from worker.domain.errors import Conflict, Denied, DesiredStateError, Held, Problem, Refused
@@ -61,15 +61,28 @@ def prepare(target: Target, resources: Iterable[Resource]) -> tuple[Resource, ..
 
     Raises DesiredStateError with every Problem found.
     """
-    environment = target.environment
+    return check(target, place(target, resources))
+
+
+def place(target: Target, resources: Iterable[Resource]) -> tuple[Resource, ...]:
+    """Desired objects in their namespaces."""
     rendered = tuple(resources)
-    scope = functools.cache(validation.scope_with(rendered, target.cluster.discovery.scope))
-    placed = validation.place(rendered, environment.namespace, scope)
+    return validation.place(rendered, target.environment.namespace, _scope(target, rendered))
+
+
+def check(target: Target, placed: tuple[Resource, ...]) -> tuple[Resource, ...]:
+    """Placed objects, valid and allowed, with our label. Raises DesiredStateError with every Problem found."""
+    environment = target.environment
+    scope = _scope(target, placed)
     problems = validation.validate(placed, environment, target.ceiling, scope, state_namespace=target.state_namespace)
     if problems:
         raise DesiredStateError(problems)
     owner = environment.owner_label
     return tuple(labelled(resource, owner) for resource in placed)
+
+
+def _scope(target: Target, resources: Iterable[Resource]) -> validation.Scope:
+    return functools.cache(validation.scope_with(resources, target.cluster.discovery.scope))
 
 
 def labelled(resource: Resource, owner: str) -> Resource:
@@ -96,11 +109,14 @@ def predict(
     Unavailable where the cluster cannot be asked.
     """
     environment, cluster = target.environment, target.cluster
-    desired = prepare(target, rendered)
+    placed = place(target, rendered)
+    reading = cluster.begin_reading(_wanted(placed, recorded.inventory), environment.owner_label)
+    desired = check(target, placed)
     cluster.protect(desired)
     groups = apply_order(desired)
-    observed, proofs = observe_and_prove(target, desired, recorded.inventory)
     manager = environment.field_manager
+    proofs = prove_arriving(reading, desired, manager)
+    observed = reading.observation()
     dry_runs = try_unproven(target, desired, observed, proofs)
     judged: list[Change] = []
     problems: list[Problem] = []
@@ -149,24 +165,18 @@ def _wanted(desired: Iterable[Resource], inventory: Inventory) -> dict[ResourceK
     return wanted
 
 
-def observe_and_prove(
-    target: Target, desired: tuple[Resource, ...], inventory: Inventory
-) -> tuple[Observation, dict[ResourceKey, Proof]]:
-    """The live objects, and the proof of each desired one among them: made of one LIST while the next is awaited."""
-    manager = target.environment.field_manager
+def prove_arriving(reading: Reading, desired: Iterable[Resource], manager: str) -> dict[ResourceKey, Proof]:
+    """The proof of each desired object in a LIST, made while the next one is awaited.
+
+    An object that no LIST by our label shows lacks the label, so it is not as specified and needs no proof.
+    """
     by_key = {resource.key: resource for resource in desired}
-    proofs: dict[ResourceKey, Proof] = {}
-
-    def arrived(found: tuple[Resource, ...]) -> None:
-        for live in found:
-            if (resource := by_key.get(live.key)) is not None:
-                proofs[live.key] = prove(resource, live, manager)
-
-    observed = target.cluster.read(_wanted(desired, inventory), target.environment.owner_label, arrived)
-    for key, live in observed.live.items():
-        if key in by_key and key not in proofs:
-            proofs[key] = prove(by_key[key], live, manager)
-    return observed, proofs
+    return {
+        live.key: prove(resource, live, manager)
+        for found in reading.arriving()
+        for live in found
+        if (resource := by_key.get(live.key)) is not None
+    }
 
 
 def try_unproven(

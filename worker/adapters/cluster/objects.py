@@ -8,7 +8,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -53,6 +53,41 @@ class Observation:
     unserved: frozenset[tuple[str, str]]
 
 
+class Reading:
+    """An observation that is under way: `arriving` gives each LIST as it comes, `observation` the whole of it."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        wanted: Mapping[ResourceKey, str],
+        served: Mapping[tuple[str, str, str], ApiResource | None],
+        lists: Sequence[Future[tuple[Resource, ...]]],
+    ) -> None:
+        self._cluster = cluster
+        self._wanted = wanted
+        self._served = served
+        self._lists = lists
+
+    def arriving(self) -> Iterator[tuple[Resource, ...]]:
+        """The objects of each LIST, in the order in which they arrive. Raises what reading raises."""
+        for done in as_completed(self._lists):
+            yield done.result()
+
+    def observation(self) -> Observation:
+        """Everything, when all of it is there. Raises AccessDenied or Unavailable."""
+        live = {resource.key: resource for found in _all_ended(self._lists) for resource in found}
+        labelled = frozenset(live)
+        missing: dict[tuple[ApiResource, str], list[ResourceKey]] = defaultdict(list)
+        for key, version in self._wanted.items():
+            if key not in live and (served := self._served[key.group, key.kind, version]) is not None:
+                missing[served, key.namespace].append(key)
+        for resource in self._cluster.read_missing(missing):
+            if resource.key in self._wanted:
+                live[resource.key] = resource
+        unserved = frozenset((group, kind) for (group, kind, _), found in self._served.items() if found is None)
+        return Observation(live, labelled, unserved)
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """What a server-side apply (or its dry run) made of an object, and whose fields it took or left."""
@@ -84,7 +119,7 @@ class Cluster:
         if len(items) <= 1:
             return [function(item) for item in items]
         futures = [self._pool.submit(function, item) for item in items]
-        return [future.result() for future in _all_ended(futures)]
+        return _all_ended(futures)
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -133,54 +168,36 @@ class Cluster:
                 return tuple(found)
             query["continue"] = token
 
-    def read(
-        self,
-        wanted: Mapping[ResourceKey, str],
-        owner_label: str,
-        arrived: Callable[[tuple[Resource, ...]], None] = lambda _: None,
-    ) -> Observation:
-        """The live objects of `wanted` (key -> version) and all others with the environment's label in their places.
+    def read(self, wanted: Mapping[ResourceKey, str], owner_label: str) -> Observation:
+        """The live objects of `wanted` (key -> version) and all others with the environment's label in their places."""
+        return self.begin_reading(wanted, owner_label).observation()
+
+    def begin_reading(self, wanted: Mapping[ResourceKey, str], owner_label: str) -> Reading:
+        """The same, begun: the answer comes in while the caller does something else.
 
         One LIST per kind and namespace by the label; what that does not show is read one by one, or by one unselected
-        LIST where that is cheaper. `arrived` is called with each LIST's objects, in the thread that read them, while
-        others are still on their way.
+        LIST where that is cheaper.
         """
+        served: dict[tuple[str, str, str], ApiResource | None] = {}
         places: dict[ApiResource, set[str]] = defaultdict(set)
-        unserved: set[tuple[str, str]] = set()
         for key, version in wanted.items():
-            served = self.discovery.of(key, version)
-            if served is None:
-                unserved.add((key.group, key.kind))
-            else:
-                places[served].add(key.namespace if served.namespaced else "")
+            kind = (key.group, key.kind, version)
+            if kind not in served:
+                served[kind] = self.discovery.of(key, version)
+            if (resource := served[kind]) is not None:
+                places[resource].add(key.namespace if resource.namespaced else "")
+        label = f"{OWNER_LABEL}={owner_label}"
         lists = [
-            (served, namespace)
-            for served, namespaces in places.items()
+            self._pool.submit(self._list_or_narrow, resource, namespace, namespaces, label)
+            for resource, namespaces in places.items()
             for namespace in (sorted(namespaces) if len(namespaces) < NAMESPACES_BEFORE_ALL else [""])
         ]
-        label = f"{OWNER_LABEL}={owner_label}"
-        live: dict[ResourceKey, Resource] = {}
+        return Reading(self, wanted, served, lists)
 
-        def listed(place: tuple[ApiResource, str]) -> tuple[Resource, ...]:
-            found = self._list_or_narrow(place[0], place[1], places[place[0]], label)
-            arrived(found)
-            return found
-
-        for found in self.each(listed, lists):
-            for resource in found:
-                live[resource.key] = resource
-        labelled = frozenset(live)
-        missing: dict[tuple[ApiResource, str], list[ResourceKey]] = defaultdict(list)
-        for key, version in wanted.items():
-            if key not in live and (key.group, key.kind) not in unserved:
-                served = self.discovery.of(key, version)
-                assert served is not None
-                missing[served, key.namespace].append(key)
-        for found in self.each(self._read_missing, list(missing.items())):
-            for resource in found:
-                if resource.key in wanted:
-                    live[resource.key] = resource
-        return Observation(live, labelled, frozenset(unserved))
+    def read_missing(self, keys: Mapping[tuple[ApiResource, str], list[ResourceKey]]) -> Iterator[Resource]:
+        """Objects by kind and namespace that no selected LIST showed."""
+        for found in self.each(self._read_missing, list(keys.items())):
+            yield from found
 
     def _list_or_narrow(
         self, served: ApiResource, namespace: str, namespaces: set[str], label: str
@@ -362,7 +379,7 @@ def _without(body: Mapping[str, Any], fields: Iterable[str]) -> Mapping[str, Any
     return copied
 
 
-def _all_ended(futures: list[Any]) -> list[Any]:
+def _all_ended(futures: Sequence[Future[_R]]) -> list[_R]:
     for future in futures:
         future.exception()
-    return futures
+    return [future.result() for future in futures]
