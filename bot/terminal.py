@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from worker.domain.errors import Problem
 from worker.domain.messages import RefUpdate
-from worker.domain.plan import ABSENT, Action, Change, FieldChange, Plan, shown
+from worker.domain.plan import ABSENT, Action, Change, FieldChange, Plan, code, shown
 from worker.domain.reports import ConvergenceReport, EnvironmentPreview, Outcome, PreviewReport, Step
 
 WIDTH: Final = 92
@@ -93,7 +93,8 @@ def _environment(preview: EnvironmentPreview, moves: dict[str | None, RefUpdate]
     lines = [f"{ink.paint(f'{NAME}  {name}', '1')}{span}", *plan_lines(preview.plan, ink)]
     if preview.outcome is Outcome.HELD:
         lines.append(ink.paint(f"{NAME}  refused until it is confirmed", "33;1"))
-        lines += [*_wrapped(preview.text), *_wrapped(preview.next_step)]
+        option = f"-o plumbline.approve={code(preview.plan.fingerprint)}"
+        lines += [*_wrapped(preview.text), f"  confirm exactly this with  git push {option}"]
     return lines
 
 
@@ -109,9 +110,12 @@ def plan_lines(plan: Plan, ink: _Ink) -> list[str]:
         objects = "1 object is" if count == 1 else f"{count} objects are"
         lines.append(f"  note       {objects} {visible(reason)}")
     lines += [f"  note       {visible(warning)}" for warning in plan.warnings]
-    total = len(plan.changes) - plan.summary[Action.PRUNE]
     if plan.is_empty:
-        return [*lines, f"  No change for the cluster; all {total} objects are as specified."]
+        left = f", {plan.summary[Action.SKIP]} are left as they are" if plan.summary[Action.SKIP] else ""
+        return [
+            *lines,
+            f"  No change for the cluster; all {plan.summary[Action.UNCHANGED]} objects are as specified{left}.",
+        ]
     touched = len(plan.writes)
     verb = "changes" if touched == 1 else "change"
     pruned = f", {plan.summary[Action.PRUNE]} of them deleted" if plan.summary[Action.PRUNE] else ""

@@ -26,7 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prune", action="store_true", help="also delete what is no longer in the folder")
     parser.add_argument("--timeout", type=_seconds, default=120.0, metavar="T", help="how long to wait for health (2m)")
     parser.add_argument("--settle", type=_seconds, default=0.0, metavar="T", help="how long it must stay so (0s)")
-    parser.add_argument("--approve", action="append", default=[], metavar="CODE", help="confirm exactly this held plan")
+    parser.add_argument(
+        "--confirm-prune",
+        action="append",
+        default=[],
+        metavar="CODE",
+        help="confirm exactly the held plan of this code",
+    )
     parser.epilog = "Exit code: 0 verified, 3 diverged (why is printed), 4 held, 1 error, 64 wrong call."
     parser.set_defaults(run=run)
 
@@ -68,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
             )
         revision = f"worktree:{rendered.inputs[:40]}"
         running = Run(target, states, revision, "", began, time.time, say, lease.check)
-        recorded = converge(running, recorded, lambda: rendered.resources, tuple(arguments.approve))
+        recorded = converge(running, recorded, lambda: rendered.resources, tuple(arguments.confirm_prune))
         desired = prepare(target, rendered.resources)
         while (operation := recorded.state.operation) is not None and operation.phase.is_open:
             time.sleep(LOOK_EVERY)

@@ -26,18 +26,15 @@ from worker.domain.errors import (
 )
 from worker.domain.installation import Repository
 from worker.domain.messages import CheckRequest, ConvergeRequest, PreviewRequest, RefUpdate
+from worker.domain.plan import code
 from worker.domain.reports import ConvergenceReport, EnvironmentPreview, Outcome, PreviewReport, Step
 from worker.operations.advancing import Fact, advance, failed
 from worker.operations.converging import Run, finish
 from worker.operations.converging import converge as converge_run
 from worker.operations.predicting import Prediction, predict, prepare
-from worker.planning.fingerprint import code
 from worker.workbench import Workbench, missing_environment
 
-FORCED = (
-    "{branch} would be rewritten: {old} is not in the history of {new}",
-    "Confirm exactly this with -o plumbline.approve={code}",
-)
+FORCED = "{branch} would be rewritten: {old} is not in the history of {new}"
 
 
 LOOKED_AT = (Phase.WAITING, Phase.SETTLING)
@@ -136,8 +133,7 @@ def _predict(
 
 
 def _forced(branch: str, old: str, new: str, confirmation: str) -> Held:
-    reason, step = FORCED
-    return Held(reason.format(branch=branch, old=old[:7], new=new[:7]), step.format(code=confirmation))
+    return Held(FORCED.format(branch=branch, old=old[:7], new=new[:7]), confirmation)
 
 
 def converge(bench: Workbench, message: dict[str, Any]) -> None:
@@ -159,7 +155,7 @@ def converge(bench: Workbench, message: dict[str, Any]) -> None:
                 raise Superseded(applied)
             hold = None
             if applied and not applied.startswith("worktree:") and not checkout.is_ancestor(applied, request.revision):
-                hold = _forced(request.branch, applied, request.revision, "{code}")
+                hold = _forced(request.branch, applied, request.revision, "")
 
             def checkpoint() -> None:
                 lease.check()

@@ -119,6 +119,7 @@ class EnvironmentState:
     verified: Mark | None = None
     converged: Mark | None = None
     inputs: str = ""
+    place: str = ""
     history: tuple[Mapping[str, Any], ...] = ()
 
     def remembering(self, entry: Mapping[str, Any]) -> EnvironmentState:
@@ -152,6 +153,7 @@ class EnvironmentState:
             verified=_mark(value["verified"]),
             converged=_mark(value["converged"]),
             inputs=value["inputs"],
+            place=value.get("place", ""),
             history=tuple(value["history"]),
         )
 

@@ -115,6 +115,8 @@ def _policy(section: Section, ceiling: Ceiling) -> Policy:
         recreate=section.texts("recreate") or default.recreate,
         health=section.mapping("health"),
         force=section.flag("force", default=default.force) and ceiling.force,
+        prune_budget=section.budget("prune-budget", default.prune_budget),
+        unserved=section.text("unserved", default.unserved, choices=("refuse", "skip")),
     )
     for kind, word in policy.health.items():
         if word != "ignore":

@@ -50,11 +50,30 @@ class Ceiling:
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """How much may be pruned without a confirmation: a number of objects, a share of those applied, or both."""
+
+    objects: int | None = 10
+    share: float | None = 0.5
+
+    def is_exceeded_by(self, pruned: int, applied: int) -> bool:
+        """Whether pruning so many of the applied objects needs a confirmation."""
+        too_many = self.objects is not None and pruned > self.objects
+        return too_many or (self.share is not None and pruned > self.share * applied)
+
+    def __str__(self) -> str:
+        number = None if self.objects is None else f"{self.objects} objects"
+        share = None if self.share is None else f"{self.share * 100:g} %"
+        return " or ".join(part for part in (number, share) if part)
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """What an environment asks for; durations in seconds.
 
     `recreate` lists kinds that may be deleted and created again where a field is immutable; `health` overrides the
-    judgement per kind (`Deployment.apps: ignore`, the only word so far: the object counts as healthy).
+    judgement per kind (`Deployment.apps: ignore`, the only word so far: the object counts as healthy). `unserved` says
+    what becomes of objects whose version the server does not serve: `refuse` the whole, or `skip` them alone.
     """
 
     prune: bool = True
@@ -63,6 +82,8 @@ class Policy:
     recreate: tuple[str, ...] = ("Job.batch",)
     health: dict[str, str] = field(default_factory=dict)
     force: bool = True
+    unserved: str = "refuse"
+    prune_budget: Budget = field(default_factory=Budget)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +107,11 @@ class Environment:
         """`repository/environment`, prefixed by the instance's name where it is not the default."""
         own = f"{self.repository}/{self.name}"
         return own if self.instance == DEFAULT_INSTANCE else f"{self.instance}:{own}"
+
+    @property
+    def place(self) -> str:
+        """Where desired state is read and where it goes; pruning by itself stops when this changes."""
+        return f"{self.path} in the namespace {self.namespace}"
 
     @property
     def field_manager(self) -> str:

@@ -75,9 +75,13 @@ class Refused(PlumblineError):
 
 
 class Held(Refused):
-    """The operation waits for a person: `next_step` says how it is confirmed."""
+    """The operation waits for a person, who confirms exactly this plan by the `code` of its fingerprint."""
 
     exit_code = 4
+
+    def __init__(self, reason: str, code: str) -> None:
+        self.code = code
+        super().__init__(reason, f"Confirm exactly this plan with the code {code}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,15 @@ class Change:
         )
 
 
+QUOTED: Final = 8
+"""Characters of a fingerprint that people type: 40 bits, matched to the one open operation only."""
+
+
+def code(fingerprint: str) -> str:
+    """The part of a plan's fingerprint that people quote to confirm it."""
+    return fingerprint[:QUOTED]
+
+
 WRITES: Final = frozenset({Action.CREATE, Action.CONFIGURE, Action.RECREATE, Action.PRUNE})
 
 

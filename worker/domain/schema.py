@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
+from worker.domain.environment import Budget
 from worker.domain.errors import DesiredStateError, Problem
 from worker.domain.yaml_text import Document, Path, read_documents
 
 _T = TypeVar("_T")
 _DURATION: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_SHARE: Final = re.compile(r"(\d+(?:\.\d+)?)\s?%")
 _SIZE: Final = re.compile(r"(\d+)(Ki|Mi|Gi)?")
 _UNITS: Final = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, None: 1, "": 1}
 
@@ -93,6 +95,19 @@ class Section:
             self.problem(name, f"`{name}`: {value!r} is not a size", "write it like 64Mi or 1Gi")
             return default
         return int(match[1]) * _UNITS[match[2]]
+
+    def budget(self, name: str, default: Budget) -> Budget:
+        """A number of objects such as `25`, or a share of them such as `30%`."""
+        value = self._get(name, required=False)
+        if value is None:
+            return default
+        share = _SHARE.fullmatch(value) if isinstance(value, str) else None
+        if share and float(share[1]) <= 100:
+            return Budget(None, float(share[1]) / 100)
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return Budget(value, None)
+        self.problem(name, f"`{name}`: {value!r} is not a budget", "write a number of objects (25) or a share (30%)")
+        return default
 
     def texts(self, name: str) -> tuple[str, ...] | None:
         """A list of texts, None where the key is absent."""

@@ -15,7 +15,7 @@ from worker.domain.health import Health, ResourceHealth
 from worker.domain.inventory import Inventory, InventoryEntry
 from worker.domain.plan import Action, FieldChange
 from worker.domain.reports import Step
-from worker.domain.resource import Resource, ResourceKey
+from worker.domain.resource import DesiredState, Resource, ResourceKey
 from worker.operations.applying import Checkpoint, delete
 from worker.operations.predicting import Target, observe
 from worker.planning.assessment import assess, rollout_trouble
@@ -50,7 +50,7 @@ class Advanced:
 
 def advance(
     target: Target,
-    desired: tuple[Resource, ...],
+    desired: DesiredState,
     recorded: Recorded,
     now: float,
     checkpoint: Checkpoint,
@@ -61,9 +61,11 @@ def advance(
     """
     operation = recorded.state.operation
     assert operation is not None
-    observed = observe(target, desired, recorded.inventory)
+    resources = desired.resources
+    observed = observe(target, resources, recorded.inventory)
     healths = [
-        assess(observed.live.get(resource.key), resource.key, target.environment.policy.health) for resource in desired
+        assess(observed.live.get(resource.key), resource.key, target.environment.policy.health)
+        for resource in resources
     ]
     unhealthy = [health for health in healths if not health.health.is_good]
     if unhealthy:
@@ -73,7 +75,7 @@ def advance(
     inventory, failures = _prune(target, desired, recorded.inventory, observed.live, checkpoint)
     if failures:
         return _failed(recorded.state, inventory, operation, failures, now, facts)
-    differing = differences(desired, observed.live, target.environment.field_manager)
+    differing = differences(resources, observed.live, target.environment.field_manager)
     if differing:
         key, change = differing[0]
         more = f", and {len(differing) - 1} more" if len(differing) > 1 else ""
@@ -82,13 +84,13 @@ def advance(
 
     inventory = confirmed(inventory, observed.live, target.environment.field_manager)
     if operation.phase is not Phase.SETTLING:
-        facts.append(Fact(Step.HEALTHY, _healthy_text(desired, healths, observed.live)))
+        facts.append(Fact(Step.HEALTHY, _healthy_text(resources, healths, observed.live)))
         verified = operation.to(
             Phase.SETTLING, verified=now, settles=now + target.environment.policy.settle, said="", troubled=0.0
         )
         state = replace(recorded.state, operation=verified, verified=Mark(operation.revision, now))
         proof = proof_of(target, state, verified, inventory, observed.live, healths, now)
-        facts.append(Fact(Step.VERIFIED, _verified_text(target, verified), proof))
+        facts.append(Fact(Step.VERIFIED, _verified_text(target, verified, desired), proof))
         if target.environment.policy.settle > 0:
             seconds = f"{target.environment.policy.settle:g} s"
             facts.append(Fact(Step.SETTLING, f"converged if it stays so for {seconds}"))
@@ -175,16 +177,16 @@ def trouble_of(target: Target, health: ResourceHealth, live: Mapping[ResourceKey
 
 def _prune(
     target: Target,
-    desired: tuple[Resource, ...],
+    desired: DesiredState,
     inventory: Inventory,
     live: Mapping[ResourceKey, Resource],
     checkpoint: Checkpoint,
 ) -> tuple[Inventory, str]:
     """The inventory without what was deleted or is gone, and what could not be deleted (empty if nothing)."""
-    wanted = {resource.key for resource in desired}
+    wanted = desired.keys
     if not target.environment.policy.prune:
         return inventory, ""
-    prunes = prunable(inventory, frozenset(wanted), live, target.environment.field_manager)
+    prunes = prunable(inventory, wanted, live, target.environment.field_manager)
     deleting = {change.key: change for change in prunes if change.action is Action.PRUNE}
     ordered = [deleting[key] for group in prune_order(deleting) for key in group]
     _, failures = delete(target, ordered, checkpoint)
@@ -289,9 +291,10 @@ def _healthy_text(
     return f"{len(healths)} of {len(healths)} objects"
 
 
-def _verified_text(target: Target, operation: Operation) -> str:
+def _verified_text(target: Target, operation: Operation, desired: DesiredState) -> str:
     verdict = f", {operation.verdict}" if operation.verdict else ""
-    return f"{target.environment.name} is at {short(operation.revision)}{verdict}"
+    left = f", without {len(desired.unserved)} that the server does not serve" if desired.unserved else ""
+    return f"{target.environment.name} is at {short(operation.revision)}{verdict}{left}"
 
 
 def problems_text(problems: tuple[Problem, ...]) -> str:

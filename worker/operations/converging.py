@@ -10,13 +10,12 @@ from worker.adapters.inventory import Recorded, StateStore
 from worker.domain.convergence import EnvironmentState, Mark, Operation, Phase, short
 from worker.domain.errors import DesiredStateError, Held, LeaseLost, Moved, Refused, Superseded, Unavailable
 from worker.domain.inventory import Inventory, InventoryEntry
-from worker.domain.plan import Change
+from worker.domain.plan import Change, code
 from worker.domain.reports import Step
 from worker.domain.resource import Resource, ResourceKey
 from worker.operations.advancing import Advanced, Fact, advance, confirmed, problems_text
 from worker.operations.applying import Checkpoint, Outcome, apply
 from worker.operations.predicting import Prediction, Target, predict
-from worker.planning.fingerprint import code
 from worker.planning.verdict import compare
 
 
@@ -77,7 +76,7 @@ def converge(
     operation = operation.to(
         Phase.APPLYING, fingerprint=prediction.plan.fingerprint, summary=dict(prediction.plan.summary)
     )
-    union = _union(recorded.inventory, prediction.desired)
+    union = _union(recorded.inventory, prediction.desired.resources)
     if {entry.key for entry in union.entries} != {entry.key for entry in recorded.inventory.entries}:
         run.checkpoint()
         recorded = _write(run, recorded, replace(recorded.state, operation=operation), union)
@@ -94,7 +93,9 @@ def converge(
         deadline=now + run.target.environment.policy.health_timeout,
         verdict=_verdict(run, prediction, outcome.actual),
     )
-    state = replace(recorded.state, operation=operation, applied=Mark(run.revision, now))
+    state = replace(
+        recorded.state, operation=operation, applied=Mark(run.revision, now), place=run.target.environment.place
+    )
     looked = advance(
         run.target, prediction.desired, replace(recorded, state=state, inventory=inventory), now, run.checkpoint
     )
@@ -118,7 +119,7 @@ def _confirm(prediction: Prediction, approvals: tuple[str, ...], hold: Held | No
         if isinstance(reason, Held) and expected in given:
             continue
         if reason is hold and hold is not None:
-            raise Held(hold.reason, hold.next_step.format(code=expected))
+            raise Held(hold.reason, expected)
         if reason is not None:
             raise reason
 

@@ -11,12 +11,11 @@ from worker.adapters.inventory import Recorded
 from worker.domain.environment import OWNER_LABEL, Ceiling, Environment
 from worker.domain.errors import Conflict, Denied, DesiredStateError, Held, Problem, Refused
 from worker.domain.inventory import Inventory
-from worker.domain.plan import Action, Change, Plan
-from worker.domain.resource import Resource, ResourceKey
+from worker.domain.plan import Action, Change, Plan, code
+from worker.domain.resource import DesiredState, Resource, ResourceKey
 from worker.planning import validation
 from worker.planning.assembling import assemble
 from worker.planning.changes import DryRun, judge
-from worker.planning.fingerprint import code
 from worker.planning.ordering import apply_order
 from worker.planning.proof import Proof, prove
 from worker.planning.pruning import guard, prunable
@@ -38,11 +37,12 @@ class Target:
 class Prediction:
     """A plan with everything that applying it needs.
 
-    `groups` is the desired state in apply order, with our label on every object; `live` what was observed of it;
+    `desired` has our label on every object, `groups` is the same in apply order; `live` what was observed of it;
     `hold` says why it may not be applied as it stands (None where it may).
     """
 
     plan: Plan
+    desired: DesiredState
     groups: tuple[tuple[Resource, ...], ...]
     live: Mapping[ResourceKey, Resource]
     changes: Mapping[ResourceKey, Change]
@@ -50,13 +50,8 @@ class Prediction:
     hold: Held | Refused | None = None
     deletes: frozenset[ResourceKey] = field(default_factory=frozenset)
 
-    @property
-    def desired(self) -> tuple[Resource, ...]:
-        """Every desired object, in apply order."""
-        return tuple(resource for group in self.groups for resource in group)
 
-
-def prepare(target: Target, resources: Iterable[Resource]) -> tuple[Resource, ...]:
+def prepare(target: Target, resources: Iterable[Resource]) -> DesiredState:
     """Desired objects as they will be sent: in their namespace, with our label.
 
     Raises DesiredStateError with every Problem found.
@@ -64,21 +59,34 @@ def prepare(target: Target, resources: Iterable[Resource]) -> tuple[Resource, ..
     return check(target, place(target, resources))
 
 
-def place(target: Target, resources: Iterable[Resource]) -> tuple[Resource, ...]:
-    """Desired objects in their namespaces."""
+def place(target: Target, resources: Iterable[Resource]) -> DesiredState:
+    """Desired objects in their namespaces; those that the server does not serve apart, where policy leaves them out."""
     rendered = tuple(resources)
-    return validation.place(rendered, target.environment.namespace, _scope(target, rendered))
+    placed = validation.place(rendered, target.environment.namespace, _scope(target, rendered))
+    if target.environment.policy.unserved != "skip":
+        return DesiredState(placed)
+    brought = {kind for resource in rendered if (kind := _defined_kind(resource))}
+    served = tuple(
+        resource
+        for resource in placed
+        if (resource.key.group, resource.key.kind) in brought
+        or target.cluster.discovery.of(resource.key, resource.version) is not None
+    )
+    there = {id(resource) for resource in served}
+    return DesiredState(served, tuple(resource for resource in placed if id(resource) not in there))
 
 
-def check(target: Target, placed: tuple[Resource, ...]) -> tuple[Resource, ...]:
+def check(target: Target, placed: DesiredState) -> DesiredState:
     """Placed objects, valid and allowed, with our label. Raises DesiredStateError with every Problem found."""
-    environment = target.environment
-    scope = _scope(target, placed)
-    problems = validation.validate(placed, environment, target.ceiling, scope, state_namespace=target.state_namespace)
+    environment, resources = target.environment, placed.resources
+    scope = _scope(target, resources)
+    problems = validation.validate(
+        resources, environment, target.ceiling, scope, state_namespace=target.state_namespace
+    )
     if problems:
         raise DesiredStateError(problems)
     owner = environment.owner_label
-    return tuple(labelled(resource, owner) for resource in placed)
+    return DesiredState(tuple(labelled(resource, owner) for resource in resources), placed.unserved)
 
 
 def _scope(target: Target, resources: Iterable[Resource]) -> validation.Scope:
@@ -110,8 +118,9 @@ def predict(
     """
     environment, cluster = target.environment, target.cluster
     placed = place(target, rendered)
-    reading = cluster.begin_reading(_wanted(placed, recorded.inventory), environment.owner_label)
-    desired = check(target, placed)
+    reading = cluster.begin_reading(_wanted(placed.resources, recorded.inventory), environment.owner_label)
+    state = check(target, placed)
+    desired = state.resources
     cluster.protect(desired)
     groups = apply_order(desired)
     manager = environment.field_manager
@@ -135,15 +144,18 @@ def predict(
     if problems:
         raise DesiredStateError(problems)
 
-    wanted = frozenset(resource.key for resource in desired)
-    prunes = tuple(prunable(recorded.inventory, wanted, observed.live, manager))
+    judged += [unserved(target, resource) for resource in state.unserved]
+    prunes = tuple(prunable(recorded.inventory, state.keys, observed.live, manager))
     if not (prune and environment.policy.prune):
         prunes = tuple(_kept(change) for change in prunes)
     plan = assemble(environment.slug, revision, judged, prunes, said, key)
     deleting = tuple(change for change in prunes if change.action is Action.PRUNE)
-    hold = guard(deleting, recorded.inventory, len(desired), environment.policy, code(plan.fingerprint))
+    was = recorded.state.place
+    moved = f"from {was} to {environment.place}" if was and was != environment.place else ""
+    hold = guard(deleting, recorded.inventory, len(state.keys), environment.policy, code(plan.fingerprint), moved)
     return Prediction(
         plan=plan,
+        desired=state,
         groups=groups,
         live=observed.live,
         changes={change.key: change for change in judged},
@@ -217,6 +229,15 @@ def dry_run(target: Target, resource: Resource) -> DryRun:
     except (Denied, Conflict) as error:
         return DryRun(None, error)
     return DryRun(applied.resource, None, forced=applied.forced)
+
+
+def unserved(target: Target, resource: Resource) -> Change:
+    """The change of an object that policy leaves out because the server does not serve its version."""
+    others = target.cluster.discovery.versions(resource.key.group, resource.key.kind)
+    group = f"{resource.key.group}/" if resource.key.group else ""
+    known = f"; it serves {', '.join(group + version for version in others)}" if others else ""
+    reason = f"left out: the server does not serve {resource.key.kind} as {resource.api_version}{known}"
+    return Change(resource.key, resource.version, Action.SKIP, reason, source=resource.source)
 
 
 def _defined_kind(resource: Resource) -> tuple[str, str] | None:

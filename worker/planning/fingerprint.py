@@ -12,9 +12,6 @@ from typing import Any, Final
 from worker.domain.plan import ABSENT, Action, Change
 from worker.domain.resource import SecretValue
 
-QUOTED: Final = 8
-"""Characters of a fingerprint that people type: 40 bits, matched to the one open operation only."""
-
 _RFC4648: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _CROCKFORD: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
@@ -38,11 +35,6 @@ def fingerprint(key: bytes, environment: str, changes: Iterable[Change]) -> str:
     text = json.dumps([environment, sorted(facts, key=json.dumps)], sort_keys=True)
     digest = hmac.new(key, b"plan\0" + text.encode(), hashlib.sha256).digest()[:20]
     return base64.b32encode(digest).decode().translate(str.maketrans(_RFC4648, _CROCKFORD))
-
-
-def code(whole: str) -> str:
-    """The part that people quote."""
-    return whole[:QUOTED]
 
 
 def _canonical(value: Any, key: bytes) -> Any:

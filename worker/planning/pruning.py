@@ -17,9 +17,6 @@ PROTECTED: Final = frozenset({
 })  # fmt: skip
 """Kinds whose deletion takes data or many other objects with it: always a person's decision."""
 
-MANY: Final = 10
-"""Pruning more objects than this at once needs a confirmation; so does more than half of the inventory."""
-
 OPT_OUT: Final = "plumbline.io/prune"
 
 
@@ -56,12 +53,13 @@ def _applied_by(live: Resource, manager: str) -> bool:
 
 
 def guard(
-    prunes: Iterable[Change], inventory: Inventory, desired: int, policy: Policy, confirmation: str
+    prunes: Iterable[Change], inventory: Inventory, desired: int, policy: Policy, confirmation: str, moved: str = ""
 ) -> Held | Refused | None:
     """Why these deletions may not happen by themselves, None where they may.
 
     `prunes` are the PRUNE changes, `desired` counts the rendered objects, `confirmation` is the code that a person gives
-    to let exactly this plan through. An empty render is refused outright: it is never a desired state.
+    to let exactly this plan through, `moved` says from where to where the environment moved since it was applied (empty
+    where it did not). An empty render is refused outright: it is never a desired state.
     """
     doomed = tuple(prunes)
     count = len(doomed)
@@ -72,11 +70,15 @@ def guard(
         )
     if not doomed or not policy.prune:
         return None
-    how = f"Confirm exactly this with -o plumbline.approve={confirmation}"
     protected = [change.key for change in doomed if change.key.group_kind in PROTECTED]
     if protected:
         more = f" and {len(protected) - 1} more" if len(protected) > 1 else ""
-        return Held(f"would prune {protected[0]}{more}, a kind whose deletion needs a confirmation", how)
-    if count > MANY or count * 2 > len(inventory.entries):
-        return Held(f"would prune {count} of {len(inventory.entries)} objects, more than happens by itself", how)
+        return Held(f"would prune {protected[0]}{more}, a kind whose deletion needs a confirmation", confirmation)
+    if policy.prune_budget.is_exceeded_by(count, len(inventory.entries)):
+        return Held(
+            f"would prune {count} of {len(inventory.entries)} objects, over the budget of {policy.prune_budget}",
+            confirmation,
+        )
+    if moved:
+        return Held(f"would prune {count} of {len(inventory.entries)} objects, having moved {moved}", confirmation)
     return None

@@ -60,8 +60,8 @@ def compare(predicted: Iterable[Change], actual: Iterable[Change]) -> Verdict:
 
 
 def _fields(key: object, predicted: Iterable[FieldChange], actual: Iterable[FieldChange]) -> list[str]:
-    expected = {field.path: field for field in predicted if not _is_random(field.path)}
-    happened = {field.path: field for field in actual if not _is_random(field.path)}
+    expected = {field.path: field for field in predicted if not is_random(field.path)}
+    happened = {field.path: field for field in actual if not is_random(field.path)}
     found = []
     for path, field in happened.items():
         if path not in expected:
@@ -74,5 +74,6 @@ def _fields(key: object, predicted: Iterable[FieldChange], actual: Iterable[Fiel
     return found
 
 
-def _is_random(path: str) -> bool:
+def is_random(path: str) -> bool:
+    """Whether a field is one that no prediction can know."""
     return any(pattern.fullmatch(path) for pattern in _RANDOM)

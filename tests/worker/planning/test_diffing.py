@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from worker.domain.plan import ABSENT, Action, Change, FieldChange, shown
+from worker.domain.plan import ABSENT, Action, Change, FieldChange, code, shown
 from worker.domain.resource import MASK, ResourceKey, SecretValue, resource_of
 from worker.planning.diffing import field_changes, specified_differences
-from worker.planning.fingerprint import code, fingerprint
+from worker.planning.fingerprint import fingerprint
 from worker.planning.verdict import compare
 
 

@@ -1,0 +1,62 @@
+"""`python -m tests.truth`: replays the histories of the corpora and prints, per repository, how true Plumbline was."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from sandbox.control_plane import ControlPlane
+from sandbox.tools import find
+from tests.truth.corpora import corpora_folder
+from tests.truth.histories import histories
+from tests.truth.replay import Count, Replay, apply_stubs
+
+COLUMNS = (
+    "commits",
+    "refused",
+    "predicted",
+    "exact",
+    "unpredictable",
+    "unserved",
+    "unchanged",
+    "unproven",
+    "unhealthy",
+)
+
+
+def main() -> int:
+    """Prints a line per history and every miss; returns 1 where there is one."""
+    parser = argparse.ArgumentParser(prog="tests.truth")
+    parser.add_argument("--only", default="", help="histories whose name contains this")
+    parser.add_argument("--every", type=int, default=1, help="every how manieth commit (1)")
+    arguments = parser.parse_args()
+    tools = find(progress=lambda text: print(text, file=sys.stderr))
+    missed = 0
+    print(f"{'history':<52}" + "".join(f"{name:>14}" for name in COLUMNS) + f"{'wrong':>8}{'seconds':>9}")
+    with tempfile.TemporaryDirectory(prefix="plumbline-truth-") as folder:
+        root = Path(folder)
+        with ControlPlane.start(root / "cluster", tools) as plane:
+            for history in histories(corpora_folder(), root):
+                if arguments.only not in str(history):
+                    continue
+                apply_stubs(history, tools["kubectl"], plane.kubeconfig())
+                replay = Replay(history, plane.kubeconfig(), tools["helm"].parent, root / "cache")
+                count = replay.run(history.steps[:: arguments.every])
+                missed += _tell(str(history), count)
+    return 1 if missed else 0
+
+
+def _tell(name: str, count: Count) -> int:
+    figures = "".join(f"{getattr(count, column):>14}" for column in COLUMNS)
+    print(f"{name[:51]:<52}{figures}{len(count.wrong):>8}{count.seconds:>9.1f}", flush=True)
+    for text in count.wrong:
+        print(f"    {text}")
+    for reason, times in count.refusals.most_common(5):
+        print(f"    refused {times} times: {reason}")
+    return len(count.wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
