@@ -13,6 +13,7 @@ from tests.truth.corpora import corpora_folder
 from tests.truth.histories import histories
 from tests.truth.replay import Count, Replay, apply_stubs
 
+SHOWN = 12
 COLUMNS = (
     "commits",
     "refused",
@@ -51,8 +52,10 @@ def main() -> int:
 def _tell(name: str, count: Count) -> int:
     figures = "".join(f"{getattr(count, column):>14}" for column in COLUMNS)
     print(f"{name[:51]:<52}{figures}{len(count.wrong):>8}{count.seconds:>9.1f}", flush=True)
-    for text in count.wrong:
+    for text in count.wrong[:SHOWN]:
         print(f"    {text}")
+    if len(count.wrong) > SHOWN:
+        print(f"    and {len(count.wrong) - SHOWN} more")
     for reason, times in count.refusals.most_common(5):
         print(f"    refused {times} times: {reason}")
     return len(count.wrong)

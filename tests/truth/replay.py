@@ -35,7 +35,13 @@ STATE = "plumbline-truth-state"
 NEVER_HEALTHY_HERE = {"Ingress.networking.k8s.io": "ignore", "Service": "ignore", "PersistentVolumeClaim": "ignore"}
 """A bare cluster has no load balancers and no volumes."""
 
-REFUSALS = ("immutable", "nothing is rendered")
+RECREATED = (
+    "Job.batch", "Service", "Deployment.apps", "DaemonSet.apps", "StatefulSet.apps",
+    "RoleBinding.rbac.authorization.k8s.io", "ClusterRoleBinding.rbac.authorization.k8s.io",
+)  # fmt: skip
+"""Kinds whose immutable fields the histories change, as people did with `kubectl replace --force`."""
+
+REFUSALS = ("nothing is rendered", "`selector` does not match template `labels`")
 """Reasons for which a commit of the corpora is rightly refused."""
 
 PATIENCE = 6.0
@@ -70,7 +76,9 @@ class Replay:
         self._checkout = Checkout.open(str(history.repository), cache)
         self._renderer = Renderer(cache, RenderLimits(), RenderTools(tools))
         self._capabilities = Capabilities(self._cluster.version(), self._cluster.discovery.api_versions())
-        policy = Policy(settle=0, health_timeout=3600, unserved="skip", health=dict(NEVER_HEALTHY_HERE))
+        policy = Policy(
+            settle=0, health_timeout=3600, unserved="skip", health=dict(NEVER_HEALTHY_HERE), recreate=RECREATED
+        )
         self._environment = Environment(
             history.name,
             history.root.replace("/", "-").lower(),
@@ -163,7 +171,11 @@ class Replay:
             odd = sorted(desired ^ self._expected)
             self._wrong(step, f"{len(desired)} objects are desired, the corpus has {len(self._expected)}: {odd[:3]}")
         here = {self._placed(resource) for resource in rendered}
-        left = {entry.key for entry in recorded.inventory.entries if entry.key not in here and self._get(entry.key)}
+        left = {
+            entry.key
+            for entry in recorded.inventory.entries
+            if entry.key not in here and self._get(entry.key) and not _is_immortal(entry.key)
+        }
         pruned = {change.key for change in prediction.prunes if change.action is Action.PRUNE}
         if pruned != left:
             self._wrong(step, f"would prune {len(pruned)}, left Git {len(left)}: {sorted(pruned ^ left)[:3]}")
@@ -234,7 +246,7 @@ class Replay:
                 continue
             if change.action is Action.PRUNE:
                 continue
-            happened = self._happened(before.get(key), after.get(key))
+            happened = self._happened(before.get(key), after.get(key), again=change.action is Action.RECREATE)
             if change.action is Action.UNCHANGED:
                 self.count.unchanged += 1
                 live, resource = before.get(key), _find(prediction, key)
@@ -251,10 +263,10 @@ class Replay:
                 self.count.exact += 1
 
     @staticmethod
-    def _happened(before: Resource | None, after: Resource | None) -> tuple[FieldChange, ...]:
+    def _happened(before: Resource | None, after: Resource | None, *, again: bool = False) -> tuple[FieldChange, ...]:
         if after is None:
             return (FieldChange("metadata.name", "there", None),) if before is not None else ()
-        same = before is not None and before.uid == after.uid
+        same = before is not None and (again or before.uid == after.uid)
         found = field_changes(before.body if same and before is not None else None, after.body)
         return tuple(each for each in found if not is_random(each.path))
 
@@ -312,6 +324,10 @@ def apply_stubs(history: History, kubectl: Path, kubeconfig: Path) -> None:
     if history.stubs is not None:
         command = [str(kubectl), "--kubeconfig", str(kubeconfig), "apply", "--server-side", "--force-conflicts"]
         subprocess.run([*command, "-f", str(history.stubs)], check=True, capture_output=True)
+
+
+def _is_immortal(key: ResourceKey) -> bool:
+    return key.kind == "Namespace" and key.name in ("default", "kube-system", "kube-public")
 
 
 def _text(key: ResourceKey) -> str:

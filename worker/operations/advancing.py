@@ -13,12 +13,13 @@ from worker.domain.convergence import EnvironmentState, Mark, Operation, Phase, 
 from worker.domain.errors import Problem
 from worker.domain.health import Health, ResourceHealth
 from worker.domain.inventory import Inventory, InventoryEntry
-from worker.domain.plan import Action, FieldChange
+from worker.domain.plan import Action, Change, FieldChange
 from worker.domain.reports import Step
 from worker.domain.resource import DesiredState, Resource, ResourceKey
 from worker.operations.applying import Checkpoint, delete
-from worker.operations.predicting import Target, observe
+from worker.operations.predicting import Target, dry_run, observe
 from worker.planning.assessment import assess, rollout_trouble
+from worker.planning.changes import judge
 from worker.planning.diffing import specified_differences
 from worker.planning.ordering import prune_order
 from worker.planning.proof import prove
@@ -75,7 +76,9 @@ def advance(
     inventory, failures = _prune(target, desired, recorded.inventory, observed.live, checkpoint)
     if failures:
         return _failed(recorded.state, inventory, operation, failures, now, facts)
-    differing = differences(resources, observed.live, target.environment.field_manager)
+    differing, kept_otherwise = _moved(
+        target, resources, differences(resources, observed.live, target.environment.field_manager), observed.live
+    )
     if differing:
         key, change = differing[0]
         more = f", and {len(differing) - 1} more" if len(differing) > 1 else ""
@@ -90,7 +93,7 @@ def advance(
         )
         state = replace(recorded.state, operation=verified, verified=Mark(operation.revision, now))
         proof = proof_of(target, state, verified, inventory, observed.live, healths, now)
-        facts.append(Fact(Step.VERIFIED, _verified_text(target, verified, desired), proof))
+        facts.append(Fact(Step.VERIFIED, _verified_text(target, verified, desired, kept_otherwise), proof))
         if target.environment.policy.settle > 0:
             seconds = f"{target.environment.policy.settle:g} s"
             facts.append(Fact(Step.SETTLING, f"converged if it stays so for {seconds}"))
@@ -291,10 +294,32 @@ def _healthy_text(
     return f"{len(healths)} of {len(healths)} objects"
 
 
-def _verified_text(target: Target, operation: Operation, desired: DesiredState) -> str:
+def _moved(
+    target: Target,
+    resources: tuple[Resource, ...],
+    found: list[tuple[ResourceKey, FieldChange]],
+    live: Mapping[ResourceKey, Resource],
+) -> tuple[list[tuple[ResourceKey, FieldChange]], int]:
+    """The differences without those that the server itself makes whenever the manifest is applied, and their number.
+
+    Some fields are dropped or overruled by the API server (an old annotation, an admission webhook). Where a dry run of
+    the manifest would leave the live object as it is, that is what the manifest comes to.
+    """
+    doubted = {key for key, _ in found}
+    as_made = set()
+    for resource in resources:
+        if resource.key in doubted and (now := live.get(resource.key)) is not None:
+            outcome = judge(resource, now, dry_run(target, resource), None, target.environment.policy)
+            if isinstance(outcome, Change) and outcome.action is Action.UNCHANGED:
+                as_made.add(resource.key)
+    return [each for each in found if each[0] not in as_made], sum(key in as_made for key, _ in found)
+
+
+def _verified_text(target: Target, operation: Operation, desired: DesiredState, otherwise: int) -> str:
     verdict = f", {operation.verdict}" if operation.verdict else ""
     left = f", without {len(desired.unserved)} that the server does not serve" if desired.unserved else ""
-    return f"{target.environment.name} is at {short(operation.revision)}{verdict}{left}"
+    kept = f"; the API server keeps {otherwise} specified fields otherwise" if otherwise else ""
+    return f"{target.environment.name} is at {short(operation.revision)}{verdict}{left}{kept}"
 
 
 def problems_text(problems: tuple[Problem, ...]) -> str:

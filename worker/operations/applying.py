@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from worker.adapters.cluster import Applied, Cluster
@@ -15,6 +15,7 @@ from worker.domain.resource import Resource, ResourceKey
 from worker.operations.predicting import Prediction, Target
 from worker.planning.assessment import assess
 from worker.planning.changes import DryRun, judge
+from worker.planning.diffing import field_changes
 from worker.planning.ordering import waits_for
 
 ESTABLISHED_WITHIN: Final = 10.0
@@ -31,12 +32,16 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was written: the changes that really happened, the live objects after, and what failed, in order."""
+    """What was written: the changes that really happened, the live objects after, and what failed, in order.
+
+    `released` was pruned before its time, because what it had was needed.
+    """
 
     actual: tuple[Change, ...]
     live: Mapping[ResourceKey, Resource]
     failed: tuple[tuple[ResourceKey, PlumblineError], ...]
     intended: int
+    released: tuple[Change, ...] = ()
 
 
 def apply(target: Target, prediction: Prediction, checkpoint: Checkpoint, progress: Progress) -> Outcome:
@@ -52,10 +57,17 @@ def apply(target: Target, prediction: Prediction, checkpoint: Checkpoint, progre
     actual: list[Change] = []
     live = dict(prediction.live)
     failed: list[tuple[ResourceKey, PlumblineError]] = []
+    released: list[Change] = []
     for group in todo:
         if not group:
             continue
         checkpoint()
+        first = {change.key: change for resource in group if (change := prediction.releases.get(resource.key))}
+        done, undone = delete(target, list(first.values()), checkpoint)
+        released += done
+        if undone:
+            failed += undone
+            break
 
         def write(resource: Resource) -> tuple[Resource, Change | PlumblineError]:
             try:
@@ -74,7 +86,7 @@ def apply(target: Target, prediction: Prediction, checkpoint: Checkpoint, progre
             break
         if waits_for(group):
             _wait_established(target.cluster, group, live)
-    return Outcome(tuple(actual), live, tuple(failed), intended)
+    return Outcome(tuple(actual), live, tuple(failed), intended, tuple(released))
 
 
 def _writes(change: Change) -> bool:
@@ -88,7 +100,9 @@ def _write_one(
     before = prediction.live.get(resource.key)
     if planned.action is Action.RECREATE and before is not None:
         _delete_and_wait(target.cluster, before)
-        before = None
+        applied = _apply(target, resource, None)
+        fields = field_changes(before.body, applied.resource.body)
+        return applied.resource, replace(planned, fields=fields)
     for attempt in range(1, ATTEMPTS + 1):
         try:
             applied = _apply(target, resource, before)

@@ -173,7 +173,8 @@ def _partly(run: Run, recorded: Recorded, operation: Operation, outcome: Outcome
     passing = [error for _, error in outcome.failed if isinstance(error, Unavailable | Moved)]
     done = f"applied {len(outcome.actual)} of {outcome.intended}"
     reasons = "; ".join(f"{error}" for _, error in outcome.failed[:3])
-    text = f"partly applied, {done.removeprefix('applied ')}: {reasons}; nothing was pruned"
+    pruned = ", ".join(str(change.key) for change in outcome.released) or "nothing"
+    text = f"partly applied, {done.removeprefix('applied ')}: {reasons}; {pruned} was pruned"
     if len(passing) == len(outcome.failed):
         run.say(operation, Fact(Step.RETRYING, f"{done}: {reasons}"))
         _write(run, recorded, replace(recorded.state, operation=replace(operation, said=text)), inventory)

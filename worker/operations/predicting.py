@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from worker.adapters.cluster import Cluster, Observation, Reading
 from worker.adapters.inventory import Recorded
@@ -12,10 +13,12 @@ from worker.domain.environment import OWNER_LABEL, Ceiling, Environment
 from worker.domain.errors import Conflict, Denied, DesiredStateError, Held, Problem, Refused
 from worker.domain.inventory import Inventory
 from worker.domain.plan import Action, Change, Plan, code
-from worker.domain.resource import DesiredState, Resource, ResourceKey
+from worker.domain.resource import DesiredState, Resource, ResourceKey, resource_of
 from worker.planning import validation
 from worker.planning.assembling import assemble
-from worker.planning.changes import DryRun, judge
+from worker.planning.changes import DryRun, judge, may_recreate, needs_recreation
+from worker.planning.claims import TAKEN, holder
+from worker.planning.diffing import specified_differences
 from worker.planning.ordering import apply_order
 from worker.planning.proof import Proof, prove
 from worker.planning.pruning import guard, prunable
@@ -38,6 +41,7 @@ class Prediction:
     """A plan with everything that applying it needs.
 
     `desired` has our label on every object, `groups` is the same in apply order; `live` what was observed of it;
+    `releases` names, for an object that cannot be written before it, the prune that has to come first;
     `hold` says why it may not be applied as it stands (None where it may).
     """
 
@@ -49,6 +53,7 @@ class Prediction:
     prunes: tuple[Change, ...]
     hold: Held | Refused | None = None
     deletes: frozenset[ResourceKey] = field(default_factory=frozenset)
+    releases: Mapping[ResourceKey, Change] = field(default_factory=dict)
 
 
 def prepare(target: Target, resources: Iterable[Resource]) -> DesiredState:
@@ -126,7 +131,19 @@ def predict(
     manager = environment.field_manager
     proofs = prove_arriving(reading, desired, manager)
     observed = reading.observation()
+    prunes = tuple(prunable(recorded.inventory, state.keys, observed.live, manager))
+    if not (prune and environment.policy.prune):
+        prunes = tuple(_kept(change) for change in prunes)
     dry_runs = try_unproven(target, desired, observed, proofs)
+    releases = {
+        resource.key: found
+        for resource in desired
+        if (attempt := dry_runs.get(resource.key)) is not None
+        and (attempt.virtual or (isinstance(attempt.error, Denied) and TAKEN.search(attempt.error.message)))
+        and (found := holder(resource, prunes, observed.live)) is not None
+    }
+    for wanting, (holding, what) in releases.items():
+        dry_runs[wanting] = DryRun(None, None, virtual=f"{what} is free once {holding.key} is pruned")
     judged: list[Change] = []
     problems: list[Problem] = []
     said = [*warnings, *([recorded.alarm] if recorded.alarm else [])]
@@ -141,13 +158,12 @@ def predict(
             judged.append(outcome)
             if dry_run is not None and dry_run.forced and outcome.action is not Action.UNCHANGED:
                 said.append(_taken(resource.key, dry_run))
+            if dry_run is not None and dry_run.result is not None:
+                said += not_kept(resource, dry_run)
     if problems:
         raise DesiredStateError(problems)
 
     judged += [unserved(target, resource) for resource in state.unserved]
-    prunes = tuple(prunable(recorded.inventory, state.keys, observed.live, manager))
-    if not (prune and environment.policy.prune):
-        prunes = tuple(_kept(change) for change in prunes)
     plan = assemble(environment.slug, revision, judged, prunes, said, key)
     deleting = tuple(change for change in prunes if change.action is Action.PRUNE)
     was = recorded.state.place
@@ -162,6 +178,7 @@ def predict(
         prunes=prunes,
         hold=hold,
         deletes=frozenset(change.key for change in deleting),
+        releases={wanting: holding for wanting, (holding, _) in releases.items()},
     )
 
 
@@ -215,7 +232,10 @@ def try_unproven(
             return key, DryRun(None, None, virtual=f"the kind {key.group_kind} is new in this change")
         if key.namespace in new_namespaces:
             return key, DryRun(None, None, virtual=f"the namespace {key.namespace} is new in this change")
-        return key, dry_run(target, resource)
+        said = dry_run(target, resource)
+        if needs_recreation(observed.live.get(key), said.error) and may_recreate(resource, target.environment.policy):
+            said = replace(said, afresh=dry_run_afresh(target, resource))
+        return key, said
 
     return dict(target.cluster.each(attempt, unproven))
 
@@ -228,7 +248,7 @@ def dry_run(target: Target, resource: Resource) -> DryRun:
         applied = target.cluster.apply(resource, environment.field_manager, dry_run=True, force=force)
     except (Denied, Conflict) as error:
         return DryRun(None, error)
-    return DryRun(applied.resource, None, forced=applied.forced)
+    return DryRun(applied.resource, None, forced=applied.forced, kept=applied.kept)
 
 
 def unserved(target: Target, resource: Resource) -> Change:
@@ -253,6 +273,38 @@ def _taken(key: ResourceKey, dry_run: DryRun) -> str:
     fields = ", ".join(owner.field for owner in dry_run.forced[:3])
     more = f" and {len(dry_run.forced) - 3} more" if len(dry_run.forced) > 3 else ""
     return f"{key}: takes {fields}{more} from {', '.join(owners)}"
+
+
+def dry_run_afresh(target: Target, resource: Resource) -> DryRun:
+    """What the server says it would make of an object that has to be deleted first: asked under a name that is free.
+
+    The free name is taken out of the answer again, wherever the server derived something of it.
+    """
+    free = f"{resource.key.name[:40]}-plumbline-dry-run"
+    body = {**resource.body, "metadata": {**resource.metadata, "name": free}}
+    said = dry_run(target, Resource(resource.key._replace(name=free), resource.version, body, resource.source))
+    if said.result is None:
+        return said
+    return DryRun(resource_of(_renamed(said.result.body, free, resource.key.name)), None)
+
+
+def _renamed(value: Any, old: str, new: str) -> Any:
+    if isinstance(value, dict):
+        return {name: _renamed(member, old, new) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_renamed(member, old, new) for member in value]
+    return value.replace(old, new) if isinstance(value, str) else value
+
+
+def not_kept(desired: Resource, dry_run: DryRun) -> list[str]:
+    """What the server would make otherwise than the manifest says (dropped, or changed by admission), as warnings."""
+    assert dry_run.result is not None
+    left = {owner.field for owner in dry_run.kept}
+    return [
+        f"{desired.key}: the API server does not keep {change.path} as it is written"
+        for change in specified_differences(desired, dry_run.result)
+        if change.path not in left
+    ]
 
 
 def _kept(change: Change) -> Change:

@@ -10,11 +10,13 @@ from worker.domain.environment import Policy
 from worker.domain.errors import Conflict, Denied, FieldOwner, Problem
 from worker.domain.plan import Action, Change
 from worker.domain.resource import Resource
-from worker.planning.diffing import MergeKeys, field_changes
+from worker.planning.claims import TAKEN
+from worker.planning.diffing import MergeKeys, field_changes, specified_differences
 from worker.planning.proof import Proof
 
 IMMUTABLE: Final = re.compile(
-    r"field is immutable|is immutable|may not be changed|cannot be changed|updates to .* (?:are|is) forbidden"
+    r"field is immutable|is immutable|may not be changed|may not change once set|cannot be changed"
+    r"|updates to .* (?:are|is) forbidden"
     r"|forbidden: .*may not change fields|immutable after creation",
     re.IGNORECASE,
 )
@@ -31,13 +33,16 @@ WEBHOOK_DENIED: Final = re.compile(r'admission webhook "(?P<name>[^"]+)" denied 
 class DryRun:
     """What the server said: the resulting object, or why it refused, or (`virtual`) why it could not be asked yet.
 
-    `forced` names the owners whose fields are taken.
+    `forced` names the owners whose fields are taken, `kept` those whose fields are left to them. `afresh` is what it said
+    of the object made anew, where it can only be made again.
     """
 
     result: Resource | None
     error: Denied | Conflict | None = None
     forced: tuple[FieldOwner, ...] = ()
+    kept: tuple[FieldOwner, ...] = ()
     virtual: str = ""
+    afresh: DryRun | None = None
 
 
 def judge(
@@ -48,6 +53,8 @@ def judge(
         return _change(desired, live, Action.UNCHANGED)
     if dry_run is None:
         return _change(desired, live, Action.UNPREDICTABLE, "the server was not asked")
+    if dry_run.virtual and live is not None:
+        return _change(desired, live, Action.UNPREDICTABLE, dry_run.virtual)
     if dry_run.virtual:
         fields = field_changes(None, desired.body)
         return Change(
@@ -56,7 +63,7 @@ def judge(
     if isinstance(dry_run.error, Conflict):
         return _conflict(desired, dry_run.error)
     if dry_run.error is not None:
-        return _denied(desired, live, dry_run.error, policy)
+        return _denied(desired, live, dry_run, policy)
     assert dry_run.result is not None
     predicted = dry_run.result
     if live is None or live.uid != predicted.uid:
@@ -117,19 +124,57 @@ def _conflict(desired: Resource, conflict: Conflict) -> Problem:
     )
 
 
-def _denied(desired: Resource, live: Resource | None, denied: Denied, policy: Policy) -> Change | Problem:
-    message = denied.message
+def needs_recreation(live: Resource | None, error: Denied | Conflict | None) -> bool:
+    """Whether the server refuses a change only because a field of the live object is immutable."""
+    return (
+        live is not None
+        and isinstance(error, Denied)
+        and error.code in (409, 422)
+        and not WEBHOOK_DENIED.search(error.message)
+        and IMMUTABLE.search(error.message) is not None
+    )
+
+
+def may_recreate(desired: Resource, policy: Policy) -> bool:
+    """Whether policy lets an object be deleted and made again."""
+    return desired.key.group_kind in policy.recreate
+
+
+def _recreate(desired: Resource, live: Resource, dry_run: DryRun) -> Change | Problem:
+    assert isinstance(dry_run.error, Denied)
+    reason = f"a field of it is immutable: {_sentence(dry_run.error.message)}"
+    fresh = dry_run.afresh
+    if fresh is None or fresh.result is None:
+        if fresh is not None and isinstance(fresh.error, Denied) and not TAKEN.search(fresh.error.message):
+            return _problem(
+                desired, _sentence(fresh.error.message), "mend it: the object could not be made again as it is written"
+            )
+        unknown = Action.UNPREDICTABLE if fresh is None else Action.RECREATE
+        return Change(
+            desired.key,
+            desired.version,
+            unknown,
+            reason,
+            specified_differences(desired, live),
+            live.uid,
+            desired.source,
+        )
+    fields = field_changes(live.body, fresh.result.body)
+    return Change(desired.key, desired.version, Action.RECREATE, reason, fields, live.uid, desired.source)
+
+
+def _denied(desired: Resource, live: Resource | None, dry_run: DryRun, policy: Policy) -> Change | Problem:
+    assert isinstance(dry_run.error, Denied)
+    denied, message = dry_run.error, dry_run.error.message
     if match := NO_DRY_RUN.search(message):
         reason = f"the admission webhook {match['name']} does not support dry runs"
         return _change(desired, live, Action.UNPREDICTABLE, reason)
     if (match := WEBHOOK_DOWN.search(message)) and not WEBHOOK_DENIED.search(message):
         reason = f"the admission webhook {match['name']} does not answer"
         return _change(desired, live, Action.UNPREDICTABLE, reason)
-    if live is not None and denied.code in (409, 422) and IMMUTABLE.search(message):
-        if desired.key.group_kind in policy.recreate:
-            fields = field_changes(live.body, {**live.body, **desired.body, "metadata": live.body["metadata"]})
-            reason = f"a field of it is immutable: {_sentence(message)}"
-            return Change(desired.key, desired.version, Action.RECREATE, reason, fields, live.uid, desired.source)
+    if live is not None and needs_recreation(live, denied):
+        if may_recreate(desired, policy):
+            return _recreate(desired, live, dry_run)
         return _problem(
             desired,
             _sentence(message),

@@ -17,6 +17,9 @@ PROTECTED: Final = frozenset({
 })  # fmt: skip
 """Kinds whose deletion takes data or many other objects with it: always a person's decision."""
 
+IMMORTAL: Final = frozenset({"default", "kube-system", "kube-public"})
+"""Namespaces that the API server never deletes (plugin/pkg/admission/namespace/lifecycle)."""
+
 OPT_OUT: Final = "plumbline.io/prune"
 
 
@@ -41,6 +44,8 @@ def prunable(
             action, reason = Action.SKIP, "not pruned: another object has this name now (its uid differs)"
         elif not entry.uid and not _applied_by(now, manager):
             action, reason = Action.SKIP, "not pruned: it was never applied by this environment"
+        elif entry.key.group_kind == "Namespace" and entry.key.name in IMMORTAL:
+            action, reason = Action.SKIP, "not pruned: the API server never deletes this namespace"
         elif now.annotations.get(OPT_OUT) == "disabled":
             action, reason = Action.SKIP, f"not pruned: its annotation {OPT_OUT} says disabled"
         changes.append(Change(entry.key, entry.version, action, reason, uid=now.uid))

@@ -18,6 +18,9 @@ from worker.domain.resource import MASK, ResourceKey
 _MANAGER: Final = re.compile(r'conflict with "(?P<manager>[^"]*)"(?: with subresource "(?P<sub>[^"]*)")?(?P<rest>.*)')
 _TYPED_PATCH: Final = re.compile(r"failed to create typed patch object \([^)]*\): ?(?P<cause>.*)", re.DOTALL)
 _VALUE_ECHO: Final = re.compile(r"&value\.\w+\{.*?\}(?=[,\s]|$)|got &?\w*\{.*", re.DOTALL)
+_LONG_ECHO: Final = re.compile(r"(?<=Invalid value: )[\[{\"].{160,}?[\]}\"](?=: )", re.DOTALL)
+"""A rejected value that is quoted whole, before the reason; a Pod template has thousands of characters."""
+
 _FIELD: Final = re.compile(r"(?:^|[\s:])(\.[A-Za-z][\w.\-\[\]=\"]*)")
 
 
@@ -82,7 +85,7 @@ def _shown(key: ResourceKey, status: Mapping[str, Any], message: str, scrubbed: 
         return f"{words} ({named})" if named else words
     typed = _TYPED_PATCH.search(message)
     text = typed["cause"] if typed else message
-    text = _VALUE_ECHO.sub("a value of another type", text)
+    text = _LONG_ECHO.sub("(long)", _VALUE_ECHO.sub("a value of another type", text))
     for hidden, shown in scrubbed.items():
         text = text.replace(hidden, shown or MASK)
     return " ".join(text.split())[:2000]
