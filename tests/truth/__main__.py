@@ -44,9 +44,16 @@ def main() -> int:
                     continue
                 apply_stubs(history, tools["kubectl"], plane.kubeconfig())
                 replay = Replay(history, plane.kubeconfig(), tools["helm"].parent, root / "cache")
-                count = replay.run(history.steps[:: arguments.every])
+                count = replay.run(history.steps[:: arguments.every], _progress)
                 missed += _tell(str(history), count)
     return 1 if missed else 0
+
+
+def _progress(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+    elif "0 of" in text:
+        print(text, file=sys.stderr, flush=True)
 
 
 def _tell(name: str, count: Count) -> int:

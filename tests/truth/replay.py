@@ -8,7 +8,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -92,12 +92,13 @@ class Replay:
         self._target = Target(self._cluster, self._environment, Ceiling(), STATE)
         self._expected: frozenset[str] = frozenset()
 
-    def run(self, steps: Iterable[Step]) -> Count:
+    def run(self, steps: Sequence[Step], progress: Callable[[str], None] = lambda _: None) -> Count:
         """Replays the steps in their order."""
         began = time.monotonic()
         for step in steps:
             self.count.commits += 1
             self._step(step)
+            progress(f"{self.history}: {self.count.commits} of {len(steps)} commits, {len(self.count.wrong)} wrong")
         self.count.seconds = time.monotonic() - began
         self._checkout.close()
         self._cluster.close()

@@ -64,25 +64,42 @@ def prove(desired: Resource, live: Resource, manager: str) -> Proof:
 def _map(desired: dict[str, Any], live: dict[str, Any], owned: dict[str, Any], parent: str, depth: int) -> str | None:
     """Two maps; `owned` is the FieldsV1 below this place, `parent` its name, `depth` 0 the object itself."""
     seen = 1 if "." in owned else 0
+    in_metadata = depth == 1 and parent == "metadata"
     for name, value in desired.items():
-        if value is None or (depth == 0 and name in IDENTITY):
+        if depth == 0 and name in IDENTITY:
             continue
-        if depth == 1 and parent == "metadata" and name in UNOWNED_METADATA:
+        if in_metadata and name in UNOWNED_METADATA:
             continue
         below = owned.get("f:" + name)
+        if value is None and (below is None or live.get(name) is None):
+            seen += below is not None
+            continue
         if below is None:
+            if in_metadata and value == {} and not live.get(name):
+                continue  # empty labels or annotations are nobody's as long as the object has none
             if depth != 0 or name != "metadata":
                 return name
             if (place := _map(value, live.get(name) or {}, {}, name, 1)) is not None:
                 return _joined(name, place)
             continue
         seen += 1
-        if name not in live:
+        now = live.get(name)
+        if now is None or (in_metadata and value == {}):
+            if not below and _is_zero(value):
+                continue
             return name
-        place = _value(value, live[name], below, parent, name, depth + 1)
+        place = _value(value, now, below, parent, name, depth + 1)
         if place is not None:
             return _joined(name, place)
     return None if seen == len(owned) else ""
+
+
+def _is_zero(value: Any) -> bool:
+    """Whether a value is one that the server may leave out of the stored object (Go's `omitempty`).
+
+    Our manager still owns such a field: had somebody removed it, the server would have taken it out of our set too.
+    """
+    return value is False or (not isinstance(value, SecretValue) and value in (0, "", [], {}))
 
 
 def _value(desired: Any, live: Any, owned: dict[str, Any], parent: str, name: str, depth: int) -> str | None:

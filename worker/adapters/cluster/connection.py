@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,10 @@ WRITE_SECONDS: Final = 6.0
 """Shorter than the 8 s lease, so that a write that hangs is over before another worker may write."""
 
 POOL: Final = 16
-BUSY: Final = frozenset({429, 502, 503, 504})
+TOO_MANY: Final = 429
+BUSY: Final = frozenset({502, 503, 504})
+PATIENCE_SECONDS: Final = 5.0
+"""How long a read or a dry run waits for a busy server; a CRD that is being set up answers 429 for about a second."""
 
 log = logging.getLogger("plumbline.cluster")
 
@@ -61,8 +65,31 @@ class Connection:
     ) -> Answer:
         """Sends one request and returns the answer, whatever its status (below 500 and not 429).
 
+        A server that is too busy (429) is asked again when it says so, if that is soon and nothing would be written: a
+        write waits for nobody, because the lease that it was begun under runs out.
         Raises Unavailable when the server is not reached, is busy or says that it has failed in a passing way.
         """
+        writes = method != "GET" and "dryRun" not in (query or ())
+        until = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            answer, wait = self._send(method, path, query, body, accept, content_type, seconds)
+            if answer is not None:
+                return answer
+            if writes or wait is None or time.monotonic() + wait > until:
+                raise Unavailable(f"the API server at {self.address} is busy (HTTP 429)", wait)
+            time.sleep(wait)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: bytes | None,
+        accept: str,
+        content_type: str,
+        seconds: float,
+    ) -> tuple[Answer | None, float | None]:
+        """The answer, or None and the seconds after which a server that is too busy wants to be asked again."""
         try:
             response = self._pool.request(
                 method,
@@ -74,12 +101,14 @@ class Connection:
             )
         except urllib3.exceptions.HTTPError as error:
             raise Unavailable(f"the API server at {self.address} does not answer ({_in_short(error)})") from None
+        if response.status == TOO_MANY:
+            return None, _seconds(response.headers.get("Retry-After"))
         if response.status in BUSY:
             raise Unavailable(
                 f"the API server at {self.address} is busy (HTTP {response.status})",
                 _seconds(response.headers.get("Retry-After")),
             )
-        return Answer(response.status, response.data)
+        return Answer(response.status, response.data), None
 
     def stream(self, path: str, query: Mapping[str, str], seconds: float) -> urllib3.BaseHTTPResponse:
         """Opens a watch that ends after `seconds` without a byte; the caller reads lines and closes it."""
