@@ -13,7 +13,7 @@ from worker.domain.environment import OWNER_LABEL, Ceiling, Environment
 from worker.domain.errors import Conflict, Denied, DesiredStateError, Held, Problem, Refused
 from worker.domain.inventory import Inventory
 from worker.domain.plan import Action, Change, Plan, code
-from worker.domain.resource import DesiredState, Resource, ResourceKey, resource_of
+from worker.domain.resource import Body, DesiredState, Resource, ResourceKey, resource_of
 from worker.planning import validation
 from worker.planning.assembling import assemble
 from worker.planning.changes import DryRun, judge, may_recreate, needs_recreation
@@ -23,6 +23,13 @@ from worker.planning.ordering import apply_order
 from worker.planning.proof import Proof, prove
 from worker.planning.pruning import guard, prunable
 
+TEMPLATES = (
+    ("metadata",),
+    ("template", "metadata"),
+    ("spec", "template", "metadata"),
+    ("spec", "jobTemplate", "metadata"),
+    ("spec", "jobTemplate", "spec", "template", "metadata"),
+)
 CRD = ("apiextensions.k8s.io", "CustomResourceDefinition")
 
 
@@ -99,11 +106,32 @@ def _scope(target: Target, resources: Iterable[Resource]) -> validation.Scope:
 
 
 def labelled(resource: Resource, owner: str) -> Resource:
-    """The object with the environment's label on it."""
-    metadata = resource.metadata
-    labels = {**(metadata.get("labels") or {}), OWNER_LABEL: owner}
-    body = {**resource.body, "metadata": {**metadata, "labels": labels}}
+    """The object with the environment's label on it, and without what would make the server write it at each apply.
+
+    That is, as observed: empty annotations, which it does not keep, and the `creationTimestamp: null` that generators
+    leave in templates.
+    """
+    metadata = {**resource.metadata, "labels": {**resource.labels, OWNER_LABEL: owner}}
+    if not metadata.get("annotations", True):
+        del metadata["annotations"]
+    body = {**resource.body, "metadata": metadata}
+    for path in TEMPLATES:
+        _drop_null_timestamp(body, path)
     return Resource(resource.key, resource.version, body, resource.source)
+
+
+def _drop_null_timestamp(body: Body, path: tuple[str, ...]) -> None:
+    """Leaves the null out of a copy; nothing is copied where there is none."""
+    place: Any = body
+    for name in path:
+        place = place.get(name) if isinstance(place, dict) else None
+    if not isinstance(place, dict) or place.get("creationTimestamp", place) is not None:
+        return
+    place = body
+    for name in path:
+        place[name] = dict(place[name])
+        place = place[name]
+    del place["creationTimestamp"]
 
 
 def predict(
