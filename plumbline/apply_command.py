@@ -51,9 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     from worker.adapters.lease import held
     from worker.domain.convergence import Phase
     from worker.domain.errors import Refused
-    from worker.operations.advancing import advance
-    from worker.operations.converging import Run, converge, finish
-    from worker.operations.predicting import prepare
+    from worker.operations.converging import Run, converge, look
 
     target, rendered = gathered(arguments)
     states = states_of(arguments, target.cluster)
@@ -75,10 +73,9 @@ def run(arguments: argparse.Namespace) -> int:
         revision = f"worktree:{rendered.inputs[:40]}"
         running = Run(target, states, revision, "", began, time.time, say, lease.check)
         recorded = converge(running, recorded, lambda: rendered.resources, tuple(arguments.confirm_prune))
-        desired = prepare(target, rendered.resources)
         while (operation := recorded.state.operation) is not None and operation.phase.is_open:
             time.sleep(LOOK_EVERY)
-            recorded = finish(running, recorded, advance(target, desired, recorded, time.time(), lease.check))
+            recorded = look(running, recorded, lambda: rendered.resources)
     phase = operation.phase if operation else Phase.FAILED
     if phase is Phase.SUCCEEDED:
         return 0

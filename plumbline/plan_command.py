@@ -17,12 +17,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prune", action="store_true", help="also plan to delete what is no longer in the folder")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="text or json (text)")
     parser.epilog = "Exit code: 0 nothing to do, 2 changes, 4 held, 5 unpredictable, 1 error, 64 wrong call."
+    parser.add_argument("--order", action="store_true", help="print in which order the objects are applied, and end")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the plan; the exit code says what it comes to."""
-    from plumbline.screen import coloured, print_plan, safe
+    from plumbline.screen import coloured, print_order, print_plan, safe
     from worker.garbage import relax_collector
     from worker.operations.predicting import predict
 
@@ -37,6 +38,9 @@ def run(arguments: argparse.Namespace) -> int:
         warnings=rendered.warnings,
     )  # fmt: skip
     plan = prediction.plan
+    if arguments.order:
+        print_order(prediction.desired.stages)
+        return 0
     if arguments.output == "json":
         document = {**plan.to_json(), "environment": arguments.environment}
         print(json.dumps(document, indent=2, ensure_ascii=False))

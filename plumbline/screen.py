@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any, Final, TextIO
 
+from worker.domain.desired import Stage
 from worker.domain.errors import DesiredStateError, PlumblineError, Refused
 from worker.domain.plan import Action, Change, Plan, shown
 
@@ -48,6 +50,17 @@ def failure(error: PlumblineError) -> None:
     print(f"{label} {safe(reason)}", file=sys.stderr)
     if isinstance(error, Refused) and error.next_step:
         print(f"      {safe(error.next_step)}", file=sys.stderr)
+
+
+def print_order(stages: Sequence[Stage]) -> None:
+    """The stages, and in each the objects line by line: those of a line are applied together."""
+    for number, stage in enumerate(stages, start=1):
+        if len(stages) > 1:
+            print(coloured(f"stage {number} of {len(stages)}: {stage.name}", "1"))
+        for group in stage.groups:
+            print("  " + safe(", ".join(str(resource.key) for resource in group)))
+        if number < len(stages):
+            print("  " + coloured("then until all of it is healthy", "2"))
 
 
 def print_plan(plan: Plan, environment: str) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from worker.adapters.inventory import StateStore
     from worker.adapters.renderer import Rendered, RenderTools
     from worker.domain.environment import Environment
-    from worker.operations.predicting import Target
+    from worker.operations.preparing import Target
 
 REPOSITORY = "local"
 """What an environment of the command line belongs to, where no repository is named."""
@@ -78,7 +78,7 @@ def environment_of(arguments: argparse.Namespace) -> Environment:
 def target_of(arguments: argparse.Namespace, cluster: Cluster) -> Target:
     """What is planned against: no ceiling but the user's own rights."""
     from worker.domain.environment import Ceiling
-    from worker.operations.predicting import Target
+    from worker.operations.preparing import Target
 
     return Target(cluster, environment_of(arguments), Ceiling(), arguments.state_namespace)
 

@@ -18,9 +18,10 @@ from worker.domain.plan import Plan
 from worker.domain.reports import Step
 from worker.domain.resource import Resource, Source, resource_of
 from worker.domain.yaml_text import read_documents
-from worker.operations.advancing import Fact, advance
-from worker.operations.converging import Run, converge, finish
-from worker.operations.predicting import Prediction, Target, predict, prepare
+from worker.operations.advancing import Fact
+from worker.operations.converging import Run, converge, look
+from worker.operations.predicting import Prediction, predict
+from worker.operations.preparing import Target
 
 _REVISIONS = (f"{number:040x}" for number in itertools.count(1))
 
@@ -87,8 +88,7 @@ class World:
             )
             recorded = converge(running, recorded, lambda: found, approvals)
             while wait and recorded.state.operation is not None and recorded.state.operation.phase.is_open:
-                looked = advance(self.target, prepare(self.target, found), recorded, time.time(), checkpoint)
-                recorded = finish(running, recorded, looked)
+                recorded = look(running, recorded, lambda: found)
                 time.sleep(0.05)
         return recorded
 

@@ -28,10 +28,10 @@ from worker.domain.installation import Repository
 from worker.domain.messages import CheckRequest, ConvergeRequest, PreviewRequest, RefUpdate
 from worker.domain.plan import code
 from worker.domain.reports import ConvergenceReport, EnvironmentPreview, Outcome, PreviewReport, Step
-from worker.operations.advancing import Fact, advance, failed
-from worker.operations.converging import Run, finish
+from worker.operations.advancing import Fact
+from worker.operations.converging import Run, look
 from worker.operations.converging import converge as converge_run
-from worker.operations.predicting import Prediction, predict, prepare
+from worker.operations.predicting import Prediction, predict
 from worker.workbench import Workbench, missing_environment
 
 FORCED = "{branch} would be rewritten: {old} is not in the history of {new}"
@@ -159,7 +159,9 @@ def converge(bench: Workbench, message: dict[str, Any]) -> None:
 
             def checkpoint() -> None:
                 lease.check()
-                _not_superseded(bench, checkout, request)
+                _not_superseded(
+                    bench, checkout, request.repository, request.environment, request.revision, request.branch
+                )
 
             running = Run(
                 target=bench.target(environment, repository),
@@ -211,19 +213,19 @@ def check(bench: Workbench, message: dict[str, Any]) -> None:
             operation = recorded.state.operation
             if operation is None or operation.phase not in LOOKED_AT:
                 return
-            running = Run(
-                target, side.states, operation.revision, operation.branch, operation.arrived, time.time, speaker.say,
-                lease.check,
-            )  # fmt: skip
-            try:
-                rendered = bench.renderer.render_revision(
-                    checkout, operation.revision, environment, side.capabilities()
-                )
-                looked = advance(target, prepare(target, rendered.resources), recorded, time.time(), lease.check)
-            except DesiredStateError as error:
-                looked = failed(recorded, str(error), time.time())
-            finish(running, recorded, looked)
-    except (LeaseLost, Moved, Unavailable):
+            capabilities, revision, branch = side.capabilities(), operation.revision, operation.branch
+
+            def checkpoint() -> None:
+                lease.check()
+                _not_superseded(bench, checkout, request.repository, request.environment, revision, branch)
+
+            running = Run(target, side.states, revision, branch, operation.arrived, time.time, speaker.say, checkpoint)
+            look(
+                running,
+                recorded,
+                lambda: bench.renderer.render_revision(checkout, revision, environment, capabilities).resources,
+            )
+    except (LeaseLost, Moved, Superseded, Unavailable):
         return
 
 
@@ -276,8 +278,10 @@ def _newest(checkout: Checkout, request: ConvergeRequest) -> None:
         raise Superseded(tip)
 
 
-def _not_superseded(bench: Workbench, checkout: Checkout, request: ConvergeRequest) -> None:
+def _not_superseded(
+    bench: Workbench, checkout: Checkout, repository: str, environment: str, revision: str, branch: str
+) -> None:
     """Asks the hint first, because it costs nothing, and believes only Git."""
-    wanted = bench.store.wanted(request.repository, request.environment)
-    if wanted and wanted != request.revision and checkout.tip(request.branch) == wanted:
+    wanted = bench.store.wanted(repository, environment)
+    if wanted and wanted != revision and checkout.tip(branch) == wanted:
         raise Superseded(wanted)

@@ -16,7 +16,7 @@ from worker.domain.declaration import FILE, Declaration, read_declaration
 from worker.domain.environment import Environment
 from worker.domain.errors import DesiredStateError, Problem, Refused
 from worker.domain.installation import Installation, Repository
-from worker.operations.predicting import Target
+from worker.operations.preparing import Target
 from worker.settings import Settings
 from worker.signed_queue import SignedQueue
 

@@ -15,7 +15,8 @@ import orjson
 
 from sandbox.control_plane import ControlPlane
 from tests.world import World, resources
-from worker.operations.predicting import labelled, predict
+from worker.operations.predicting import predict
+from worker.operations.preparing import labelled
 
 ROUNDS = 15
 NAMESPACE = "bench"

@@ -76,6 +76,37 @@ def test_plan_apply_status_and_their_exit_codes(target: list[str], tmp_path: Pat
     assert plumbline("apply", str(tmp_path), *target, "--prune").returncode == 0
 
 
+def test_a_held_prune_is_confirmed_by_its_code(target: list[str], tmp_path: Path) -> None:
+    for name in ("one", "two", "three"):
+        (tmp_path / f"{name}.yaml").write_text(config_map(name, a="1"))
+    assert plumbline("apply", str(tmp_path), *target).returncode == 0
+    (tmp_path / "one.yaml").unlink()
+    (tmp_path / "two.yaml").unlink()
+    planned = plumbline("plan", str(tmp_path), *target, "--prune")
+    assert planned.returncode == 4
+    held = plumbline("apply", str(tmp_path), *target, "--prune")
+    assert held.returncode == 4
+    assert "would prune 2 of 3 objects, over the budget of 10 objects or 50 %" in held.stderr
+    confirmation = held.stderr.split("with the code ")[1].split()[0]
+    assert confirmation in planned.stdout
+    assert plumbline("apply", str(tmp_path), *target, "--prune", "--confirm-prune", "00000000").returncode == 4
+    done = plumbline("apply", str(tmp_path), *target, "--prune", "--confirm-prune", confirmation)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_order_can_be_printed(target: list[str], tmp_path: Path) -> None:
+    late = json.loads(config_map("late", a="1"))
+    late["metadata"]["annotations"] = {"argocd.argoproj.io/sync-wave": "1"}
+    (tmp_path / "late.json").write_text(json.dumps(late))
+    (tmp_path / "early.yaml").write_text(config_map("early", a="1"))
+    run = plumbline("plan", str(tmp_path), *target, "--order")
+    assert run.returncode == 0, run.stderr
+    lines = [line.split("/")[-1].strip() for line in run.stdout.splitlines()]
+    assert lines == [
+        "stage 1 of 2: wave 0", "early", "then until all of it is healthy", "stage 2 of 2: wave 1", "late",
+    ]  # fmt: skip
+
+
 def test_what_never_becomes_healthy_is_diverged_and_said_why(target: list[str], tmp_path: Path) -> None:
     pod = {
         "apiVersion": "v1",

@@ -23,9 +23,10 @@ from worker.domain.errors import DesiredStateError, PlumblineError, Refused
 from worker.domain.installation import RenderLimits
 from worker.domain.plan import Action, Change, FieldChange, code, shown
 from worker.domain.resource import Resource, ResourceKey
-from worker.operations.advancing import Fact, advance
-from worker.operations.converging import Run, converge, finish
-from worker.operations.predicting import Prediction, Target, predict, prepare
+from worker.operations.advancing import Fact
+from worker.operations.converging import Run, converge, look
+from worker.operations.predicting import Prediction, predict
+from worker.operations.preparing import Target
 from worker.planning.diffing import field_changes
 from worker.planning.proof import prove
 from worker.planning.verdict import is_random
@@ -224,9 +225,7 @@ class Replay:
                 run = replace(running, target=target)
                 self.count.unhealthy += 1
                 until = time.monotonic() + 3600
-            recorded = finish(
-                run, recorded, advance(target, prepare(target, rendered), recorded, time.time(), lambda: None)
-            )
+            recorded = look(run, recorded, lambda: rendered)
             time.sleep(0.05)
         return recorded
 

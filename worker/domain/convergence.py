@@ -54,7 +54,16 @@ TRANSITIONS: Final[Mapping[Phase, frozenset[Phase]]] = {
     Phase.QUEUED: frozenset({Phase.PLANNING, Phase.SUPERSEDED, Phase.FAILED}),
     Phase.PLANNING: frozenset({Phase.APPLYING, Phase.WAITING, Phase.FAILED, Phase.HELD, Phase.SUPERSEDED}),
     Phase.APPLYING: frozenset({Phase.WAITING, Phase.PLANNING, Phase.FAILED, Phase.SUPERSEDED}),
-    Phase.WAITING: frozenset({Phase.SETTLING, Phase.SUCCEEDED, Phase.FAILED, Phase.SUPERSEDED, Phase.PLANNING}),
+    Phase.WAITING: frozenset(
+        {
+            Phase.SETTLING,
+            Phase.SUCCEEDED,
+            Phase.FAILED,
+            Phase.SUPERSEDED,
+            Phase.PLANNING,
+            Phase.APPLYING,
+        }
+    ),
     Phase.SETTLING: frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.SUPERSEDED, Phase.PLANNING}),
     Phase.SUCCEEDED: frozenset({Phase.PLANNING}),
     Phase.FAILED: frozenset({Phase.PLANNING, Phase.WAITING}),
@@ -83,7 +92,8 @@ class Operation:
     `arrived` is when the commit arrived, `deadline` until when it must be healthy, `settles` when it counts as
     converged if nothing differs until then (0 while unknown). `said` is the last
     sentence about its health, `troubled` since when an object is degraded (0 if none is). `verdict` is how predicted
-    and actual changes compare; `fingerprint` that of the plan that was applied.
+    and actual changes compare; `fingerprint` that of the plan that was applied. `stage` is the one that was applied last,
+    from 0, of `stages`.
     """
 
     revision: str
@@ -100,6 +110,8 @@ class Operation:
     verdict: str = ""
     fingerprint: str = ""
     summary: Mapping[str, int] = field(default_factory=dict)
+    stage: int = 0
+    stages: int = 1
 
     def to(self, phase: Phase, **changes: Any) -> Operation:
         """The operation in its next phase. Raises ImpossibleTransition where the table has no such step."""
@@ -110,7 +122,10 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentState:
-    """Everything durable about one environment but its inventory; kept in the cluster, signed."""
+    """Everything durable about one environment but its inventory; kept in the cluster, signed.
+
+    `finished` has the manifest's hash of each Job and removed hook that has run to its end, by the object's name in words.
+    """
 
     environment: str
     cluster_uid: str
@@ -120,6 +135,7 @@ class EnvironmentState:
     converged: Mark | None = None
     inputs: str = ""
     place: str = ""
+    finished: Mapping[str, str] = field(default_factory=dict)
     history: tuple[Mapping[str, Any], ...] = ()
 
     def remembering(self, entry: Mapping[str, Any]) -> EnvironmentState:
@@ -128,7 +144,12 @@ class EnvironmentState:
 
     def to_json(self) -> dict[str, Any]:
         """JSON types, with a schema number."""
-        return {"schema": 1, **asdict(self), "history": [dict(entry) for entry in self.history]}
+        return {
+            "schema": 1,
+            **asdict(self),
+            "finished": dict(self.finished),
+            "history": [dict(entry) for entry in self.history],
+        }
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> EnvironmentState:
@@ -154,6 +175,7 @@ class EnvironmentState:
             converged=_mark(value["converged"]),
             inputs=value["inputs"],
             place=value.get("place", ""),
+            finished=value.get("finished", {}),
             history=tuple(value["history"]),
         )
 

@@ -137,22 +137,6 @@ class Resource:
         return self.metadata.get("labels") or {}
 
 
-@dataclass(frozen=True, slots=True)
-class DesiredState:
-    """The objects of one revision: `resources` to be applied, `unserved` which policy leaves out.
-
-    What is left out is neither applied nor judged nor, where an earlier version of it was applied, pruned.
-    """
-
-    resources: tuple[Resource, ...]
-    unserved: tuple[Resource, ...] = ()
-
-    @property
-    def keys(self) -> frozenset[ResourceKey]:
-        """The keys of all of it."""
-        return frozenset(resource.key for resource in (*self.resources, *self.unserved))
-
-
 def key_of(body: Mapping[str, Any]) -> tuple[ResourceKey, str]:
     """The key and the version of a body that has apiVersion, kind and metadata.name as text."""
     api_version = str(body["apiVersion"])

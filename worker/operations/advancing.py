@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from worker.adapters.inventory import Recorded
 from worker.domain.convergence import EnvironmentState, Mark, Operation, Phase, short
+from worker.domain.desired import DesiredState, manifest_hash
 from worker.domain.errors import Problem
 from worker.domain.health import Health, ResourceHealth
 from worker.domain.inventory import Inventory, InventoryEntry
 from worker.domain.plan import Action, Change, FieldChange
 from worker.domain.reports import Step
-from worker.domain.resource import DesiredState, Resource, ResourceKey
+from worker.domain.resource import Resource, ResourceKey
 from worker.operations.applying import Checkpoint, delete
-from worker.operations.predicting import Target, dry_run, observe
+from worker.operations.predicting import dry_run, is_finished, observe
+from worker.operations.preparing import Target
 from worker.planning.assessment import assess, rollout_trouble
 from worker.planning.changes import judge
 from worker.planning.diffing import specified_differences
@@ -42,11 +44,12 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Advanced:
-    """The state and inventory after a look, and what is new to say."""
+    """The state and inventory after a look, what is new to say, and whether the next stage may be applied."""
 
     state: EnvironmentState
     inventory: Inventory
     facts: tuple[Fact, ...]
+    goes_on: bool = False
 
 
 def advance(
@@ -62,8 +65,13 @@ def advance(
     """
     operation = recorded.state.operation
     assert operation is not None
-    resources = desired.resources
-    observed = observe(target, resources, recorded.inventory)
+    applied = tuple(resource for stage in desired.stages[: operation.stage + 1] for resource in stage.resources)
+    observed = observe(target, desired.resources, recorded.inventory)
+    resources = tuple(
+        resource
+        for resource in applied
+        if resource.key in observed.live or not is_finished(resource, recorded.state.finished)
+    )
     healths = [
         assess(observed.live.get(resource.key), resource.key, target.environment.policy.health)
         for resource in resources
@@ -71,6 +79,9 @@ def advance(
     unhealthy = [health for health in healths if not health.health.is_good]
     if unhealthy:
         return _unhealthy(target, recorded, unhealthy, observed.live, now)
+    if operation.phase is Phase.WAITING and operation.stage + 1 < len(desired.stages):
+        passed = f"{len(applied)} of {len(desired.resources)} objects, through {desired.stages[operation.stage].name}"
+        return Advanced(recorded.state, recorded.inventory, (Fact(Step.HEALTHY, passed),), goes_on=True)
 
     facts: list[Fact] = []
     inventory, failures = _prune(target, desired, recorded.inventory, observed.live, checkpoint)
@@ -91,7 +102,13 @@ def advance(
         verified = operation.to(
             Phase.SETTLING, verified=now, settles=now + target.environment.policy.settle, said="", troubled=0.0
         )
-        state = replace(recorded.state, operation=verified, verified=Mark(operation.revision, now))
+        _remove_hooks(target, desired, observed.live, checkpoint)
+        state = replace(
+            recorded.state,
+            operation=verified,
+            verified=Mark(operation.revision, now),
+            finished=_finished(desired, healths, recorded.state.finished),
+        )
         proof = proof_of(target, state, verified, inventory, observed.live, healths, now)
         facts.append(Fact(Step.VERIFIED, _verified_text(target, verified, desired, kept_otherwise), proof))
         if target.environment.policy.settle > 0:
@@ -294,6 +311,33 @@ def _healthy_text(
     return f"{len(healths)} of {len(healths)} objects"
 
 
+def _finished(desired: DesiredState, healths: Iterable[ResourceHealth], before: Mapping[str, str]) -> dict[str, str]:
+    """The hash of every Job that has run to its end, and of every hook that goes; what left Git is forgotten."""
+    healthy = {each.key for each in healths if each.health is Health.HEALTHY}
+    found: dict[str, str] = {}
+    for resource in desired.resources:
+        name = str(resource.key)
+        ends = resource.key.group_kind == "Job.batch" or resource.key in desired.removed
+        if ends and resource.key.kind != "Secret":
+            if resource.key in healthy:
+                found[name] = manifest_hash(resource)
+            elif name in before:
+                found[name] = before[name]
+    return found
+
+
+def _remove_hooks(
+    target: Target, desired: DesiredState, live: Mapping[ResourceKey, Resource], checkpoint: Checkpoint
+) -> None:
+    """Deletes the hooks that go once they have succeeded; one that cannot be deleted stays, and harms nobody."""
+    going = [
+        Change(key, live[key].version, Action.PRUNE, "a hook that has succeeded", uid=live[key].uid)
+        for key in sorted(desired.removed)
+        if key in live and key.kind != "Secret"
+    ]
+    delete(target, going, checkpoint)
+
+
 def _moved(
     target: Target,
     resources: tuple[Resource, ...],
@@ -317,8 +361,8 @@ def _moved(
 
 def _verified_text(target: Target, operation: Operation, desired: DesiredState, otherwise: int) -> str:
     verdict = f", {operation.verdict}" if operation.verdict else ""
-    left = f", without {len(desired.unserved)} that the server does not serve" if desired.unserved else ""
-    kept = f"; the API server keeps {otherwise} specified fields otherwise" if otherwise else ""
+    left = f"; left out, because not served: {len(desired.unserved)}" if desired.unserved else ""
+    kept = f"; specified fields that the API server keeps otherwise: {otherwise}" if otherwise else ""
     return f"{target.environment.name} is at {short(operation.revision)}{verdict}{left}{kept}"
 
 

@@ -12,7 +12,8 @@ from worker.domain.errors import Conflict, Denied, LeaseLost, Moved, PlumblineEr
 from worker.domain.health import Health
 from worker.domain.plan import Action, Change
 from worker.domain.resource import Resource, ResourceKey
-from worker.operations.predicting import Prediction, Target
+from worker.operations.predicting import Prediction
+from worker.operations.preparing import Target
 from worker.planning.assessment import assess
 from worker.planning.changes import DryRun, judge
 from worker.planning.diffing import field_changes
@@ -44,14 +45,15 @@ class Outcome:
     released: tuple[Change, ...] = ()
 
 
-def apply(target: Target, prediction: Prediction, checkpoint: Checkpoint, progress: Progress) -> Outcome:
-    """Applies every object that the plan changes, in order.
+def apply(target: Target, prediction: Prediction, number: int, checkpoint: Checkpoint, progress: Progress) -> Outcome:
+    """Applies every object of one stage (its `number` from 0) that the plan changes, in order.
 
     A failure ends the run after its group: what the group could do is done, nothing later is begun. Raises what
     `checkpoint` raises, and Unavailable where the server went away before anything of a group was decided.
     """
     todo = [
-        [resource for resource in group if _writes(prediction.changes[resource.key])] for group in prediction.groups
+        [resource for resource in group if _writes(prediction.changes[resource.key])]
+        for group in prediction.desired.stages[number].groups
     ]
     intended = sum(len(group) for group in todo)
     actual: list[Change] = []

@@ -13,9 +13,10 @@ from worker.domain.inventory import Inventory, InventoryEntry
 from worker.domain.plan import Change, code
 from worker.domain.reports import Step
 from worker.domain.resource import Resource, ResourceKey
-from worker.operations.advancing import Advanced, Fact, advance, confirmed, problems_text
+from worker.operations.advancing import Advanced, Fact, advance, confirmed, failed, problems_text
 from worker.operations.applying import Checkpoint, Outcome, apply
-from worker.operations.predicting import Prediction, Target, predict
+from worker.operations.predicting import Prediction, predict
+from worker.operations.preparing import Target, prepare
 from worker.planning.verdict import compare
 
 
@@ -74,32 +75,77 @@ def converge(
         return recorded
 
     operation = operation.to(
-        Phase.APPLYING, fingerprint=prediction.plan.fingerprint, summary=dict(prediction.plan.summary)
+        Phase.APPLYING,
+        fingerprint=prediction.plan.fingerprint,
+        summary=dict(prediction.plan.summary),
+        stages=len(prediction.desired.stages),
     )
     union = _union(recorded.inventory, prediction.desired.resources)
     if {entry.key for entry in union.entries} != {entry.key for entry in recorded.inventory.entries}:
         run.checkpoint()
         recorded = _write(run, recorded, replace(recorded.state, operation=operation), union)
-    outcome = apply(run.target, prediction, run.checkpoint, _progress(run, operation))
-    inventory = confirmed(union, outcome.live, run.target.environment.field_manager)
-    if outcome.failed:
-        return _partly(run, recorded, operation, outcome, inventory)
+    return _from_stage(run, replace(recorded, inventory=union), operation, prediction)
 
-    now = run.clock()
-    run.say(operation, Fact(Step.APPLIED, f"{len(outcome.actual)} of {outcome.intended}"))
-    operation = operation.to(
-        Phase.WAITING,
-        applied=now,
-        deadline=now + run.target.environment.policy.health_timeout,
-        verdict=_verdict(run, prediction, outcome.actual),
-    )
-    state = replace(
-        recorded.state, operation=operation, applied=Mark(run.revision, now), place=run.target.environment.place
-    )
-    looked = advance(
-        run.target, prediction.desired, replace(recorded, state=state, inventory=inventory), now, run.checkpoint
-    )
-    return finish(run, recorded, looked)
+
+def look(run: Run, recorded: Recorded, render: Callable[[], Iterable[Resource]]) -> Recorded:
+    """Looks once at the open operation, and applies the next stage where everything so far is healthy.
+
+    Raises what converging raises.
+    """
+    try:
+        rendered = tuple(render())
+        desired = prepare(run.target, rendered)
+        looked = advance(run.target, desired, recorded, run.clock(), run.checkpoint)
+        recorded = finish(run, recorded, looked)
+        if not looked.goes_on:
+            return recorded
+        prediction = predict(run.target, run.revision, rendered, recorded, run.states.key())
+    except DesiredStateError as error:
+        return finish(run, recorded, failed(recorded, problems_text(error.problems), run.clock()))
+    assert recorded.state.operation is not None
+    return _from_stage(run, recorded, _next_stage(recorded.state.operation), prediction)
+
+
+def _from_stage(run: Run, recorded: Recorded, operation: Operation, prediction: Prediction) -> Recorded:
+    """Applies the operation's stage, and those after it as long as nothing has to be waited for."""
+    while True:
+        outcome = apply(run.target, prediction, operation.stage, run.checkpoint, _progress(run, operation))
+        inventory = confirmed(recorded.inventory, outcome.live, run.target.environment.field_manager)
+        if outcome.failed:
+            return _partly(run, recorded, operation, outcome, inventory)
+        now = run.clock()
+        run.say(
+            operation,
+            Fact(Step.APPLIED, f"{len(outcome.actual)} of {outcome.intended}{_of_stage(operation, prediction)}"),
+        )
+        operation = operation.to(
+            Phase.WAITING,
+            applied=now,
+            deadline=now + run.target.environment.policy.health_timeout,
+            verdict=_verdict(run, prediction, operation, outcome.actual),
+        )
+        state = replace(recorded.state, operation=operation)
+        if operation.stage + 1 >= operation.stages:
+            state = replace(state, applied=Mark(run.revision, now), place=run.target.environment.place)
+        looked = advance(
+            run.target, prediction.desired, replace(recorded, state=state, inventory=inventory), now, run.checkpoint
+        )
+        recorded = finish(run, recorded, looked)
+        if not looked.goes_on:
+            return recorded
+        assert recorded.state.operation is not None
+        operation = _next_stage(recorded.state.operation)
+
+
+def _next_stage(operation: Operation) -> Operation:
+    return operation.to(Phase.APPLYING, stage=operation.stage + 1, said="", troubled=0.0)
+
+
+def _of_stage(operation: Operation, prediction: Prediction) -> str:
+    if operation.stages < 2:
+        return ""
+    name = prediction.desired.stages[operation.stage].name
+    return f", {name} (stage {operation.stage + 1} of {operation.stages})"
 
 
 def finish(run: Run, recorded: Recorded, looked: Advanced) -> Recorded:
@@ -154,13 +200,17 @@ def _progress(run: Run, operation: Operation) -> Callable[[int, int], None]:
     return progress
 
 
-def _verdict(run: Run, prediction: Prediction, actual: Iterable[Change]) -> str:
-    """How what happened compares with this plan, and with what the push was told."""
-    predicted = [change for change in prediction.plan.changes if change.key not in prediction.deletes]
-    verdict = compare(predicted, list(actual))
+def _verdict(run: Run, prediction: Prediction, operation: Operation, actual: Iterable[Change]) -> str:
+    """How what happened compares with this plan, and with what the push was told; the first miss of any stage stays."""
+    if operation.verdict.startswith("not as"):
+        return operation.verdict
+    applied = {resource.key for resource in prediction.desired.stages[operation.stage].resources}
+    verdict = compare([change for change in prediction.plan.changes if change.key in applied], list(actual))
     if not verdict.as_predicted:
         more = f" and {len(verdict.differences) - 1} more" if len(verdict.differences) > 1 else ""
         return f"not as predicted: {verdict.differences[0]}{more}"
+    if operation.stage:
+        return operation.verdict
     if run.posted is not None and run.posted.get("fingerprint") != prediction.plan.fingerprint:
         return "as planned; the cluster had moved since the prediction that the push was shown"
     return "as predicted"

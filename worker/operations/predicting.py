@@ -2,136 +2,43 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from worker.adapters.cluster import Cluster, Observation, Reading
+from worker.adapters.cluster import Observation, Reading
 from worker.adapters.inventory import Recorded
-from worker.domain.environment import OWNER_LABEL, Ceiling, Environment
+from worker.domain.desired import DesiredState, manifest_hash
 from worker.domain.errors import Conflict, Denied, DesiredStateError, Held, Problem, Refused
 from worker.domain.inventory import Inventory
 from worker.domain.plan import Action, Change, Plan, code
-from worker.domain.resource import Body, DesiredState, Resource, ResourceKey, resource_of
-from worker.planning import validation
+from worker.domain.resource import Resource, ResourceKey, resource_of
+from worker.operations.preparing import Target, check, defined_kind, place
 from worker.planning.assembling import assemble
 from worker.planning.changes import DryRun, judge, may_recreate, needs_recreation
 from worker.planning.claims import TAKEN, holder
 from worker.planning.diffing import specified_differences
-from worker.planning.ordering import apply_order
-from worker.planning.proof import Proof, prove
+from worker.planning.proof import FINISHED, Proof, prove
 from worker.planning.pruning import guard, prunable
-
-TEMPLATES = (
-    ("metadata",),
-    ("template", "metadata"),
-    ("spec", "template", "metadata"),
-    ("spec", "jobTemplate", "metadata"),
-    ("spec", "jobTemplate", "spec", "template", "metadata"),
-)
-CRD = ("apiextensions.k8s.io", "CustomResourceDefinition")
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What is planned against: a cluster, an environment in it, and what the operator allows there."""
-
-    cluster: Cluster
-    environment: Environment
-    ceiling: Ceiling
-    state_namespace: str
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """A plan with everything that applying it needs.
 
-    `desired` has our label on every object, `groups` is the same in apply order; `live` what was observed of it;
+    `desired` has our label on every object; `live` is what was observed of it;
     `releases` names, for an object that cannot be written before it, the prune that has to come first;
     `hold` says why it may not be applied as it stands (None where it may).
     """
 
     plan: Plan
     desired: DesiredState
-    groups: tuple[tuple[Resource, ...], ...]
     live: Mapping[ResourceKey, Resource]
     changes: Mapping[ResourceKey, Change]
     prunes: tuple[Change, ...]
     hold: Held | Refused | None = None
     deletes: frozenset[ResourceKey] = field(default_factory=frozenset)
     releases: Mapping[ResourceKey, Change] = field(default_factory=dict)
-
-
-def prepare(target: Target, resources: Iterable[Resource]) -> DesiredState:
-    """Desired objects as they will be sent: in their namespace, with our label.
-
-    Raises DesiredStateError with every Problem found.
-    """
-    return check(target, place(target, resources))
-
-
-def place(target: Target, resources: Iterable[Resource]) -> DesiredState:
-    """Desired objects in their namespaces; those that the server does not serve apart, where policy leaves them out."""
-    rendered = tuple(resources)
-    placed = validation.place(rendered, target.environment.namespace, _scope(target, rendered))
-    if target.environment.policy.unserved != "skip":
-        return DesiredState(placed)
-    brought = {kind for resource in rendered if (kind := _defined_kind(resource))}
-    served = tuple(
-        resource
-        for resource in placed
-        if (resource.key.group, resource.key.kind) in brought
-        or target.cluster.discovery.of(resource.key, resource.version) is not None
-    )
-    there = {id(resource) for resource in served}
-    return DesiredState(served, tuple(resource for resource in placed if id(resource) not in there))
-
-
-def check(target: Target, placed: DesiredState) -> DesiredState:
-    """Placed objects, valid and allowed, with our label. Raises DesiredStateError with every Problem found."""
-    environment, resources = target.environment, placed.resources
-    scope = _scope(target, resources)
-    problems = validation.validate(
-        resources, environment, target.ceiling, scope, state_namespace=target.state_namespace
-    )
-    if problems:
-        raise DesiredStateError(problems)
-    owner = environment.owner_label
-    return DesiredState(tuple(labelled(resource, owner) for resource in resources), placed.unserved)
-
-
-def _scope(target: Target, resources: Iterable[Resource]) -> validation.Scope:
-    return functools.cache(validation.scope_with(resources, target.cluster.discovery.scope))
-
-
-def labelled(resource: Resource, owner: str) -> Resource:
-    """The object with the environment's label on it, and without what would make the server write it at each apply.
-
-    That is, as observed: empty annotations, which it does not keep, and the `creationTimestamp: null` that generators
-    leave in templates.
-    """
-    metadata = {**resource.metadata, "labels": {**resource.labels, OWNER_LABEL: owner}}
-    if not metadata.get("annotations", True):
-        del metadata["annotations"]
-    body = {**resource.body, "metadata": metadata}
-    for path in TEMPLATES:
-        _drop_null_timestamp(body, path)
-    return Resource(resource.key, resource.version, body, resource.source)
-
-
-def _drop_null_timestamp(body: Body, path: tuple[str, ...]) -> None:
-    """Leaves the null out of a copy; nothing is copied where there is none."""
-    place: Any = body
-    for name in path:
-        place = place.get(name) if isinstance(place, dict) else None
-    if not isinstance(place, dict) or place.get("creationTimestamp", place) is not None:
-        return
-    place = body
-    for name in path:
-        place[name] = dict(place[name])
-        place = place[name]
-    del place["creationTimestamp"]
 
 
 def predict(
@@ -155,13 +62,17 @@ def predict(
     state = check(target, placed)
     desired = state.resources
     cluster.protect(desired)
-    groups = apply_order(desired)
     manager = environment.field_manager
     proofs = prove_arriving(reading, desired, manager)
     observed = reading.observation()
     prunes = tuple(prunable(recorded.inventory, state.keys, observed.live, manager))
     if not (prune and environment.policy.prune):
         prunes = tuple(_kept(change) for change in prunes)
+    proofs |= {
+        resource.key: FINISHED
+        for resource in desired
+        if resource.key not in observed.live and is_finished(resource, recorded.state.finished)
+    }
     dry_runs = try_unproven(target, desired, observed, proofs)
     releases = {
         resource.key: found
@@ -175,23 +86,23 @@ def predict(
     judged: list[Change] = []
     problems: list[Problem] = []
     said = [*warnings, *([recorded.alarm] if recorded.alarm else [])]
-    for group in groups:
-        for resource in group:
-            live = observed.live.get(resource.key)
-            dry_run = dry_runs.get(resource.key)
-            outcome = judge(resource, live, dry_run, proofs.get(resource.key), environment.policy)
-            if isinstance(outcome, Problem):
-                problems.append(outcome)
-                continue
-            judged.append(outcome)
-            if dry_run is not None and dry_run.forced and outcome.action is not Action.UNCHANGED:
-                said.append(_taken(resource.key, dry_run))
-            if dry_run is not None and dry_run.result is not None:
-                said += not_kept(resource, dry_run)
+    for resource in desired:
+        live = observed.live.get(resource.key)
+        dry_run = dry_runs.get(resource.key)
+        outcome = judge(resource, live, dry_run, proofs.get(resource.key), environment.policy)
+        if isinstance(outcome, Problem):
+            problems.append(outcome)
+            continue
+        judged.append(outcome)
+        if dry_run is not None and dry_run.forced and outcome.action is not Action.UNCHANGED:
+            said.append(_taken(resource.key, dry_run))
+        if dry_run is not None and dry_run.result is not None:
+            said += not_kept(resource, dry_run)
     if problems:
         raise DesiredStateError(problems)
 
     judged += [unserved(target, resource) for resource in state.unserved]
+    judged += [never_run(resource) for resource in state.never]
     plan = assemble(environment.slug, revision, judged, prunes, said, key)
     deleting = tuple(change for change in prunes if change.action is Action.PRUNE)
     was = recorded.state.place
@@ -200,7 +111,6 @@ def predict(
     return Prediction(
         plan=plan,
         desired=state,
-        groups=groups,
         live=observed.live,
         changes={change.key: change for change in judged},
         prunes=prunes,
@@ -208,6 +118,12 @@ def predict(
         deletes=frozenset(change.key for change in deleting),
         releases={wanting: holding for wanting, (holding, _) in releases.items()},
     )
+
+
+def is_finished(resource: Resource, finished: Mapping[str, str]) -> bool:
+    """Whether exactly this manifest has run to its end before."""
+    known = finished.get(str(resource.key))
+    return known is not None and known == manifest_hash(resource)
 
 
 def observe(target: Target, desired: Iterable[Resource], inventory: Inventory) -> Observation:
@@ -249,7 +165,7 @@ def try_unproven(
         for resource in resources
         if resource.key.kind == "Namespace" and not resource.key.group and resource.key not in observed.live
     }
-    new_kinds = {kind for resource in resources if (kind := _defined_kind(resource)) and kind in observed.unserved}
+    new_kinds = {kind for resource in resources if (kind := defined_kind(resource)) and kind in observed.unserved}
     unproven = [
         resource for resource in resources if not ((proof := proofs.get(resource.key)) is not None and proof.unchanged)
     ]
@@ -279,6 +195,12 @@ def dry_run(target: Target, resource: Resource) -> DryRun:
     return DryRun(applied.resource, None, forced=applied.forced, kept=applied.kept)
 
 
+def never_run(resource: Resource) -> Change:
+    """The change of a hook for a moment that a convergence does not have (a test, a deletion, a failure)."""
+    reason = "left out: a hook for a moment that a convergence does not have"
+    return Change(resource.key, resource.version, Action.SKIP, reason, source=resource.source)
+
+
 def unserved(target: Target, resource: Resource) -> Change:
     """The change of an object that policy leaves out because the server does not serve its version."""
     others = target.cluster.discovery.versions(resource.key.group, resource.key.kind)
@@ -286,14 +208,6 @@ def unserved(target: Target, resource: Resource) -> Change:
     known = f"; it serves {', '.join(group + version for version in others)}" if others else ""
     reason = f"left out: the server does not serve {resource.key.kind} as {resource.api_version}{known}"
     return Change(resource.key, resource.version, Action.SKIP, reason, source=resource.source)
-
-
-def _defined_kind(resource: Resource) -> tuple[str, str] | None:
-    if (resource.key.group, resource.key.kind) != CRD:
-        return None
-    spec = resource.body.get("spec") or {}
-    kind = (spec.get("names") or {}).get("kind")
-    return (str(spec.get("group", "")), str(kind)) if kind else None
 
 
 def _taken(key: ResourceKey, dry_run: DryRun) -> str:

@@ -12,6 +12,7 @@ from worker.domain.plan import Action, Change
 from worker.domain.resource import Resource
 from worker.planning.claims import TAKEN
 from worker.planning.diffing import MergeKeys, field_changes, specified_differences
+from worker.planning.hooks import placing
 from worker.planning.proof import Proof
 
 IMMUTABLE: Final = re.compile(
@@ -50,7 +51,7 @@ def judge(
 ) -> Change | Problem:
     """The change of one object, or the problem that its author has to mend."""
     if proof is not None and proof.unchanged:
-        return _change(desired, live, Action.UNCHANGED)
+        return _change(desired, live, Action.UNCHANGED, proof.reason)
     if dry_run is None:
         return _change(desired, live, Action.UNPREDICTABLE, "the server was not asked")
     if dry_run.virtual and live is not None:
@@ -136,8 +137,8 @@ def needs_recreation(live: Resource | None, error: Denied | Conflict | None) -> 
 
 
 def may_recreate(desired: Resource, policy: Policy) -> bool:
-    """Whether policy lets an object be deleted and made again."""
-    return desired.key.group_kind in policy.recreate
+    """Whether an object may be deleted and made again: policy names its kind, or it is a hook, which is made to run."""
+    return desired.key.group_kind in policy.recreate or placing(desired).is_hook
 
 
 def _recreate(desired: Resource, live: Resource, dry_run: DryRun) -> Change | Problem:

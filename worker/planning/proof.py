@@ -33,6 +33,7 @@ class Proof:
 
 
 _PROVEN: Final = Proof(unchanged=True)
+FINISHED: Final = Proof(unchanged=True, reason="it has run to its end, and was removed since")
 
 
 def prove(desired: Resource, live: Resource, manager: str) -> Proof:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from worker.domain.desired import Stage
 from worker.domain.errors import Problem
 from worker.domain.resource import Resource, ResourceKey
 from worker.planning.hooks import (
@@ -24,19 +25,6 @@ from worker.planning.ordering import apply_order
 
 Level = tuple[int, int, int]
 """Moment, wave, and how deep in the dependencies of its wave."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """Objects between two gates; `name` says which in words (`before`, `wave 2`), empty where there is only one."""
-
-    name: str
-    groups: tuple[tuple[Resource, ...], ...]
-
-    @property
-    def resources(self) -> tuple[Resource, ...]:
-        """Every object of the stage, in apply order."""
-        return tuple(resource for group in self.groups for resource in group)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from sandbox.control_plane import ControlPlane
 from tests.world import World
 from worker.domain.errors import Denied, Unavailable
 from worker.domain.resource import Resource, resource_of
-from worker.operations.predicting import labelled
+from worker.operations.preparing import labelled
 from worker.planning.proof import prove
 
 GADGET = {
