@@ -20,9 +20,10 @@ from sandbox.control_plane import ControlPlane
 from sandbox.redis_server import RedisServer
 from sandbox.tools import find
 from tests.api_proxy import ApiProxy
+from tests.truth.corpora import corpora_folder
 from tests.world import World
 
-CORPORA = Path(__file__).parents[2] / "shared" / "corpora"
+CORPORA = corpora_folder()
 _NUMBERS = itertools.count(1)
 
 Kubectl = Callable[..., subprocess.CompletedProcess[str]]
@@ -80,7 +81,7 @@ def kubectl(control_plane: ControlPlane, tools: dict[str, Path]) -> Kubectl:
 def corpora() -> Path:
     """Real manifests and tables of other projects' expected outputs, when they lie beside the checkout."""
     if not CORPORA.is_dir():
-        pytest.skip("the corpora are not beside this checkout (../shared/corpora)")
+        pytest.skip(f"the corpora are not there ({CORPORA}; PLUMBLINE_CORPORA names another folder)")
     return CORPORA
 
 

@@ -42,9 +42,7 @@ def histories(corpora: Path, workspace: Path) -> Iterator[History]:
     """Every history with a bundle; the bare clones are made in `workspace`."""
     for bundle in sorted((corpora / "histories").glob("*.bundle")):
         name = bundle.stem
-        repository = workspace / f"{name}.git"
-        if not repository.exists():
-            subprocess.run(["git", "clone", "--quiet", "--bare", str(bundle), str(repository)], check=True)
+        repository = bare_clone(bundle, workspace)
         stubs = bundle.with_name(f"{name}.stub-crds.yaml")
         planned = bundle.with_name(f"{name}.plan.json")
         own = stubs if stubs.exists() else None
@@ -54,6 +52,14 @@ def histories(corpora: Path, workspace: Path) -> Iterator[History]:
         else:
             for root in _roots(repository):
                 yield History(name, root, tuple(Step(commit) for commit in _commits(repository, root)), repository, own)
+
+
+def bare_clone(bundle: Path, workspace: Path) -> Path:
+    """A bare repository of a bundle, made in `workspace` the first time."""
+    repository = workspace / f"{bundle.stem}.git"
+    if not repository.exists():
+        subprocess.run(["git", "clone", "--quiet", "--bare", str(bundle), str(repository)], check=True)
+    return repository
 
 
 def _step(value: dict[str, Any]) -> Step:

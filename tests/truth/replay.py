@@ -33,8 +33,14 @@ from worker.planning.verdict import is_random
 
 NAMESPACE = "plumbline-truth"
 STATE = "plumbline-truth-state"
-NEVER_HEALTHY_HERE = {"Ingress.networking.k8s.io": "ignore", "Service": "ignore", "PersistentVolumeClaim": "ignore"}
-"""A bare cluster has no load balancers and no volumes."""
+NEVER_HEALTHY_HERE = {
+    "Ingress.networking.k8s.io": "ignore",
+    "Service": "ignore",
+    "PersistentVolumeClaim": "ignore",
+    "APIService.apiregistration.k8s.io": "ignore",
+    "HorizontalPodAutoscaler.autoscaling": "ignore",
+}
+"""A bare cluster has no load balancers, no volumes, no metrics and no servers behind the API server."""
 
 RECREATED = (
     "Job.batch", "Service", "Deployment.apps", "DaemonSet.apps", "StatefulSet.apps",

@@ -6,26 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.conftest import CORPORA, objects_in, table
+from tests.otherwise import HEALTH, HEALTH_CUSTOM
 from worker.domain.health import Health
 from worker.domain.resource import Resource, resource_of
-from worker.planning.assessment import assess, pod_trouble, rollout_trouble
+from worker.planning.assessment import RULES, assess, pod_trouble, rollout_trouble
 
 KSTATUS = {"Current": "healthy", "InProgress": "progressing", "Failed": "degraded", "Terminating": "progressing"}
-
-OURS = {
-    "TestJobStatus/jobInProgress": "progressing",
-    "TestPodStatus/podUnschedulable": "progressing",
-    "TestReplicasetStatus/rsReplicaFailure": "degraded",
-    "apps_v1_daemon_set/TestAppsV1DaemonSetUpdate/4": "progressing",
-    "apps_v1_deployment/TestAppsV1DeploymentMinRepAvailable/1": "progressing",
-}
-"""Where the projects disagree with each other or with what verification needs, and what we say.
-
-A Job that runs is waited for. A Pod that cannot be scheduled may be, once there is room: the time limit decides. Replicas
-that cannot be created are a failure with a reason. kapp's annotations that let a rollout count as done early are not read.
-"""
 
 
 def cases() -> list[Any]:
@@ -57,8 +47,49 @@ def test_health_is_what_other_projects_say_or_what_we_say_why(case: dict[str, An
     else:
         wanted = KSTATUS.get(str(expected), str(expected).lower())
     found = assess(live, live.key, {})
-    assert found.health.value == OURS.get(case["id"], wanted), found.reason
+    assert found.health.value == HEALTH.get(case["id"], (wanted, ""))[0], found.reason
     assert found.health.is_good or found.reason
+
+
+def test_custom_resources_are_judged_by_what_they_have_in_common(corpora: Path) -> None:
+    followed = 0
+    for case in table(corpora, "health_argocd_custom"):
+        body = objects_in((corpora / "tables" / case["file"]).read_text())[0]
+        body["metadata"] = {"name": "x", **(body.get("metadata") or {})}
+        live = resource_of(body)
+        found = assess(live, live.key, {})
+        wanted = str(case["expected_status"]).lower()
+        assert found.health.value == HEALTH_CUSTOM.get(case["id"], (wanted, ""))[0], (case["id"], found.reason)
+        assert found.health.is_good or found.reason, case["id"]
+        followed += case["id"] not in HEALTH_CUSTOM
+    assert followed > 400
+
+
+ANYTHING = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.sampled_from(["", "True", "False", "Ready", "Failed", "x"])),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from([
+                "type", "status", "reason", "message", "observedGeneration", "conditions", "phase", "replicas",
+                "loadBalancer", "ingress", "parents", "readyReplicas", "containerStatuses", "state", "waiting",
+            ]),
+            inner,
+            max_size=4,
+        ),
+    ),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@settings(max_examples=400, derandomize=True, deadline=None)
+@given(kind=st.sampled_from([*sorted(RULES), "Widget.example.com"]), spec=ANYTHING, status=ANYTHING)
+def test_no_status_however_odd_is_more_than_a_judgement(kind: str, spec: Any, status: Any) -> None:
+    name, _, group = kind.partition(".")
+    body = {"apiVersion": f"{group}/v1" if group else "v1", "kind": name, "metadata": {"name": "x", "generation": 2}}
+    live = resource_of({**body, "spec": spec, "status": status})
+    found = assess(live, live.key, {})
+    assert isinstance(found.reason, str)
 
 
 def test_the_corpora_are_there_or_said_to_be_missing(corpora: Path) -> None:

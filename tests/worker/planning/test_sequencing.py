@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tests.conftest import table
+from tests.otherwise import CHANGE_GRAPH
 from worker.domain.resource import Resource, ResourceKey, resource_of
 from worker.planning.hooks import MalformedAnnotation, Moment, parse_dependencies, placing
 from worker.planning.ordering import prune_order
@@ -116,15 +117,9 @@ def test_depends_on_is_read_as_cli_utils_reads_it(corpora: Path) -> None:
         assert set(parse_dependencies(text)) == keys, case["id"]
 
 
-KAPP_OTHERWISE = {
-    "change_graph/TestChangeGraphWithDeletes": "rules about deleting do not carry over: pruning has its own order",
-}
-"""Cases of kapp that are not followed, each with the reason."""
-
-
 def test_kapp_s_change_rules_carry_over(corpora: Path) -> None:
     for case in table(corpora, "order_kapp_change_graph"):
-        if case["id"] in KAPP_OTHERWISE:
+        if case["id"] in CHANGE_GRAPH:
             continue
         resources = [_kapp(body) for body in yaml.safe_load_all(case["manifest"]) if body]
         found = sequence(resources)

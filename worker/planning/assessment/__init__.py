@@ -17,7 +17,8 @@ from typing import Final
 from worker.domain.health import Health, ResourceHealth
 from worker.domain.resource import Resource, ResourceKey
 from worker.planning.assessment import others, workloads
-from worker.planning.assessment.conditions import Judgement, condition, generation_observed, spec_of, status_of
+from worker.planning.assessment.conditions import Judgement, condition, generation_observed, spec_of
+from worker.planning.assessment.custom import custom
 from worker.planning.assessment.pods import judge_pod, pod_trouble, rollout_trouble
 
 __all__ = ["RULES", "assess", "pod_trouble", "rollout_trouble"]
@@ -54,7 +55,7 @@ def assess(live: Resource | None, key: ResourceKey, overrides: Mapping[str, str]
     if overrides.get(key.group_kind) == IGNORE:
         return ResourceHealth(key, Health.HEALTHY, "its health is ignored by the environment's policy")
     health, reason = _judged(live)
-    return ResourceHealth(key, health, reason)
+    return ResourceHealth(key, health, str(reason))
 
 
 def _judged(live: Resource) -> Judgement:
@@ -71,21 +72,4 @@ def _judged(live: Resource) -> Judgement:
         return Health.DEGRADED, stalled.get("message") or stalled.get("reason") or "is stalled"
     if rule is not None:
         return rule(live)
-    if (failed := condition(live, "ReconcileFailed")) and failed.get("status") == "True":
-        return Health.DEGRADED, status_of(live).get("usefulErrorMessage") or failed.get(
-            "message"
-        ) or "failed to reconcile"
-    if (ready := condition(live, "Ready")) is not None:
-        return _ready(ready)
-    if status_of(live).get("phase") in ("Failed", "Error"):
-        return Health.DEGRADED, f"its phase is {status_of(live)['phase']}"
-    return Health.HEALTHY, ""
-
-
-def _ready(ready: Mapping[str, str]) -> Judgement:
-    match ready.get("status"):
-        case "True":
-            return Health.HEALTHY, ""
-        case "False":
-            return Health.PROGRESSING, ready.get("message") or ready.get("reason") or "is not ready"
-    return Health.PROGRESSING, ready.get("message") or "does not know yet whether it is ready"
+    return custom(live)

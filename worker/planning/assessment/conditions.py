@@ -25,7 +25,8 @@ def status_of(live: Resource) -> dict[str, Any]:
 
 def condition(live: Resource, name: str) -> dict[str, Any] | None:
     """The condition of that type, None where there is none."""
-    for each in status_of(live).get("conditions") or ():
+    listed = status_of(live).get("conditions")
+    for each in listed if isinstance(listed, list) else ():
         if isinstance(each, dict) and each.get("type") == name:
             return each
     return None
@@ -43,13 +44,15 @@ def message(found: dict[str, Any] | None, otherwise: str) -> str:
 
 
 def generation_observed(live: Resource) -> bool:
-    """Whether the controller has seen the newest generation (true where it does not say)."""
+    """Whether the controller has seen the newest generation (true where it does not say, or not in numbers)."""
     observed = status_of(live).get("observedGeneration")
     generation = live.metadata.get("generation")
-    return observed is None or generation is None or int(observed) >= int(generation)
+    if not isinstance(observed, int) or not isinstance(generation, int):
+        return True
+    return observed >= generation
 
 
 def number(values: dict[str, Any], name: str, default: int = 0) -> int:
-    """A whole number of a mapping."""
+    """A whole number of a mapping; the default where there is none (or something else: a status is anybody's)."""
     value = values.get(name)
-    return default if value is None else int(value)
+    return value if isinstance(value, int) else default

@@ -42,7 +42,8 @@ def ingress(live: Resource) -> Judgement:
 
 
 def _addresses(live: Resource) -> bool:
-    return bool((status_of(live).get("loadBalancer") or {}).get("ingress"))
+    balancer = status_of(live).get("loadBalancer")
+    return isinstance(balancer, dict) and bool(balancer.get("ingress"))
 
 
 def volume_claim(live: Resource) -> Judgement:
@@ -103,7 +104,8 @@ def _autoscaler_conditions(live: Resource) -> dict[str, dict[str, Any]]:
             listed = json.loads(text)
         except ValueError:
             listed = []
-    return {str(each.get("type")): each for each in listed or () if isinstance(each, dict)}
+    known = listed if isinstance(listed, list) else []
+    return {str(each.get("type")): each for each in known if isinstance(each, dict)}
 
 
 def api_service(live: Resource) -> Judgement:

@@ -1,0 +1,40 @@
+"""Where other projects' expected outputs are not followed: each case, what is said here instead, and why."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+HEALTH: Final = {
+    "TestJobStatus/jobInProgress": ("progressing", "a Job that runs is waited for"),
+    "TestPodStatus/podUnschedulable": ("progressing", "it may be scheduled once there is room: the time limit decides"),
+    "TestReplicasetStatus/rsReplicaFailure": ("degraded", "replicas that cannot be created are a failure with a reason"),
+    "apps_v1_daemon_set/TestAppsV1DaemonSetUpdate/4": ("progressing", "kapp's annotations that end a rollout early are not read"),
+    "apps_v1_deployment/TestAppsV1DeploymentMinRepAvailable/1": (
+        "progressing", "kapp's annotations that end a rollout early are not read",
+    ),
+}  # fmt: skip
+"""Cases of health_argocd_builtin, health_kstatus and health_kapp_wait."""
+
+HEALTH_CUSTOM: Final[dict[str, tuple[str, str]]] = {
+    name: (said, why)
+    for name, (said, why) in json.loads(Path(__file__).with_name("health_argocd_custom.json").read_text()).items()
+}
+"""Cases of health_argocd_custom, where no rule that holds for every kind can know what is said."""
+
+CHANGE_GRAPH: Final = {
+    "change_graph/TestChangeGraphWithDeletes": "rules about deleting do not carry over: pruning has its own order",
+}
+"""Cases of order_kapp_change_graph."""
+
+KUSTOMIZE: Final = {
+    "configmaps/TestGeneratorRepeatsInKustomization": "a key that stands twice is the author's mistake, and is named",
+    "replacementtransformer/TestReplacementTransformerWithSuffixTransformerAndReject": (
+        "a key that stands twice is the author's mistake, and is named"
+    ),
+    "replacementtransformer/TestReplacementTransformerWithSuffixTransformerAndRejectUsingRegex": (
+        "a key that stands twice is the author's mistake, and is named"
+    ),
+}
+"""Cases of kustomize_builds that are refused."""
