@@ -48,7 +48,13 @@ RECREATED = (
 )  # fmt: skip
 """Kinds whose immutable fields the histories change, as people did with `kubectl replace --force`."""
 
-REFUSALS = ("nothing is rendered", "`selector` does not match template `labels`")
+REFUSALS = (
+    'Invalid value: "null"',
+    "nothing is rendered",
+    "would be fetched from elsewhere",
+    "is not a Kubernetes object",
+    "`selector` does not match template `labels`",
+)
 """Reasons for which a commit of the corpora is rightly refused."""
 
 PATIENCE = 6.0

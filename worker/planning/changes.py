@@ -23,6 +23,9 @@ IMMUTABLE: Final = re.compile(
 )
 """How the API server's validation says that a field cannot change (apimachinery's FieldImmutableErrorMsg and older texts)."""
 
+MADE_NULL: Final = re.compile(r'Invalid value: "null"')
+"""Measured on 1.37, with kubectl too: `a: {b: c}` applied, then `a: {}`, is refused as `a: null`."""
+
 OWN_MANAGERS: Final = "plumbline:"
 
 NO_DRY_RUN: Final = re.compile(r'admission webhook "(?P<name>[^"]+)" does not support dry run')
@@ -180,6 +183,12 @@ def _denied(desired: Resource, live: Resource | None, dry_run: DryRun, policy: P
             desired,
             _sentence(message),
             f"restore the field, or allow {desired.key.group_kind} in the environment's policy.recreate",
+        )
+    if live is not None and MADE_NULL.search(message):
+        return _problem(
+            desired,
+            f"{_sentence(message)}: the API server makes null of an empty map in place of fields that were applied before",
+            "leave the field out in one commit, and write it as {} in the next",
         )
     if denied.reason == "NotServed":
         return _problem(desired, message, "change its apiVersion to one that the server serves")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -161,3 +162,33 @@ spec:
     assert recorded.state.operation is not None
     assert recorded.state.operation.phase is Phase.SUCCEEDED, world.facts
     assert "specified fields that the API server keeps otherwise: 1" in world.said(Step.VERIFIED)
+
+
+def test_an_empty_map_in_place_of_applied_fields_is_refused_with_the_way_out(world: World, kubectl: Kubectl) -> None:
+    group = f"{world.namespace}.example.com"
+    leaf = {"type": "object", "additionalProperties": {"type": "string"}}
+    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"selector": leaf}}}}
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"foos.{group}"},
+        "spec": {
+            "group": group,
+            "names": {"plural": "foos", "kind": "Foo"},
+            "scope": "Namespaced",
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
+        },
+    }
+
+    def foo(spec: str) -> str:
+        return f"{json.dumps(definition)}\n---\napiVersion: {group}/v1\nkind: Foo\nmetadata: {{name: a}}\nspec: {spec}"
+
+    world.converge(foo("{selector: {a: b}}"))
+    problems = world.problems(foo("{selector: {}}"))
+    assert "makes null of an empty map in place of fields that were applied before" in problems
+    assert "leave the field out in one commit" in problems
+    for spec in ("{}", "{selector: {}}") if not world.problems(foo("{}")) else ("{selector: {c: d}}",):
+        recorded = world.converge(foo(spec))
+        assert recorded.state.operation is not None
+        assert recorded.state.operation.phase is Phase.SUCCEEDED, world.facts
+    kubectl("delete", "crd", f"foos.{group}", "--wait=false")
