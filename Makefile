@@ -4,12 +4,15 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo test check bench clean
+.PHONY: help setup tools demo test test-all check truth threats bench clean
 
 help:  ## what there is
 	@echo "make demo          play the whole of it on this machine (ONCE=1: play, check and end)"
 	@echo "make test          set everything up and run every test"
 	@echo "make check         formatting, lint, types, imports, house rules"
+	@echo "make test-all      the same, with every commit of the corpora and long random tests"
+	@echo "make truth         replay other people's repositories and count what came true"
+	@echo "make threats       run the tests of attacks and faults and print their table"
 	@echo "make bench         measure against real peers, as ratios"
 	@echo "make setup         only install, into $(VENV)"
 	@echo "make tools         only find or build the sandbox's programs"
@@ -40,6 +43,15 @@ check: $(STAMP)
 
 test: tools check
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+test-all: tools check
+	PLUMBLINE_TRUTH_COMMITS=100000 PLUMBLINE_PROOF_EXAMPLES=2500 $(VENV)/bin/python -m pytest --timeout 3600 $(ARGS)
+
+truth: tools
+	@$(VENV)/bin/python -m tests.truth $(ARGS)
+
+threats: tools
+	@$(VENV)/bin/python -m tests.threats
 
 bench: tools
 	$(VENV)/bin/python -m tests.bench $(ARGS)

@@ -7,11 +7,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from sandbox.control_plane import ControlPlane
 from sandbox.tools import find
 from tests.truth.corpora import corpora_folder
-from tests.truth.histories import histories
-from tests.truth.replay import Count, Replay, apply_stubs
+from tests.truth.replay import Count
+from tests.truth.running import replayed
 
 SHOWN = 12
 COLUMNS = (
@@ -37,15 +36,15 @@ def main() -> int:
     missed = 0
     print(f"{'history':<52}" + "".join(f"{name:>14}" for name in COLUMNS) + f"{'wrong':>8}{'seconds':>9}")
     with tempfile.TemporaryDirectory(prefix="plumbline-truth-") as folder:
-        root = Path(folder)
-        with ControlPlane.start(root / "cluster", tools) as plane:
-            for history in histories(corpora_folder(), root):
-                if arguments.only not in str(history):
-                    continue
-                apply_stubs(history, tools["kubectl"], plane.kubeconfig())
-                replay = Replay(history, plane.kubeconfig(), tools["helm"].parent, root / "cache")
-                count = replay.run(history.steps[:: arguments.every], _progress)
-                missed += _tell(str(history), count)
+        for history, count in replayed(
+            corpora_folder(),
+            tools,
+            Path(folder),
+            every=lambda _: arguments.every,
+            wanted=lambda history: arguments.only in str(history),
+            progress=_progress,
+        ):
+            missed += _tell(str(history), count)
     return 1 if missed else 0
 
 

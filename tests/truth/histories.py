@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from worker.adapters.renderer.inputs import is_manifest
-
-KUSTOMIZATIONS = frozenset({"kustomization.yaml", "kustomization.yml", "Kustomization"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +36,11 @@ class History:
         return f"{self.name}:{self.root}"
 
 
-def histories(corpora: Path, workspace: Path) -> Iterator[History]:
-    """Every history with a bundle; the bare clones are made in `workspace`."""
+def histories(corpora: Path, workspace: Path, renders: Callable[[Path, str], bool]) -> Iterator[History]:
+    """Every history with a bundle; the bare clones are made in `workspace`.
+
+    Without a plan beside the bundle, the roots are the outermost folders for which `renders` is true.
+    """
     for bundle in sorted((corpora / "histories").glob("*.bundle")):
         name = bundle.stem
         repository = bare_clone(bundle, workspace)
@@ -50,7 +51,7 @@ def histories(corpora: Path, workspace: Path) -> Iterator[History]:
             for root, found in json.loads(planned.read_text())["roots"].items():
                 yield History(name, root, tuple(_step(step) for step in found["steps"]), repository, own)
         else:
-            for root in _roots(repository):
+            for root in _roots(repository, renders):
                 yield History(name, root, tuple(Step(commit) for commit in _commits(repository, root)), repository, own)
 
 
@@ -72,17 +73,14 @@ def _commits(repository: Path, root: str) -> list[str]:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
 
 
-def _roots(repository: Path) -> list[str]:
-    """The outermost folders of the last commit that hold a kustomization, or manifests themselves."""
+def _roots(repository: Path, renders: Callable[[Path, str], bool]) -> list[str]:
     command = ["git", "-C", str(repository), "ls-tree", "-r", "--name-only", "main"]
     paths = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-    candidates = {
-        path.rpartition("/")[0]
-        for path in paths
-        if path.rpartition("/")[2] in KUSTOMIZATIONS or (is_manifest(path) and "/" in path)
-    }
-    return sorted(
-        folder
-        for folder in candidates
-        if not any(folder != other and folder.startswith(f"{other}/") for other in candidates)
+    folders = sorted(
+        {str(folder) for path in paths if is_manifest(path) for folder in PurePosixPath(path).parents if folder.name}
     )
+    found: list[str] = []
+    for folder in folders:
+        if not any(folder.startswith(f"{root}/") for root in found) and renders(repository, folder):
+            found.append(folder)
+    return found

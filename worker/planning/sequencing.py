@@ -29,7 +29,7 @@ Level = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """The stages in their order, hooks that a convergence never runs, and what is wrong with the annotations.
+    """The stages in their order (at least one, were it empty), hooks that never run, and what is wrong with annotations.
 
     `removed` are the hooks that go once they have succeeded.
     """
@@ -65,7 +65,7 @@ def sequence(resources: Iterable[Resource]) -> Sequence:
         Stage(_name(level) if several else "", apply_order(found)) for level, found in sorted(by_level.items())
     )
     removed = frozenset(key for key, each in placed.items() if each.removed)
-    return Sequence(stages, never, removed, tuple(problems))
+    return Sequence(stages or (Stage("", ()),), never, removed, tuple(problems))
 
 
 def _edges(resources: tuple[Resource, ...]) -> tuple[dict[ResourceKey, set[ResourceKey]], list[Problem]]:

@@ -142,6 +142,10 @@ def test_what_the_server_does_not_serve_is_left_out_where_policy_says_so(world: 
     assert recorded.state.operation is not None
     assert recorded.state.operation.phase is Phase.SUCCEEDED
     assert lenient.said(Step.VERIFIED).endswith("; left out, because not served: 1")
+    alone = World(world.kubeconfig, world.namespace, "alone", lenient.policy)
+    nothing = alone.converge(old)
+    assert nothing.state.operation is not None
+    assert nothing.state.operation.phase is Phase.SUCCEEDED
 
 
 def test_a_field_that_the_server_drops_is_said_and_does_not_keep_the_rest_from_being_verified(world: World) -> None:

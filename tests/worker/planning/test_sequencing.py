@@ -30,7 +30,7 @@ def names(found: Sequence) -> list[tuple[str, list[str]]]:
 
 def test_without_annotations_there_is_one_stage_without_a_name() -> None:
     assert names(sequence([annotated("b", {}), annotated("a", {})])) == [("", ["a", "b"])]
-    assert sequence([]).stages == ()
+    assert names(sequence([])) == [("", [])]
 
 
 def test_hooks_and_waves_make_stages_in_their_order() -> None:
