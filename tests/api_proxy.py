@@ -4,16 +4,34 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import urllib3
 
-Rule = Callable[[str, str], int | None]
-"""(method, path) -> an HTTP status to answer with instead of asking the server, or None to let it through."""
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What goes wrong with a request: it waits `delay` seconds, then is answered with `status`, or cut off.
+
+    A `status` of 0 passes the request on; `cut` closes the connection without an answer, before the server is asked or
+    (`after`) when it has done what was asked.
+    """
+
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)
+    delay: float = 0.0
+    cut: Literal["", "before", "after"] = ""
+
+
+Rule = Callable[[str, str], Fault | int | None]
+"""(method, path) -> a fault, or an HTTP status to answer with instead of asking the server; None lets it through."""
 
 
 class ApiProxy:
@@ -57,25 +75,42 @@ class ApiProxy:
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
         with self._guard:
             self.requests.append((handler.command, handler.path))
-            status = self.rule(handler.command, handler.path)
-        if status is not None:
+            found = self.rule(handler.command, handler.path)
+        fault = Fault(found) if isinstance(found, int) else found or Fault()
+        time.sleep(fault.delay)
+        if fault.status:
             content = json.dumps(
-                {"kind": "Status", "code": status, "reason": "InternalError", "message": "made to fail"}
+                {"kind": "Status", "code": fault.status, "reason": "InternalError", "message": "made to fail"}
             )
-            self._send(handler, status, content.encode())
+            self._send(handler, fault.status, content.encode(), fault.headers)
+            return
+        if fault.cut == "before":
+            self._cut(handler)
             return
         self.before(handler.command, handler.path)
         headers = {
             name: value for name, value in handler.headers.items() if name.lower() not in ("host", "content-length")
         }
-        answer = self._pool.request(handler.command, self._target + handler.path, body=body or None, headers=headers)
-        self._send(handler, answer.status, answer.data)
+        answer = self._pool.request(
+            handler.command, self._target + handler.path, body=body or None, headers=headers, retries=False
+        )
+        if fault.cut == "after":
+            self._cut(handler)
+            return
+        self._send(handler, answer.status, answer.data, {})
 
     @staticmethod
-    def _send(handler: BaseHTTPRequestHandler, status: int, content: bytes) -> None:
+    def _cut(handler: BaseHTTPRequestHandler) -> None:
+        handler.close_connection = True
+        handler.connection.shutdown(socket.SHUT_RDWR)
+
+    @staticmethod
+    def _send(handler: BaseHTTPRequestHandler, status: int, content: bytes, headers: Mapping[str, str]) -> None:
         handler.send_response(status)
         handler.send_header("Content-Type", "application/json")
         handler.send_header("Content-Length", str(len(content)))
+        for name, value in headers.items():
+            handler.send_header(name, value)
         handler.end_headers()
         handler.wfile.write(content)
 

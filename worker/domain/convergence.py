@@ -93,7 +93,7 @@ class Operation:
     converged if nothing differs until then (0 while unknown). `said` is the last
     sentence about its health, `troubled` since when an object is degraded (0 if none is). `verdict` is how predicted
     and actual changes compare; `fingerprint` that of the plan that was applied. `stage` is the one that was applied last,
-    from 0, of `stages`.
+    from 0, of `stages`. `unanswered` names the API groups that did not answer when it was planned: nothing is pruned by it.
     """
 
     revision: str
@@ -112,6 +112,7 @@ class Operation:
     summary: Mapping[str, int] = field(default_factory=dict)
     stage: int = 0
     stages: int = 1
+    unanswered: str = ""
 
     def to(self, phase: Phase, **changes: Any) -> Operation:
         """The operation in its next phase. Raises ImpossibleTransition where the table has no such step."""

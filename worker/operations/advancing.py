@@ -18,14 +18,14 @@ from worker.domain.plan import Action, Change, FieldChange
 from worker.domain.reports import Step
 from worker.domain.resource import Resource, ResourceKey
 from worker.operations.applying import Checkpoint, delete
+from worker.operations.pruning import prune
 from worker.operations.predicting import dry_run, is_finished, observe
 from worker.operations.preparing import Target
 from worker.planning.assessment import assess, rollout_trouble
 from worker.planning.changes import judge
+from worker.planning.deletion import held_up
 from worker.planning.diffing import specified_differences
-from worker.planning.ordering import prune_order
 from worker.planning.proof import prove
-from worker.planning.pruning import prunable
 
 GRACE: Final = 10.0
 """Seconds that an object may be degraded before the operation has failed: a pull that is tried again may still work."""
@@ -84,9 +84,14 @@ def advance(
         return Advanced(recorded.state, recorded.inventory, (Fact(Step.HEALTHY, passed),), goes_on=True)
 
     facts: list[Fact] = []
-    inventory, failures = _prune(target, desired, recorded.inventory, observed.live, checkpoint)
-    if failures:
-        return _failed(recorded.state, inventory, operation, failures, now, facts)
+    pruned = prune(target, desired, recorded.inventory, observed.live, checkpoint, unanswered=operation.unanswered)
+    inventory = pruned.inventory
+    if pruned.passing and now <= operation.deadline:
+        raise pruned.passing[0]
+    if pruned.failed:
+        return _failed(recorded.state, inventory, operation, pruned.failed, now, facts)
+    if pruned.lingering and operation.phase is Phase.WAITING:
+        return _lingering(recorded.state, inventory, operation, pruned.lingering, now)
     differing, kept_otherwise = _moved(
         target, resources, differences(resources, observed.live, target.environment.field_manager), observed.live
     )
@@ -110,7 +115,8 @@ def advance(
             finished=_finished(desired, healths, recorded.state.finished),
         )
         proof = proof_of(target, state, verified, inventory, observed.live, healths, now)
-        facts.append(Fact(Step.VERIFIED, _verified_text(target, verified, desired, kept_otherwise), proof))
+        text = _verified_text(target, verified, desired, kept_otherwise, pruned.postponed)
+        facts.append(Fact(Step.VERIFIED, text, proof))
         if target.environment.policy.settle > 0:
             seconds = f"{target.environment.policy.settle:g} s"
             facts.append(Fact(Step.SETTLING, f"converged if it stays so for {seconds}"))
@@ -176,6 +182,18 @@ def _failed(
     return Advanced(state, inventory, (*facts, Fact(Step.FAILED, text, proof)))
 
 
+def _lingering(
+    state: EnvironmentState, inventory: Inventory, operation: Operation, lingering: tuple[Resource, ...], now: float
+) -> Advanced:
+    """Pruned, and still there: waited for as long as for health, and kept in the inventory until it is gone."""
+    more = f" (and {len(lingering) - 1} more)" if len(lingering) > 1 else ""
+    text = f"{lingering[0].key}: deleting, {held_up(lingering[0])}{more}"
+    if now > operation.deadline:
+        return _failed(state, inventory, operation, f"not gone after {now - operation.applied:.0f} s: {text}", now, [])
+    facts = (Fact(Step.WAITING, text),) if text != operation.said else ()
+    return Advanced(replace(state, operation=replace(operation, said=text)), inventory, facts)
+
+
 def trouble_of(target: Target, health: ResourceHealth, live: Mapping[ResourceKey, Resource]) -> str | None:
     """What the Pods of a workload's newest template say about why it is not healthy; None where they say nothing."""
     workload = live.get(health.key)
@@ -193,27 +211,6 @@ def trouble_of(target: Target, health: ResourceHealth, live: Mapping[ResourceKey
     pods = target.cluster.select(pods_kind, namespace, label=label)
     sets = target.cluster.select(sets_kind, namespace, label=label) if health.key.kind == "Deployment" else ()
     return rollout_trouble(workload, pods, sets)
-
-
-def _prune(
-    target: Target,
-    desired: DesiredState,
-    inventory: Inventory,
-    live: Mapping[ResourceKey, Resource],
-    checkpoint: Checkpoint,
-) -> tuple[Inventory, str]:
-    """The inventory without what was deleted or is gone, and what could not be deleted (empty if nothing)."""
-    wanted = desired.keys
-    if not target.environment.policy.prune:
-        return inventory, ""
-    prunes = prunable(inventory, wanted, live, target.environment.field_manager)
-    deleting = {change.key: change for change in prunes if change.action is Action.PRUNE}
-    ordered = [deleting[key] for group in prune_order(deleting) for key in group]
-    _, failures = delete(target, ordered, checkpoint)
-    failed = {key for key, _ in failures}
-    kept = tuple(entry for entry in inventory.entries if entry.key in wanted or entry.key in failed)
-    said = "; ".join(f"could not be pruned: {error}" for _, error in failures[:3])
-    return Inventory(kept), said
 
 
 def differences(
@@ -359,11 +356,12 @@ def _moved(
     return [each for each in found if each[0] not in as_made], sum(key in as_made for key, _ in found)
 
 
-def _verified_text(target: Target, operation: Operation, desired: DesiredState, otherwise: int) -> str:
+def _verified_text(target: Target, operation: Operation, desired: DesiredState, otherwise: int, postponed: int) -> str:
     verdict = f", {operation.verdict}" if operation.verdict else ""
     left = f"; left out, because not served: {len(desired.unserved)}" if desired.unserved else ""
     kept = f"; specified fields that the API server keeps otherwise: {otherwise}" if otherwise else ""
-    return f"{target.environment.name} is at {short(operation.revision)}{verdict}{left}{kept}"
+    stays = f"; not pruned, because {operation.unanswered} did not answer: {postponed}" if postponed else ""
+    return f"{target.environment.name} is at {short(operation.revision)}{verdict}{left}{kept}{stays}"
 
 
 def problems_text(problems: tuple[Problem, ...]) -> str:

@@ -79,6 +79,7 @@ def converge(
         fingerprint=prediction.plan.fingerprint,
         summary=dict(prediction.plan.summary),
         stages=len(prediction.desired.stages),
+        unanswered=prediction.unanswered,
     )
     union = _union(recorded.inventory, prediction.desired.resources)
     if {entry.key for entry in union.entries} != {entry.key for entry in recorded.inventory.entries}:

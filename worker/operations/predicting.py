@@ -17,6 +17,7 @@ from worker.operations.preparing import Target, check, defined_kind, place
 from worker.planning.assembling import assemble
 from worker.planning.changes import DryRun, judge, may_recreate, needs_recreation
 from worker.planning.claims import TAKEN, holder
+from worker.planning.deletion import is_going
 from worker.planning.diffing import specified_differences
 from worker.planning.proof import FINISHED, Proof, prove
 from worker.planning.pruning import guard, prunable
@@ -28,7 +29,8 @@ class Prediction:
 
     `desired` has our label on every object; `live` is what was observed of it;
     `releases` names, for an object that cannot be written before it, the prune that has to come first;
-    `hold` says why it may not be applied as it stands (None where it may).
+    `hold` says why it may not be applied as it stands (None where it may); `unanswered` names the API groups that nothing
+    is known of, because of which nothing is pruned.
     """
 
     plan: Plan
@@ -39,6 +41,7 @@ class Prediction:
     hold: Held | Refused | None = None
     deletes: frozenset[ResourceKey] = field(default_factory=frozenset)
     releases: Mapping[ResourceKey, Change] = field(default_factory=dict)
+    unanswered: str = ""
 
 
 def predict(
@@ -66,13 +69,19 @@ def predict(
     proofs = prove_arriving(reading, desired, manager)
     observed = reading.observation()
     prunes = tuple(prunable(recorded.inventory, state.keys, observed.live, manager))
+    unanswered = ", ".join(cluster.discovery.unanswered())
     if not (prune and environment.policy.prune):
-        prunes = tuple(_kept(change) for change in prunes)
+        prunes = tuple(_kept(change, "pruning is off, so it stays") for change in prunes)
+    elif unanswered:
+        unknown = f"not pruned now, because the API group {unanswered} does not answer, and unknown is not absent"
+        prunes = tuple(_kept(change, unknown) for change in prunes)
     proofs |= {
         resource.key: FINISHED
         for resource in desired
         if resource.key not in observed.live and is_finished(resource, recorded.state.finished)
     }
+    going = _going_namespaces(desired, observed.live)
+    proofs = {key: proof for key, proof in proofs.items() if key.namespace not in going}
     dry_runs = try_unproven(target, desired, observed, proofs)
     releases = {
         resource.key: found
@@ -117,6 +126,7 @@ def predict(
         hold=hold,
         deletes=frozenset(change.key for change in deleting),
         releases={wanting: holding for wanting, (holding, _) in releases.items()},
+        unanswered=unanswered,
     )
 
 
@@ -165,6 +175,7 @@ def try_unproven(
         for resource in resources
         if resource.key.kind == "Namespace" and not resource.key.group and resource.key not in observed.live
     }
+    remade_namespaces = _going_namespaces(resources, observed.live)
     new_kinds = {kind for resource in resources if (kind := defined_kind(resource)) and kind in observed.unserved}
     unproven = [
         resource for resource in resources if not ((proof := proofs.get(resource.key)) is not None and proof.unchanged)
@@ -176,12 +187,25 @@ def try_unproven(
             return key, DryRun(None, None, virtual=f"the kind {key.group_kind} is new in this change")
         if key.namespace in new_namespaces:
             return key, DryRun(None, None, virtual=f"the namespace {key.namespace} is new in this change")
+        if key.namespace in remade_namespaces:
+            return key, DryRun(None, None, virtual=f"the namespace {key.namespace} is being deleted and made again")
+        if (now := observed.live.get(key)) is not None and is_going(now):
+            return key, DryRun(None, None, afresh=dry_run_afresh(target, resource))
         said = dry_run(target, resource)
         if needs_recreation(observed.live.get(key), said.error) and may_recreate(resource, target.environment.policy):
             said = replace(said, afresh=dry_run_afresh(target, resource))
         return key, said
 
     return dict(target.cluster.each(attempt, unproven))
+
+
+def _going_namespaces(resources: Iterable[Resource], live: Mapping[ResourceKey, Resource]) -> frozenset[str]:
+    """The desired namespaces that are being deleted: whatever is in them goes too, also what does not look so yet."""
+    return frozenset(
+        resource.key.name
+        for resource in resources
+        if resource.key.group_kind == "Namespace" and (now := live.get(resource.key)) is not None and is_going(now)
+    )
 
 
 def dry_run(target: Target, resource: Resource) -> DryRun:
@@ -249,11 +273,10 @@ def not_kept(desired: Resource, dry_run: DryRun) -> list[str]:
     ]
 
 
-def _kept(change: Change) -> Change:
+def _kept(change: Change, why: str) -> Change:
     if change.action is not Action.PRUNE:
         return change
-    reason = "no longer in Git; pruning is off, so it stays"
-    return Change(change.key, change.version, Action.SKIP, reason, uid=change.uid)
+    return Change(change.key, change.version, Action.SKIP, f"no longer in Git; {why}", uid=change.uid)
 
 
 def no_step() -> Callable[[], None]:

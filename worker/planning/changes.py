@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from worker.domain.environment import Policy
-from worker.domain.errors import Conflict, Denied, FieldOwner, Problem
+from worker.domain.errors import Conflict, Denied, FieldOwner, Moved, Problem, Unavailable
 from worker.domain.plan import Action, Change
 from worker.domain.resource import Resource
 from worker.planning.claims import TAKEN
+from worker.planning.deletion import held_up, is_going
 from worker.planning.diffing import MergeKeys, field_changes, specified_differences
 from worker.planning.hooks import placing
 from worker.planning.proof import Proof
@@ -31,6 +32,9 @@ OWN_MANAGERS: Final = "plumbline:"
 NO_DRY_RUN: Final = re.compile(r'admission webhook "(?P<name>[^"]+)" does not support dry run')
 WEBHOOK_DOWN: Final = re.compile(r'failed calling webhook "(?P<name>[^"]+)"')
 WEBHOOK_DENIED: Final = re.compile(r'admission webhook "(?P<name>[^"]+)" denied the request')
+POLICY_DENIED: Final = re.compile(r"ValidatingAdmissionPolicy .* denied request")
+TERMINATING: Final = re.compile(r"being terminated")
+"""How the namespace lifecycle's admission refuses what would be made in a namespace that is being deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ def judge(
     desired: Resource, live: Resource | None, dry_run: DryRun | None, proof: Proof | None, policy: Policy
 ) -> Change | Problem:
     """The change of one object, or the problem that its author has to mend."""
+    if live is not None and is_going(live):
+        return _made_again(desired, live, dry_run)
     if proof is not None and proof.unchanged:
         return _change(desired, live, Action.UNCHANGED, proof.reason)
     if dry_run is None:
@@ -128,6 +134,15 @@ def _conflict(desired: Resource, conflict: Conflict) -> Problem:
     )
 
 
+def is_passing(error: Exception) -> bool:
+    """Whether a failed write may succeed later without a change of the manifest."""
+    return isinstance(error, Unavailable | Moved) or (
+        isinstance(error, Denied)
+        and WEBHOOK_DOWN.search(error.message) is not None
+        and not WEBHOOK_DENIED.search(error.message)
+    )
+
+
 def needs_recreation(live: Resource | None, error: Denied | Conflict | None) -> bool:
     """Whether the server refuses a change only because a field of the live object is immutable."""
     return (
@@ -135,6 +150,7 @@ def needs_recreation(live: Resource | None, error: Denied | Conflict | None) -> 
         and isinstance(error, Denied)
         and error.code in (409, 422)
         and not WEBHOOK_DENIED.search(error.message)
+        and not POLICY_DENIED.search(error.message)
         and IMMUTABLE.search(error.message) is not None
     )
 
@@ -142,6 +158,18 @@ def needs_recreation(live: Resource | None, error: Denied | Conflict | None) -> 
 def may_recreate(desired: Resource, policy: Policy) -> bool:
     """Whether an object may be deleted and made again: policy names its kind, or it is a hook, which is made to run."""
     return desired.key.group_kind in policy.recreate or placing(desired).is_hook
+
+
+def _made_again(desired: Resource, live: Resource, dry_run: DryRun | None) -> Change | Problem:
+    """What is deleted already and still desired: it is made again once it is gone."""
+    fresh = dry_run.afresh if dry_run is not None else None
+    if fresh is not None and isinstance(fresh.error, Denied) and not TAKEN.search(fresh.error.message):
+        outcome = _denied(desired, None, fresh, Policy())
+        if isinstance(outcome, Problem):
+            return outcome
+    reason = f"not validated: it is being deleted, {held_up(live)}, and is made again once it is gone"
+    fields = field_changes(live.body, fresh.result.body) if fresh is not None and fresh.result is not None else ()
+    return Change(desired.key, desired.version, Action.RECREATE, reason, fields, live.uid, desired.source)
 
 
 def _recreate(desired: Resource, live: Resource, dry_run: DryRun) -> Change | Problem:
@@ -197,6 +225,12 @@ def _denied(desired: Resource, live: Resource | None, dry_run: DryRun, policy: P
             desired,
             f"the namespace {desired.key.namespace} does not exist",
             f"create it, or add a Namespace {desired.key.namespace} to the environment",
+        )
+    if TERMINATING.search(message):
+        return _problem(
+            desired,
+            f"the namespace {desired.key.namespace} is being deleted",
+            "wait until it is gone; then it has to be made again before anything can be in it",
         )
     if denied.code == 403 and not WEBHOOK_DENIED.search(message) and "denied" not in message:
         return _problem(desired, _sentence(message), "give Plumbline's identity this right, or remove the object")

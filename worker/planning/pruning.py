@@ -10,6 +10,7 @@ from worker.domain.errors import Held, Refused
 from worker.domain.inventory import Inventory
 from worker.domain.plan import Action, Change
 from worker.domain.resource import Resource, ResourceKey
+from worker.planning.deletion import held_up, is_going
 
 PROTECTED: Final = frozenset({
     "Namespace", "CustomResourceDefinition.apiextensions.k8s.io", "PersistentVolumeClaim", "PersistentVolume",
@@ -37,10 +38,12 @@ def prunable(
     changes = []
     for entry in inventory.entries:
         now = live.get(entry.key)
-        if entry.key in desired or now is None or now.metadata.get("deletionTimestamp"):
+        if entry.key in desired or now is None:
             continue
         action, reason = Action.PRUNE, "no longer in Git"
-        if entry.uid and entry.uid != now.uid:
+        if is_going(now):
+            action, reason = Action.SKIP, f"no longer in Git; it is being deleted, {held_up(now)}"
+        elif entry.uid and entry.uid != now.uid:
             action, reason = Action.SKIP, "not pruned: another object has this name now (its uid differs)"
         elif not entry.uid and not _applied_by(now, manager):
             action, reason = Action.SKIP, "not pruned: it was never applied by this environment"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,7 @@ WRITE_SECONDS: Final = 6.0
 """Shorter than the 8 s lease, so that a write that hangs is over before another worker may write."""
 
 POOL: Final = 16
+UNAUTHORIZED: Final = 401
 TOO_MANY: Final = 429
 BUSY: Final = frozenset({502, 503, 504})
 PATIENCE_SECONDS: Final = 5.0
@@ -40,17 +42,39 @@ class Answer:
     body: bytes
 
     def json(self) -> Any:
-        """The decoded body."""
-        return orjson.loads(self.body)
+        """The decoded body. Raises Unavailable where it is not JSON: then no API server has answered."""
+        try:
+            return orjson.loads(self.body)
+        except ValueError:
+            raise Unavailable(
+                f"cluster unreachable: something that is no API server answers (HTTP {self.status}, not JSON)"
+            ) from None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Session:
+    """Connections that were opened with the credentials of one moment; `configuration` is the kubernetes package's."""
+
+    pool: urllib3.PoolManager
+    configuration: Any
 
 
 class Connection:
-    """Credentials and a pool of connections to one API server. Threads may share it."""
+    """Credentials and a pool of connections to one API server. Threads may share it.
 
-    def __init__(self, pool: urllib3.PoolManager, configuration: Any) -> None:
-        self._pool = pool
-        self._configuration = configuration
-        self.address: str = configuration.host.rstrip("/")
+    `open_session` reads the credentials; it is called again where the server refuses them or is not trusted any more,
+    because tokens and authorities are rotated under a running program.
+    """
+
+    def __init__(self, open_session: Callable[[], Session]) -> None:
+        self._open_session = open_session
+        self._session = open_session()
+        self._guard = threading.Lock()
+
+    @property
+    def address(self) -> str:
+        """Where the API server is, as the kubeconfig says."""
+        return str(self._session.configuration.host).rstrip("/")
 
     def request(
         self,
@@ -67,7 +91,8 @@ class Connection:
 
         A server that is too busy (429) is asked again when it says so, if that is soon and nothing would be written: a
         write waits for nobody, because the lease that it was begun under runs out.
-        Raises Unavailable when the server is not reached, is busy or says that it has failed in a passing way.
+        Credentials that it refuses are read again once. Raises Unavailable when the server is not reached, is busy, says
+        that it has failed in a passing way, or refuses the credentials that were just read.
         """
         writes = method != "GET" and "dryRun" not in (query or ())
         until = time.monotonic() + PATIENCE_SECONDS
@@ -90,17 +115,7 @@ class Connection:
         seconds: float,
     ) -> tuple[Answer | None, float | None]:
         """The answer, or None and the seconds after which a server that is too busy wants to be asked again."""
-        try:
-            response = self._pool.request(
-                method,
-                self._url(path, query),
-                body=body,
-                headers=self._headers(accept, content_type if body is not None else None),
-                timeout=urllib3.Timeout(connect=5.0, read=seconds),
-                retries=False,
-            )
-        except urllib3.exceptions.HTTPError as error:
-            raise Unavailable(f"the API server at {self.address} does not answer ({_in_short(error)})") from None
+        response = self._answered(method, path, query, body, accept, content_type, seconds)
         if response.status == TOO_MANY:
             return None, _seconds(response.headers.get("Retry-After"))
         if response.status in BUSY:
@@ -110,30 +125,80 @@ class Connection:
             )
         return Answer(response.status, response.data), None
 
+    def _answered(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: bytes | None,
+        accept: str,
+        content_type: str,
+        seconds: float,
+    ) -> urllib3.BaseHTTPResponse:
+        session = self._session
+        for renewed in (False, True):
+            try:
+                response = session.pool.request(
+                    method,
+                    self._url(path, query),
+                    body=body,
+                    headers=_headers(session, accept, content_type if body is not None else None),
+                    timeout=urllib3.Timeout(connect=5.0, read=seconds),
+                    retries=False,
+                )
+            except urllib3.exceptions.SSLError as error:
+                if renewed:
+                    raise self._unreachable(error) from None
+            except urllib3.exceptions.HTTPError as error:
+                raise self._unreachable(error) from None
+            else:
+                if response.status != UNAUTHORIZED:
+                    return response
+            session = self._renewed(session)
+        raise Unavailable(
+            f"the API server at {self.address} refuses these credentials (HTTP {UNAUTHORIZED}), "
+            "also after they were read again: check the kubeconfig's user and its token"
+        )
+
+    def _renewed(self, refused: Session) -> Session:
+        """A session with the credentials of now; threads whose requests were refused together renew it once."""
+        with self._guard:
+            if self._session is refused:
+                log.info("credentials for %s are read again", self.address)
+                self._session = self._open_session()
+            return self._session
+
+    def _unreachable(self, error: BaseException) -> Unavailable:
+        return Unavailable(
+            f"cluster unreachable: the API server at {self.address} does not answer ({_in_short(error)})"
+        )
+
     def stream(self, path: str, query: Mapping[str, str], seconds: float) -> urllib3.BaseHTTPResponse:
         """Opens a watch that ends after `seconds` without a byte; the caller reads lines and closes it."""
+        session = self._session
         try:
-            return self._pool.request(
+            return session.pool.request(
                 "GET",
                 self._url(path, query),
-                headers=self._headers("application/json", None),
+                headers=_headers(session, "application/json", None),
                 timeout=urllib3.Timeout(connect=5.0, read=seconds),
                 retries=False,
                 preload_content=False,
             )
         except urllib3.exceptions.HTTPError as error:
-            raise Unavailable(f"the API server at {self.address} does not answer ({_in_short(error)})") from None
+            raise self._unreachable(error) from None
 
     def _url(self, path: str, query: Mapping[str, str] | None) -> str:
         return f"{self.address}{path}?{urlencode(query)}" if query else f"{self.address}{path}"
 
-    def _headers(self, accept: str, content_type: str | None) -> dict[str, str]:
-        headers = {"Accept": accept, "User-Agent": "plumbline"}
-        if content_type:
-            headers["Content-Type"] = content_type
-        for setting in self._configuration.auth_settings().values():
-            headers[setting["key"]] = setting["value"]
-        return headers
+
+def _headers(session: Session, accept: str, content_type: str | None) -> dict[str, str]:
+    headers = {"Accept": accept, "User-Agent": "plumbline"}
+    if content_type:
+        headers["Content-Type"] = content_type
+    for setting in session.configuration.auth_settings().values():
+        headers[setting["key"]] = setting["value"]
+    return headers
 
 
 def connect(kubeconfig: Path | None, context: str | None = None) -> Connection:
@@ -141,6 +206,10 @@ def connect(kubeconfig: Path | None, context: str | None = None) -> Connection:
 
     Raises ClusterSettingsError where the file or context cannot be used.
     """
+    return Connection(lambda: _open_session(kubeconfig, context))
+
+
+def _open_session(kubeconfig: Path | None, context: str | None) -> Session:
     from kubernetes import client, config
 
     logging.getLogger("kubernetes").setLevel(logging.ERROR)
@@ -167,16 +236,21 @@ def connect(kubeconfig: Path | None, context: str | None = None) -> Connection:
         raise ClusterSettingsError(f"{place}: {str(error).splitlines()[0]}") from None
     configuration.connection_pool_maxsize = POOL
     pool = client.ApiClient(configuration).rest_client.pool_manager
-    return Connection(pool, configuration)
+    return Session(pool, configuration)
 
 
 def _in_short(error: BaseException) -> str:
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):
         return "no answer in time"
     if isinstance(error, urllib3.exceptions.SSLError):
-        return "its certificate is not trusted by the kubeconfig"
+        untrusted = "CERTIFICATE_VERIFY_FAILED" in str(error)
+        return "its certificate is not trusted by the kubeconfig" if untrusted else "it does not speak TLS as it should"
+    if isinstance(error, urllib3.exceptions.NameResolutionError):
+        return "its name is not known"
     if isinstance(error, urllib3.exceptions.NewConnectionError):
-        return "connection refused"
+        return "connection refused" if "refused" in str(error) else "no connection"
+    if isinstance(error, urllib3.exceptions.ProtocolError):
+        return "the connection was cut"
     if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
         return "no connection in time"
     return type(error).__name__

@@ -19,7 +19,7 @@ STALE_SECONDS: Final = 2.0
 
 
 class AccessDenied(PlumblineError):
-    """The credentials are not taken, or lack a right that everything needs."""
+    """The credentials lack a right that everything needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,9 @@ class Discovery:
         preferred: dict[tuple[str, str], str] = {}
         for path in ("/api", "/apis"):
             answer = self._connection.request("GET", path, accept=AGGREGATED)
-            if answer.status in (401, 403):
+            if answer.status == 403:
                 raise AccessDenied(
-                    f"the API server at {self._connection.address} refuses these credentials (HTTP {answer.status}): "
+                    f"the API server at {self._connection.address} lets these credentials see nothing (HTTP 403): "
                     "check the kubeconfig's user"
                 )
             if answer.status != 200:
@@ -105,6 +105,12 @@ class Discovery:
                     versions[found.version] = found
                 preferred.setdefault((name, kind), found.version)
 
+    def unanswered(self) -> tuple[str, ...]:
+        """The API groups whose server does not answer, so that nobody knows what is in them; sorted."""
+        if self._broken and time.monotonic() - self._read_at > STALE_SECONDS:
+            self.refresh()
+        return tuple(sorted(self._broken))
+
     def find(self, group: str, kind: str, version: str = "") -> ApiResource | None:
         """The served kind (in `version`, or the preferred one); None where the server does not serve it.
 
@@ -134,6 +140,10 @@ class Discovery:
     def of(self, key: ResourceKey, version: str = "") -> ApiResource | None:
         """The served kind of an object."""
         return self.find(key.group, key.kind, version)
+
+    def readable(self, key: ResourceKey, version: str) -> ApiResource | None:
+        """The served kind of an object in any version: what was applied in one lives on when that is served no more."""
+        return self.of(key, version) or self.of(key)
 
     def api_versions(self) -> tuple[str, ...]:
         """Every served `group/version` and `group/version/Kind`, sorted, as helm's capabilities want them."""

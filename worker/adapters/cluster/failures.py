@@ -21,6 +21,12 @@ _VALUE_ECHO: Final = re.compile(r"&value\.\w+\{.*?\}(?=[,\s]|$)|got &?\w*\{.*", 
 _LONG_ECHO: Final = re.compile(r"(?<=Invalid value: )[\[{\"].{160,}?[\]}\"](?=: )", re.DOTALL)
 """A rejected value that is quoted whole, before the reason; a Pod template has thousands of characters."""
 
+_SAFE_WORDS: Final = re.compile(
+    r'admission webhook "[^"]+" (?:does not support dry run|denied the request)|failed calling webhook "[^"]+"'
+    r"|field is immutable|being terminated"
+)
+"""What of a message about a Secret may be said: words of the API server's own, which hold no value."""
+
 _FIELD: Final = re.compile(r"(?:^|[\s:])(\.[A-Za-z][\w.\-\[\]=\"]*)")
 
 
@@ -28,7 +34,7 @@ def status_of(answer: Answer) -> dict[str, Any]:
     """The Status object of an answer, or one made of its HTTP status where the body is not one."""
     try:
         document = answer.json()
-    except ValueError:
+    except Unavailable:
         document = None
     if isinstance(document, dict) and document.get("kind") == "Status":
         return document
@@ -81,7 +87,8 @@ def _shown(key: ResourceKey, status: Mapping[str, Any], message: str, scrubbed: 
         causes = (status.get("details") or {}).get("causes") or ()
         fields = [str(cause.get("field", "")) for cause in causes] or _FIELD.findall(message)
         named = ", ".join(sorted({field.strip(". ") for field in fields if field}))
-        words = str(status.get("reason") or "Invalid")
+        safe = _SAFE_WORDS.search(message)
+        words = safe[0] if safe else str(status.get("reason") or "Invalid")
         return f"{words} ({named})" if named else words
     typed = _TYPED_PATCH.search(message)
     text = typed["cause"] if typed else message

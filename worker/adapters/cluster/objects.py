@@ -79,7 +79,7 @@ class Reading:
         labelled = frozenset(live)
         missing: dict[tuple[ApiResource, str], list[ResourceKey]] = defaultdict(list)
         for key, version in self._wanted.items():
-            if key not in live and (served := self._served[key.group, key.kind, version]) is not None:
+            if key not in live and (served := self._cluster.discovery.readable(key, version)) is not None:
                 missing[served, key.namespace].append(key)
         for resource in self._cluster.read_missing(missing):
             if resource.key in self._wanted:
@@ -139,7 +139,7 @@ class Cluster:
 
     def get(self, key: ResourceKey, version: str = "") -> Resource | None:
         """One live object, or None where it (or its kind) does not exist."""
-        served = self.discovery.of(key, version)
+        served = self.discovery.readable(key, version)
         if served is None:
             return None
         answer = self.connection.request("GET", served.path(key.namespace, key.name))
@@ -184,7 +184,7 @@ class Cluster:
             kind = (key.group, key.kind, version)
             if kind not in served:
                 served[kind] = self.discovery.of(key, version)
-            if (resource := served[kind]) is not None:
+            if (resource := served[kind] or self.discovery.of(key)) is not None:
                 places[resource].add(key.namespace if resource.namespaced else "")
         label = f"{OWNER_LABEL}={owner_label}"
         lists = [
@@ -218,9 +218,9 @@ class Cluster:
 
     def _reading_failed(self, served: ApiResource, namespace: str, answer: Answer) -> PlumblineError:
         place = f" in {namespace}" if namespace else ""
-        if answer.status in (401, 403):
+        if answer.status == 403:
             return AccessDenied(
-                f"these credentials may not read {served.plural}{place} (HTTP {answer.status}): give them get and list"
+                f"these credentials may not read {served.plural}{place} (HTTP 403): give them get and list"
             )
         return Unavailable(f"reading {served.plural}{place} failed (HTTP {answer.status})")
 
@@ -291,14 +291,14 @@ class Cluster:
             raise Denied(str(key), 409, "Conflict", f"the server answered with another object ({made.key})")
         return made
 
-    def delete(self, key: ResourceKey, version: str, *, uid: str, resource_version: str = "") -> bool:
-        """Deletes exactly the object with this uid (and resourceVersion); whether there was one to delete.
+    def delete(self, key: ResourceKey, version: str, *, uid: str, resource_version: str = "") -> Resource | None:
+        """Deletes exactly the object with this uid (and resourceVersion): None where it is gone, else what still is there.
 
         Its dependents go in the background. Raises Moved where another object has the name now.
         """
-        served = self.discovery.of(key, version)
+        served = self.discovery.readable(key, version)
         if served is None:
-            return False
+            return None
         preconditions = {"uid": uid} | ({"resourceVersion": resource_version} if resource_version else {})
         answer = self.connection.request(
             "DELETE",
@@ -307,10 +307,14 @@ class Cluster:
             seconds=WRITE_SECONDS,
         )
         if answer.status == 404:
-            return False
-        if answer.status in (200, 202):
-            return True
-        raise self._refusal(key, answer)
+            return None
+        if answer.status not in (200, 202):
+            raise self._refusal(key, answer)
+        document = answer.json()
+        if document.get("kind") == "Status":
+            return None
+        left = resource_of(document)
+        return left if left.metadata.get("deletionTimestamp") else None
 
     def _refusal(self, key: ResourceKey, answer: Answer) -> PlumblineError:
         refused = failure(key, answer, self._scrubbed())
