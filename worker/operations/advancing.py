@@ -18,9 +18,9 @@ from worker.domain.plan import Action, Change, FieldChange
 from worker.domain.reports import Step
 from worker.domain.resource import Resource, ResourceKey
 from worker.operations.applying import Checkpoint, delete
-from worker.operations.pruning import prune
 from worker.operations.predicting import dry_run, is_finished, observe
 from worker.operations.preparing import Target
+from worker.operations.pruning import prune
 from worker.planning.assessment import assess, rollout_trouble
 from worker.planning.changes import judge
 from worker.planning.deletion import held_up

@@ -19,6 +19,7 @@ from worker.planning.assessment import assess
 from worker.planning.changes import DryRun, is_passing, judge
 from worker.planning.deletion import held_up, is_going
 from worker.planning.diffing import field_changes
+from worker.planning.leaving import given_up, leaving
 from worker.planning.ordering import waits_for
 
 ESTABLISHED_WITHIN: Final = 10.0
@@ -189,9 +190,15 @@ def _wait_before_another(error: PlumblineError, attempt: int) -> float | None:
 
 
 def _apply(target: Target, resource: Resource, live: Resource | None) -> Applied:
-    environment = target.environment
-    force = environment.policy.force and target.ceiling.force
-    return target.cluster.apply(resource, environment.field_manager, dry_run=False, force=force, live=live)
+    """Applies, after its owners have given up what leaves Git and is to be taken from them."""
+    manager = target.environment.field_manager
+    fields = leaving(resource, live, manager, force=target.forces) if live is not None else ()
+    if live is not None and any(field.taken for field in fields):
+        owners = given_up(live, manager, fields)
+        live = target.cluster.patch(
+            live, [{"op": "replace", "path": "/metadata/managedFields", "value": owners}], manager
+        )
+    return target.cluster.apply(resource, manager, dry_run=False, force=target.forces, live=live)
 
 
 def _delete_and_wait(cluster: Cluster, live: Resource) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from worker.adapters.cluster import Observation, Reading
 from worker.adapters.inventory import Recorded
 from worker.domain.desired import DesiredState, manifest_hash
-from worker.domain.errors import Conflict, Denied, DesiredStateError, Held, Problem, Refused
+from worker.domain.errors import Conflict, Denied, DesiredStateError, Held, Moved, Problem, Refused
 from worker.domain.inventory import Inventory
 from worker.domain.plan import Action, Change, Plan, code
 from worker.domain.resource import Resource, ResourceKey, resource_of
@@ -19,6 +19,7 @@ from worker.planning.changes import DryRun, judge, may_recreate, needs_recreatio
 from worker.planning.claims import TAKEN, holder
 from worker.planning.deletion import is_going
 from worker.planning.diffing import specified_differences
+from worker.planning.leaving import leaving, removal
 from worker.planning.proof import FINISHED, Proof, prove
 from worker.planning.pruning import guard, prunable
 
@@ -107,6 +108,7 @@ def predict(
             said.append(_taken(resource.key, dry_run))
         if dry_run is not None and dry_run.result is not None:
             said += not_kept(resource, dry_run)
+            said += _left_behind(resource.key, dry_run)
     if problems:
         raise DesiredStateError(problems)
 
@@ -189,10 +191,13 @@ def try_unproven(
             return key, DryRun(None, None, virtual=f"the namespace {key.namespace} is new in this change")
         if key.namespace in remade_namespaces:
             return key, DryRun(None, None, virtual=f"the namespace {key.namespace} is being deleted and made again")
-        if (now := observed.live.get(key)) is not None and is_going(now):
+        now = observed.live.get(key)
+        if now is not None and is_going(now):
             return key, DryRun(None, None, afresh=dry_run_afresh(target, resource))
         said = dry_run(target, resource)
-        if needs_recreation(observed.live.get(key), said.error) and may_recreate(resource, target.environment.policy):
+        if said.result is not None and now is not None:
+            said = without_leaving(target, resource, now, said)
+        if needs_recreation(now, said.error) and may_recreate(resource, target.environment.policy):
             said = replace(said, afresh=dry_run_afresh(target, resource))
         return key, said
 
@@ -210,13 +215,28 @@ def _going_namespaces(resources: Iterable[Resource], live: Mapping[ResourceKey, 
 
 def dry_run(target: Target, resource: Resource) -> DryRun:
     """What the server says it would make of one object."""
-    environment = target.environment
-    force = environment.policy.force and target.ceiling.force
+    manager = target.environment.field_manager
     try:
-        applied = target.cluster.apply(resource, environment.field_manager, dry_run=True, force=force)
+        applied = target.cluster.apply(resource, manager, dry_run=True, force=target.forces)
     except (Denied, Conflict) as error:
         return DryRun(None, error)
     return DryRun(applied.resource, None, forced=applied.forced, kept=applied.kept)
+
+
+def without_leaving(target: Target, resource: Resource, live: Resource, said: DryRun) -> DryRun:
+    """A dry run's answer without the fields that leave Git and are taken from their other owners, as the server makes it."""
+    assert said.result is not None
+    fields = leaving(resource, live, target.environment.field_manager, force=target.forces)
+    if not any(field.taken for field in fields):
+        return replace(said, leaving=fields)
+    try:
+        operations = removal(said.result, fields)
+        result = target.cluster.patch(live, operations, target.environment.field_manager, dry_run=True)
+    except Denied as error:
+        return DryRun(None, error)
+    except Moved:
+        return DryRun(None, virtual="it changes in the cluster all the time")
+    return replace(said, result=result, leaving=fields)
 
 
 def never_run(resource: Resource) -> Change:
@@ -232,6 +252,20 @@ def unserved(target: Target, resource: Resource) -> Change:
     known = f"; it serves {', '.join(group + version for version in others)}" if others else ""
     reason = f"left out: the server does not serve {resource.key.kind} as {resource.api_version}{known}"
     return Change(resource.key, resource.version, Action.SKIP, reason, source=resource.source)
+
+
+def _left_behind(key: ResourceKey, dry_run: DryRun) -> list[str]:
+    """What becomes of the fields that are no longer in Git and that others own too, as warnings."""
+    return [
+        f"{key}: {owner.field} is no longer in Git, "
+        + (
+            f"and is taken from {owner.manager} to be removed"
+            if field.taken
+            else f"but stays: {owner.manager} ({owner.operation}) owns it too"
+        )
+        for field in dry_run.leaving
+        for owner in field.owners
+    ]
 
 
 def _taken(key: ResourceKey, dry_run: DryRun) -> str:

@@ -34,6 +34,11 @@ class Target:
     ceiling: Ceiling
     state_namespace: str
 
+    @property
+    def forces(self) -> bool:
+        """Whether fields of people's tools are taken: the environment asks for it, and the operator lets it."""
+        return self.environment.policy.force and self.ceiling.force
+
 
 def prepare(target: Target, resources: Iterable[Resource]) -> DesiredState:
     """Desired objects as they will be sent: in their namespace, with our label.

@@ -14,6 +14,7 @@ from worker.planning.claims import TAKEN
 from worker.planning.deletion import held_up, is_going
 from worker.planning.diffing import MergeKeys, field_changes, specified_differences
 from worker.planning.hooks import placing
+from worker.planning.leaving import Leaving
 from worker.planning.proof import Proof
 
 IMMUTABLE: Final = re.compile(
@@ -42,7 +43,8 @@ class DryRun:
     """What the server said: the resulting object, or why it refused, or (`virtual`) why it could not be asked yet.
 
     `forced` names the owners whose fields are taken, `kept` those whose fields are left to them. `afresh` is what it said
-    of the object made anew, where it can only be made again.
+    of the object made anew, where it can only be made again. `leaving` are the fields that are no longer specified and that
+    others own too; `result` is without those that are taken.
     """
 
     result: Resource | None
@@ -51,6 +53,7 @@ class DryRun:
     kept: tuple[FieldOwner, ...] = ()
     virtual: str = ""
     afresh: DryRun | None = None
+    leaving: tuple[Leaving, ...] = ()
 
 
 def judge(
@@ -97,7 +100,8 @@ def _change(
 
 
 def _taken(dry_run: DryRun) -> str:
-    owners = ", ".join(sorted({owner.manager for owner in dry_run.forced}))
+    taken = [*dry_run.forced, *(owner for field in dry_run.leaving if field.taken for owner in field.owners)]
+    owners = ", ".join(sorted({owner.manager for owner in taken}))
     return f"takes fields from {owners}" if owners else ""
 
 

@@ -160,7 +160,7 @@ def _list(desired: list[Any], live: list[Any], owned: dict[str, Any], name: str,
         if not text.startswith("k:"):
             return ""
         key = _key(text)
-        mine, theirs = _own_position(desired, key), _position(live, key)
+        mine, theirs = own_position(desired, key), _position(live, key)
         if mine is None or theirs is None or mine in places:
             return text[2:]
         place = _item(desired[mine], live[theirs], owned[text], key, name, depth)
@@ -196,7 +196,7 @@ def _key(text: str) -> dict[str, Any]:
     return found
 
 
-def _own_position(items: list[Any], key: dict[str, Any]) -> int | None:
+def own_position(items: list[Any], key: dict[str, Any]) -> int | None:
     """The one item of a manifest that has the key's fields; one that leaves some out may have them by default."""
     exact = _position(items, key)
     if exact is not None:

@@ -30,6 +30,7 @@ GETS_BEFORE_LIST: Final = 8
 NAMESPACES_BEFORE_ALL: Final = 4
 PAGE: Final = "1000"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
+JSON_PATCH: Final = "application/json-patch+json"
 PEOPLES_FIELD: Final = "Update"
 NOT_SERVED: Final = "NotServed"
 SCALE: Final = "Update:scale"
@@ -290,6 +291,26 @@ class Cluster:
         if made.key != key:
             raise Denied(str(key), 409, "Conflict", f"the server answered with another object ({made.key})")
         return made
+
+    def patch(
+        self, live: Resource, operations: Sequence[Mapping[str, Any]], manager: str, *, dry_run: bool = False
+    ) -> Resource:
+        """What JSON patch operations make of exactly this version of an object. Raises Denied, Moved or Unavailable."""
+        served = self.discovery.of(live.key, live.version)
+        if served is None:
+            raise Moved(str(live.key))
+        fenced = [{"op": "replace", "path": "/metadata/resourceVersion", "value": live.resource_version}, *operations]
+        answer = self.connection.request(
+            "PATCH",
+            served.path(live.key.namespace, live.key.name),
+            query={"fieldManager": manager} | ({"dryRun": "All"} if dry_run else {}),
+            body=orjson.dumps(fenced, default=_revealed),
+            content_type=JSON_PATCH,
+            seconds=WRITE_SECONDS,
+        )
+        if answer.status != 200:
+            raise self._refusal(live.key, answer)
+        return resource_of(answer.json())
 
     def delete(self, key: ResourceKey, version: str, *, uid: str, resource_version: str = "") -> Resource | None:
         """Deletes exactly the object with this uid (and resourceVersion): None where it is gone, else what still is there.
