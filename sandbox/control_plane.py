@@ -161,6 +161,11 @@ class ControlPlane:
         """The API server's https address."""
         return f"https://127.0.0.1:{self._port}"
 
+    @property
+    def etcd_address(self) -> str:
+        """etcd's http address, for what has to be done beneath the API server."""
+        return f"http://127.0.0.1:{self._etcd_port}"
+
     # -- talking to it -------------------------------------------------------------------------------------------
 
     def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime
 import ipaddress
 import json
@@ -14,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final, Self
 
+import urllib3
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -41,7 +43,7 @@ def deny(text: str) -> Callable[[Review], dict[str, Any]]:
 
 def patch(*operations: dict[str, Any]) -> Callable[[Review], dict[str, Any]]:
     """Lets everything through, changed by a JSON patch."""
-    encoded = base64.b64encode(json.dumps(list(operations)).encode()).decode()
+    encoded = _base64(json.dumps(list(operations)).encode())
     return lambda _: {"allowed": True, "patchType": "JSONPatch", "patch": encoded}
 
 
@@ -88,11 +90,12 @@ class AdmissionWebhook:
                 response = {"uid": request["uid"], **webhook.answer(request)}
                 review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}
                 content = json.dumps(review).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
+                with contextlib.suppress(OSError):  # the API server may have given up waiting
+                    self.send_response(200)
+                    self.send_header("Content-Type", "application/json")
+                    self.send_header("Content-Length", str(len(content)))
+                    self.end_headers()
+                    self.wfile.write(content)
 
             def log_message(self, format: str, *args: Any) -> None:
                 """Says nothing."""
@@ -105,25 +108,43 @@ class AdmissionWebhook:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         kind = "MutatingWebhookConfiguration" if mutating else "ValidatingWebhookConfiguration"
         self._path = f"/apis/{API}/{kind.lower()}s"
+        accepted = side_effects if side_effects in ("None", "NoneOnDryRun") else "None"
         status, said = plane.request("POST", self._path, {
             "apiVersion": API, "kind": kind, "metadata": {"name": self.name},
             "webhooks": [{
                 "name": self.name,
                 "clientConfig": {
                     "url": f"https://127.0.0.1:{self._server.server_port}/",
-                    "caBundle": base64.b64encode(certificate.read_bytes()).decode(),
+                    "caBundle": _base64(certificate.read_bytes()),
                 },
                 "rules": [{
                     "apiGroups": ["*"], "apiVersions": ["*"], "operations": list(operations),
                     "resources": list(resources),
                 }],
                 "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-                "sideEffects": side_effects, "admissionReviewVersions": ["v1"], "timeoutSeconds": timeout,
+                "sideEffects": accepted, "admissionReviewVersions": ["v1"], "timeoutSeconds": timeout,
                 "failurePolicy": "Fail",
             }],
         })  # fmt: skip
         assert status == 201, said
+        if accepted != side_effects:
+            self._rewrite_stored(kind, {**said, "webhooks": [{**said["webhooks"][0], "sideEffects": side_effects}]})
         self._await_effect(namespace)
+        while accepted != side_effects and self._takes_dry_runs(namespace):
+            time.sleep(0.05)
+        self.asked.clear()
+
+    def _rewrite_stored(self, kind: str, stored: dict[str, Any]) -> None:
+        """Changes the configuration beneath the API server: one that is as old as v1beta1 may say what v1 takes no more."""
+        key = f"/registry/{kind.lower()}s/{self.name}"
+        stored = {**stored, "metadata": {**stored["metadata"], "managedFields": None, "resourceVersion": None}}
+        pair = {"key": _base64(key.encode()), "value": _base64(json.dumps(stored).encode())}
+        answer = urllib3.request("POST", f"{self._plane.etcd_address}/v3/kv/put", json=pair)
+        assert answer.status == 200, answer.data
+
+    def _takes_dry_runs(self, namespace: str) -> bool:
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "does-it-take-dry-runs"}}
+        return self._plane.request("POST", f"/api/v1/namespaces/{namespace}/configmaps?dryRun=All", body)[0] == 201
 
     def _await_effect(self, namespace: str) -> None:
         """The API server reads configurations in the background: a first request shows that it has read this one."""
@@ -151,6 +172,10 @@ class AdmissionWebhook:
     def __exit__(self, *_: object) -> None:
         self._plane.request("DELETE", f"{self._path}/{self.name}")
         self.stop_listening()
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
 
 
 def _certificate(folder: Path) -> tuple[Path, Path]:

@@ -150,3 +150,8 @@ def declaration(
 def config_map(name: str, **data: str) -> str:
     """A ConfigMap as JSON, which is YAML."""
     return json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}) + "\n"
+
+
+def config_maps(*names: str, **data: str) -> str:
+    """ConfigMaps with the same data."""
+    return "---\n".join(config_map(name, **data) for name in names)

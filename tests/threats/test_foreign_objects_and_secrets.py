@@ -1,0 +1,147 @@
+"""What an environment may touch and what may be seen of it; each name begins with the threat's number."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from sandbox.control_plane import ControlPlane
+from tests.api_proxy import ApiProxy
+from tests.conftest import Kubectl, config_map, config_maps
+from tests.world import World
+from worker.domain.environment import Ceiling
+from worker.domain.plan import Action
+from worker.domain.reports import Step
+
+CANARY = "canary-3f1c9a7e"
+
+SECRET_BODIES: dict[str, dict[str, Any]] = {
+    "not base64": {"data": {"password": CANARY}},
+    "a list": {"data": {"password": [CANARY]}},
+    "a number in stringData": {"stringData": {"password": {"a": CANARY}}},
+    "an unknown field": {"stringData": {"password": CANARY}, "nonsense": CANARY},
+    "a wrong type": {"stringData": {"password": CANARY}, "type": {"x": CANARY}},
+    "a typed Secret without its key": {"stringData": {"password": CANARY}, "type": "kubernetes.io/tls"},
+    "a bad label": {"stringData": {"password": CANARY}, "metadata": {"labels": {"a": f"{CANARY} {CANARY}"}}},
+}
+
+
+def test_a42_a_namespace_outside_the_ceiling_is_refused_and_nothing_is_written(
+    control_plane: ControlPlane, namespace: str, proxy: ApiProxy
+) -> None:
+    world = World(proxy.kubeconfig, namespace, ceiling=Ceiling((namespace,), ("*",), ()))
+    world.states.key()
+    proxy.requests.clear()
+    for body in (
+        {"metadata": {"name": "x", "namespace": "kube-system"}},
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "x"}},
+        {"kind": "Namespace", "metadata": {"name": "another"}},
+    ):
+        text = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", **body})
+        assert "not allowed here" in world.problems(text)
+        world.converge(text)
+        assert "not allowed here" in world.said(Step.FAILED)
+    assert proxy.writes() == []
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "../secrets/x", "a%2fb"])
+def test_a42_a_name_that_leads_elsewhere_is_refused(world: World, name: str) -> None:
+    assert "name" in world.problems(config_map(name))
+
+
+def test_a42_the_same_object_twice_is_refused_and_both_places_are_named(world: World) -> None:
+    problems = world.problems(config_maps("one", "one", a="1"))
+    assert "declared twice" in problems
+    assert "app.yaml:1" in problems
+
+
+def test_a44_two_environments_that_claim_one_object_are_told_of_each_other(world: World) -> None:
+    world.converge(config_map("one", a="1"))
+    other = World(world.kubeconfig, world.namespace, "second")
+    said = other.problems(config_map("one", a="1"))
+    assert f"belongs to the environment repo-{world.namespace}/test already" in said
+    other.converge(config_map("one", a="2"))
+    assert "belongs to the environment" in other.said(Step.FAILED)
+    assert world.plan(config_map("one", a="1")).is_empty
+
+
+def test_a46_a_label_of_ours_on_a_foreign_object_prunes_nothing(world: World, kubectl: Kubectl) -> None:
+    world.converge(config_maps("one", "two", "three", a="1"))
+    label = f"plumbline.io/environment={world.environment.owner_label}"
+    kubectl("-n", world.namespace, "create", "configmap", "foreign", "--from-literal=a=1")
+    kubectl("-n", world.namespace, "label", "configmap", "foreign", label)
+    world.converge(config_maps("one", "two", a="1"))
+    left = kubectl("-n", world.namespace, "get", "configmaps", "-o", "name").stdout
+    assert "configmap/foreign" in left
+    assert "configmap/three" not in left
+
+
+def test_a46_an_object_that_was_made_again_by_somebody_else_is_not_pruned(world: World, kubectl: Kubectl) -> None:
+    world.converge(config_maps("one", "two", "three", a="1"))
+    kubectl("-n", world.namespace, "delete", "configmap", "three")
+    kubectl("-n", world.namespace, "create", "configmap", "three", "--from-literal=theirs=1")
+    plan = world.plan(config_maps("one", "two", a="1"))
+    skipped = [change for change in plan.changes if change.key.name == "three"]
+    assert [change.action for change in skipped] == [Action.SKIP]
+    assert "uid differs" in skipped[0].reason
+    world.converge(config_maps("one", "two", a="1"))
+    assert "configmap/three" in kubectl("-n", world.namespace, "get", "configmaps", "-o", "name").stdout
+
+
+def test_a46_an_edited_record_turns_pruning_off_and_says_so(world: World, kubectl: Kubectl) -> None:
+    world.converge(config_maps("one", "two", "three", a="1"))
+    foreign = kubectl("-n", world.namespace, "create", "configmap", "foreign", "--from-literal=a=1", "-o", "json")
+    name, where = world.environment.state_name, world.state_namespace
+    record = json.loads(kubectl("-n", where, "get", "configmap", name, "-o", "json").stdout)
+    uid = json.loads(foreign.stdout)["metadata"]["uid"]
+    entries = json.loads(record["data"]["inventory"])
+    entries.append(["", "ConfigMap", world.namespace, "foreign", "v1", uid])
+    patch = json.dumps({"data": {"inventory": json.dumps(entries)}})
+    kubectl("-n", where, "patch", "configmap", name, "--type=merge", "-p", patch)
+    plan = world.plan(config_maps("one", a="1"))
+    assert plan.summary["prune"] == 0
+    assert "pruning is off" in plan.warnings[0]
+    world.converge(config_maps("one", a="1"))
+    assert "configmap/foreign" in kubectl("-n", world.namespace, "get", "configmaps", "-o", "name").stdout
+
+
+def test_a49_an_empty_secret_of_a_live_one_s_name_shows_no_value(world: World, kubectl: Kubectl) -> None:
+    kubectl("-n", world.namespace, "create", "secret", "generic", "db", f"--from-literal=password={CANARY}")
+    text = json.dumps({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db"}})
+    plan = world.plan(text)
+    shown = json.dumps(plan.to_json()) + repr(plan)
+    assert CANARY not in shown
+    assert "Y2FuYXJ5" not in shown
+
+
+@pytest.mark.parametrize("case", SECRET_BODIES)
+def test_a50_no_refusal_of_a_secret_quotes_its_value(world: World, case: str) -> None:
+    body = SECRET_BODIES[case]
+    metadata = {"name": "db", **body.get("metadata", {})}
+    text = json.dumps({"apiVersion": "v1", "kind": "Secret", **body, "metadata": metadata})
+    from worker.domain.resource import MalformedSecret
+
+    try:
+        said = world.problems(text)
+    except MalformedSecret as error:
+        said = str(error)
+    assert said
+    assert CANARY not in said
+    assert "Y2FuYXJ5" not in said
+
+
+def test_a50_a_secret_s_value_in_another_object_s_refusal_is_masked(world: World) -> None:
+    secret = json.dumps({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db"}, "stringData": {"p": CANARY}})
+    other = json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "s"},
+            "spec": {"type": CANARY, "ports": [{"port": 1}]},
+        }
+    )
+    said = world.problems(f"{secret}\n---\n{other}")
+    assert "Service" in said
+    assert CANARY not in said
