@@ -12,7 +12,7 @@ from worker.domain.plan import Action
 from worker.domain.resource import Resource, ResourceKey
 from worker.operations.applying import Checkpoint, delete
 from worker.operations.preparing import Target
-from worker.planning.deletion import is_going
+from worker.planning.deletion import inhabitants, is_going
 from worker.planning.ordering import prune_order
 from worker.planning.pruning import prunable
 
@@ -21,8 +21,8 @@ from worker.planning.pruning import prunable
 class Pruned:
     """What pruning came to.
 
-    `inventory` still has what is desired, what could not be deleted and what is not gone yet (`lingering`, as it is
-    now). `failed` says in words what was refused for good, `passing` has the failures that another try may mend; `postponed`
+    `inventory` still has what is desired, what it lives in, what could not be deleted and what is not gone yet
+    (`lingering`, as it is now). `failed` says in words what was refused for good, `passing` has the failures that another try may mend; `postponed`
     counts what an operation may not delete that was planned without seeing all of the API.
     """
 
@@ -58,7 +58,8 @@ def prune(
     deleted = delete(target, ordered, checkpoint)
     going = tuple(now for entry in inventory.entries if (now := live.get(entry.key)) is not None and is_going(now))
     lingering = (*(now for now in going if now.key not in wanted), *deleted.lingering)
-    kept = {*wanted, *(key for key, _ in deleted.failed), *(left.key for left in lingering)}
+    homes = (change.key for change in prunes if inhabitants(live[change.key], wanted))
+    kept = {*wanted, *homes, *(key for key, _ in deleted.failed), *(left.key for left in lingering)}
     entries = tuple(entry for entry in inventory.entries if entry.key in kept)
     passing = tuple(error for _, error in deleted.failed if isinstance(error, Unavailable | Moved))
     said = "; ".join(f"could not be pruned: {error}" for _, error in deleted.failed[:3])

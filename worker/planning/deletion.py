@@ -1,8 +1,10 @@
-"""Objects on their way out: deleted already, and still there until something lets go of them."""
+"""Objects on their way out, and those that must not go: deleted already and still there, or a home of what is desired."""
 
 from __future__ import annotations
 
-from worker.domain.resource import Resource
+from collections.abc import Iterable
+
+from worker.domain.resource import Resource, ResourceKey
 
 
 def is_going(live: Resource) -> bool:
@@ -18,3 +20,14 @@ def held_up(live: Resource) -> str:
     if live.key.group_kind == "Namespace":
         return "waiting for what is in it to go"
     return "waiting for its grace period to end"
+
+
+def inhabitants(home: Resource, desired: Iterable[ResourceKey]) -> int:
+    """How many desired objects would go with `home`: those in a Namespace, those of a CustomResourceDefinition's kind."""
+    if home.key.group_kind == "Namespace":
+        return sum(key.namespace == home.key.name for key in desired)
+    if home.key.group_kind == "CustomResourceDefinition.apiextensions.k8s.io":
+        spec = home.body.get("spec") or {}
+        kind = (str(spec.get("group", "")), str((spec.get("names") or {}).get("kind", "")))
+        return sum((key.group, key.kind) == kind for key in desired)
+    return 0

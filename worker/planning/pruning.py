@@ -10,7 +10,7 @@ from worker.domain.errors import Held, Refused
 from worker.domain.inventory import Inventory
 from worker.domain.plan import Action, Change
 from worker.domain.resource import Resource, ResourceKey
-from worker.planning.deletion import held_up, is_going
+from worker.planning.deletion import held_up, inhabitants, is_going
 
 PROTECTED: Final = frozenset({
     "Namespace", "CustomResourceDefinition.apiextensions.k8s.io", "PersistentVolumeClaim", "PersistentVolume",
@@ -51,6 +51,9 @@ def prunable(
             action, reason = Action.SKIP, "not pruned: the API server never deletes this namespace"
         elif now.annotations.get(OPT_OUT) == "disabled":
             action, reason = Action.SKIP, f"not pruned: its annotation {OPT_OUT} says disabled"
+        elif count := inhabitants(now, desired):
+            objects = "1 object of this environment" if count == 1 else f"{count} objects of this environment"
+            action, reason = Action.SKIP, f"not pruned: {objects} would go with it; put it back into Git, or move them"
         changes.append(Change(entry.key, entry.version, action, reason, uid=now.uid))
     return tuple(changes)
 

@@ -196,3 +196,42 @@ def test_an_empty_map_in_place_of_applied_fields_is_refused_with_the_way_out(wor
         assert recorded.state.operation is not None
         assert recorded.state.operation.phase is Phase.SUCCEEDED, world.facts
     kubectl("delete", "crd", f"foos.{group}", "--wait=false")
+
+
+def test_what_desired_objects_live_in_is_not_pruned_from_under_them(world: World, kubectl: Kubectl) -> None:
+    home = f"home-{world.namespace}"
+    namespace = f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {home}}}"
+    inside = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: inside, namespace: {home}}}"
+    plural = f"things-{world.namespace}"
+    definition = json.dumps({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.example.org"},
+        "spec": {
+            "group": "example.org", "scope": "Namespaced",
+            "names": {"plural": plural, "kind": f"Thing{world.namespace.replace('-', '')}"},
+            "versions": [{
+                "name": "v1", "served": True, "storage": True,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+            }],
+        },
+    })  # fmt: skip
+    thing = f"apiVersion: example.org/v1\nkind: Thing{world.namespace.replace('-', '')}\nmetadata: {{name: one}}"
+    world.converge("\n---\n".join([namespace, inside, definition, thing]))
+    less = "\n---\n".join([inside, thing])
+
+    prediction = world.predict(less)
+    assert prediction.hold is None
+    skipped = {change.key.name: change for change in prediction.plan.changes if change.action is Action.SKIP}
+    assert set(skipped) == {home, f"{plural}.example.org"}
+    assert all("1 object of this environment would go with it" in change.reason for change in skipped.values())
+    recorded = world.converge(less)
+    assert recorded.state.operation is not None
+    assert recorded.state.operation.phase is Phase.SUCCEEDED
+    assert kubectl("get", "namespace", home, "-o", "jsonpath={.status.phase}").stdout == "Active"
+    assert home in {entry.key.name for entry in recorded.inventory.entries}, "forgotten: it could never be pruned later"
+
+    emptied = world.predict(maps("other"))
+    assert {change.key.name for change in emptied.plan.changes if change.action is Action.PRUNE} >= set(skipped)
+    assert isinstance(emptied.hold, Held)
+    kubectl("delete", "namespace", home, "--wait=false")
+    kubectl("delete", "crd", f"{plural}.example.org", "--wait=false")
