@@ -48,6 +48,7 @@ class ApiProxy:
         authority.write_bytes(base64.b64decode(cluster.pop("certificate-authority-data")))
         self._pool = urllib3.PoolManager(ca_certs=str(authority), maxsize=16)
         self.requests: list[tuple[str, str]] = []
+        self.bodies: list[tuple[str, str, bytes]] = []
         self.rule: Rule = lambda _method, _path: None
         self.before: Callable[[str, str], None] = lambda _method, _path: None
         self._guard = threading.Lock()
@@ -75,6 +76,7 @@ class ApiProxy:
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
         with self._guard:
             self.requests.append((handler.command, handler.path))
+            self.bodies.append((handler.command, handler.path, body))
             found = self.rule(handler.command, handler.path)
         fault = Fault(found) if isinstance(found, int) else found or Fault()
         time.sleep(fault.delay)

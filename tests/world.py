@@ -66,7 +66,8 @@ class World:
         *,
         revision: str = "",
         approvals: tuple[str, ...] = (),
-        before_group: Callable[[], None] = lambda: None,
+        before_write: Callable[[], None] = lambda: None,
+        between_looks: Callable[[], None] = lambda: None,
         holder: str = "test",
         wait: bool = True,
     ) -> Recorded:
@@ -77,7 +78,7 @@ class World:
             recorded = self.states.read(self.environment)
 
             def checkpoint() -> None:
-                before_group()
+                before_write()
                 lease.check()
 
             def say(_: Operation, fact: Fact) -> None:
@@ -88,6 +89,7 @@ class World:
             )
             recorded = converge(running, recorded, lambda: found, approvals)
             while wait and recorded.state.operation is not None and recorded.state.operation.phase.is_open:
+                between_looks()
                 recorded = look(running, recorded, lambda: found)
                 time.sleep(0.05)
         return recorded
