@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from worker.adapters.checkout import LINK, MODULE, Checkout, TreeEntry
-from worker.adapters.renderer.programs import KUSTOMIZATIONS
+from worker.adapters.confined.references import KUSTOMIZATIONS
 from worker.domain.declaration import FILE as DECLARATION
 from worker.domain.errors import DesiredStateError, Problem
 from worker.domain.installation import RenderLimits
