@@ -198,6 +198,9 @@ class _Kustomization:
                     self._inline(place, text, plugins=True)
                 else:
                     self._scan.follow(self._spot(place), text, plugins=True, trail=self._trail)
+        self._named_files(value)
+
+    def _named_files(self, value: dict[str, Any]) -> None:
         for member in TEXTS:
             for place, text in _strings(value.get(member), (member,)):
                 self._text(place, text)

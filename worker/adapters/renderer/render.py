@@ -81,7 +81,7 @@ class Renderer:
 
         def write(root: Path) -> list[str]:
             (root / folder).mkdir(parents=True, exist_ok=True)
-            return inputs.write_tree(checkout, read, root, self._limits)
+            return inputs.write_tree(checkout, read, root, self._limits, folder)
 
         return self._render(environment, renderer, parts, capabilities, own, write)
 
