@@ -151,11 +151,11 @@ class _Composer:
         if depth > self._limits.depth:
             raise _Refused(f"is nested more than {self._limits.depth} levels deep", line)
         if isinstance(event, yaml.ScalarEvent):
-            value = _scalar(event, line)
+            scalar = _scalar(event, line)
             self._characters += len(event.value)
             if event.anchor:
-                self._anchors[event.anchor] = (value, 1, len(event.value))
-            return value
+                self._anchors[event.anchor] = (scalar, 1, len(event.value))
+            return scalar
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, line)
         nodes, characters = self._nodes, self._characters
