@@ -16,6 +16,7 @@ from worker.operations.predicting import Prediction
 from worker.operations.preparing import Target
 from worker.planning.assessment import assess
 from worker.planning.changes import DryRun, judge
+from worker.planning.dangers import denied
 from worker.planning.diffing import field_changes
 from worker.planning.ordering import waits_for
 
@@ -125,7 +126,12 @@ def _write_one(
 def _apply(target: Target, resource: Resource, live: Resource | None) -> Applied:
     environment = target.environment
     force = environment.policy.force and target.ceiling.force
-    return target.cluster.apply(resource, environment.field_manager, dry_run=False, force=force, live=live)
+    applied = target.cluster.apply(resource, environment.field_manager, dry_run=False, force=force, live=live)
+    if problems := denied(applied.resource, target.ceiling, live):
+        raise Denied(
+            str(resource.key), 403, "Forbidden", f"the API server made something else of it: {problems[0].message}"
+        )
+    return applied
 
 
 def _delete_and_wait(cluster: Cluster, live: Resource) -> None:

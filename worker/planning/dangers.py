@@ -81,6 +81,13 @@ def denied(resource: Resource, ceiling: Ceiling, before: Resource | None = None)
     )
 
 
+def opened(resource: Resource, ceiling: Ceiling) -> tuple[str, ...]:
+    """What an object does that the operator has opened, in words for everybody who looks at the plan."""
+    if ceiling.dangerous is None:
+        return ()
+    return tuple(why for name, why in dangers(resource, ceiling).items() if name in ceiling.dangerous)
+
+
 def _wide_rules(body: dict[str, Any]) -> Iterator[str]:
     for rule in _mappings(body.get("rules")):
         verbs = WIDENING_VERBS & set(_texts(rule.get("verbs")))
