@@ -25,14 +25,15 @@ def convergences(
     return [
         ConvergeRequest(
             message.repository,
-            environment.name,
+            name,
             update.branch,
             update.new,
-            environment.cluster,
+            cluster,
             message.at,
             message.approvals,
         )
         for update in updates
         if update.branch is not None and update.branch in declarations
-        for environment in declarations[update.branch].environments
+        for name, cluster in declarations[update.branch].targets()
+        if name and cluster
     ]

@@ -83,8 +83,11 @@ def _preview_branch(
         return []
     declaration = bench.declaration(checkout, repository, update.new, update.branch)
     return [
-        _preview_one(bench, repository, checkout, environment, update, approvals)
-        for environment in declaration.environments
+        *(
+            _preview_one(bench, repository, checkout, environment, update, approvals)
+            for environment in declaration.environments
+        ),
+        *(EnvironmentPreview(broken.name, Outcome.INVALID, None, broken.problems) for broken in declaration.broken),
     ]
 
 

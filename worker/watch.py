@@ -94,8 +94,17 @@ class Poller:
             except DesiredStateError as error:
                 log.warning("repository %s, branch %s at %s: %s", repository.name, branch, tip[:7], error)
                 continue
+            for broken in declaration.broken:
+                log.warning("repository %s, %s: %s", repository.name, broken.name, DesiredStateError(broken.problems))
             for environment in declaration.environments:
-                self._ask(repository, environment, branch, tip)
+                self._try(repository, environment, branch, tip)
+
+    def _try(self, repository: Repository, environment: Environment, branch: str, tip: str) -> None:
+        """Asks for one environment; what is wrong with it is no other one's business."""
+        try:
+            self._ask(repository, environment, branch, tip)
+        except PlumblineError as error:
+            log.warning("repository %s, %s: %s", repository.name, environment.name, error)
 
     def _ask(self, repository: Repository, environment: Environment, branch: str, tip: str) -> None:
         recorded = self._bench.bench(environment.cluster).states.read(environment)

@@ -11,44 +11,80 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from worker.domain.environment import Ceiling, Environment, Policy
+from worker.domain.environment import NAMESPACE, Ceiling, Environment, Policy
+from worker.domain.errors import DesiredStateError, Problem
 from worker.domain.installation import Installation, Repository
 from worker.domain.schema import Reader, Section
 
 FILE: Final = "plumbline.yaml"
 RENDERERS: Final = ("auto", "yaml", "kustomize", "helm")
+RELEASE: Final = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,51}[a-z0-9])?")
+"""What helm takes for a release (chartutil.ValidateReleaseName)."""
+
+RELEASE_HELP: Final = "use lower-case letters, digits, '-' and '.', at most 53"
+LONGEST_PATH: Final = 512
 NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
+class Broken:
+    """An environment that cannot be used as it is declared, and every mistake in it, each with its line.
+
+    `cluster` is the one whose worker says so: its own, or any that the repository may use.
+    """
+
+    name: str
+    cluster: str
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Declaration:
-    """The environments that a branch declares for itself, in the order of the file."""
+    """The environments that a branch declares for itself, in the order of the file; a broken one does not touch others."""
 
     environments: tuple[Environment, ...]
+    broken: tuple[Broken, ...] = ()
 
     def environment(self, name: str) -> Environment | None:
-        """The environment of that name."""
+        """The environment of that name. Raises DesiredStateError where it is broken."""
+        for each in self.broken:
+            if each.name == name:
+                raise DesiredStateError(each.problems)
         return next((each for each in self.environments if each.name == name), None)
+
+    def targets(self) -> tuple[tuple[str, str], ...]:
+        """(name, cluster) of every environment, broken ones too, so that somebody hears of them."""
+        declared: tuple[Environment | Broken, ...] = (*self.environments, *self.broken)
+        return tuple((each.name, each.cluster) for each in declared)
 
 
 def read_declaration(text: str | bytes, installation: Installation, repository: Repository, branch: str) -> Declaration:
-    """The environments of a branch. Raises DesiredStateError with every mistake, each with its line."""
+    """The environments of a branch. Raises DesiredStateError where the file as a whole cannot be read."""
     reader = Reader(text, FILE)
     top = reader.top
     version = top.whole("version", 1)
     if version != 1:
         top.problem("version", f"`version`: this Plumbline reads version 1, not {version}")
-    found: list[Environment] = []
-    names: set[str] = set()
-    for section in top.sections("environments", required=True):
-        environment = _environment(section, installation, repository, branch)
-        if environment.name in names:
-            section.problem("name", f"the environment {environment.name} is declared twice", "give each its own name")
-        names.add(environment.name)
-        found.append(environment)
+    sections = list(top.sections("environments", required=True))
     top.end()
-    reader.done()
-    return Declaration(tuple(each for each in found if each.branch == branch))
+    of_the_file = reader.taken()
+    environments: list[Environment] = []
+    broken: list[Broken] = []
+    names = [section.peek("name") for section in sections]
+    usable = [cluster.name for cluster in installation.clusters if repository.ceiling.allows_cluster(cluster.name)]
+    for section, name in zip(sections, names, strict=True):
+        environment = _environment(section, installation, repository, branch)
+        if names.count(name) > 1:
+            section.problem("name", f"the environment {name} is declared twice", "give each its own name")
+        problems = reader.taken()
+        if problems:
+            cluster = environment.cluster if environment.cluster in usable else next(iter(usable), "")
+            broken.append(Broken(environment.name, cluster, problems))
+        elif environment.branch == branch:
+            environments.append(environment)
+    if of_the_file:
+        raise DesiredStateError([*of_the_file, *(problem for each in broken for problem in each.problems)])
+    return Declaration(tuple(environments), tuple(broken))
 
 
 def _environment(section: Section, installation: Installation, repository: Repository, branch: str) -> Environment:
@@ -61,7 +97,9 @@ def _environment(section: Section, installation: Installation, repository: Repos
         section.problem("branch", f"`branch`: {follows} may not have environments", f"app.yaml allows: {allowed}")
     path = _path(section)
     namespace = section.text("namespace", required=True)
-    if namespace and not repository.ceiling.allows_namespace(namespace):
+    if namespace and not NAMESPACE.fullmatch(namespace):
+        section.problem("namespace", f"`namespace`: {namespace!r} is not a name of a namespace", "use a-z, 0-9 and '-'")
+    elif namespace and not repository.ceiling.allows_namespace(namespace):
         allowed = ", ".join(repository.ceiling.namespaces or ())
         section.problem(
             "namespace", f"`namespace`: {namespace} is not allowed for this repository", f"app.yaml allows: {allowed}"
@@ -81,6 +119,8 @@ def _environment(section: Section, installation: Installation, repository: Repos
         values=section.texts("values") or (),
         release=section.text("release", name),
     )
+    if environment.release and not RELEASE.fullmatch(environment.release):
+        section.problem("release", f"`release`: {environment.release!r} is not a name of a release", RELEASE_HELP)
     section.end()
     return environment
 
@@ -88,7 +128,13 @@ def _environment(section: Section, installation: Installation, repository: Repos
 def _path(section: Section) -> str:
     given = section.text("path", required=True)
     clean = posixpath.normpath(given) if given else ""
-    if given.startswith("/") or clean == ".." or clean.startswith("../") or "\\" in given or "\0" in given:
+    if (
+        given.startswith("/")
+        or clean == ".."
+        or clean.startswith("../")
+        or set(given) & set("\\\0\n")
+        or len(given) > LONGEST_PATH
+    ):
         section.problem("path", f"`path`: {given!r} leads out of the repository", "give a folder inside it")
         return "."
     return clean

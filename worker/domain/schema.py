@@ -12,9 +12,13 @@ from worker.domain.errors import DesiredStateError, Problem
 from worker.domain.yaml_text import Document, Path, read_documents
 
 _T = TypeVar("_T")
-_DURATION: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
-_SHARE: Final = re.compile(r"(\d+(?:\.\d+)?)\s?%")
-_SIZE: Final = re.compile(r"(\d+)(Ki|Mi|Gi)?")
+LARGEST: Final = 256 << 10
+"""Characters of a configuration file; a thousand environments take a third of it."""
+
+LARGEST_NUMBER: Final = 10**9
+_DURATION: Final = re.compile(r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s)?")
+_SHARE: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s?%")
+_SIZE: Final = re.compile(r"([0-9]{1,15})(Ki|Mi|Gi)?")
 _UNITS: Final = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, None: 1, "": 1}
 
 
@@ -69,9 +73,9 @@ class Section:
     def whole(self, name: str, default: int) -> int:
         """A whole number, zero or more."""
         value = self._get(name, required=False)
-        if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        if value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_NUMBER):
             return default if value is None else value
-        self.problem(name, f"`{name}`: expected a whole number, found {_kind(value)}")
+        self.problem(name, f"`{name}`: expected a whole number up to {LARGEST_NUMBER}, found {_kind(value)}")
         return default
 
     def seconds(self, name: str, default: float) -> float:
@@ -104,7 +108,7 @@ class Section:
         share = _SHARE.fullmatch(value) if isinstance(value, str) else None
         if share and float(share[1]) <= 100:
             return Budget(None, float(share[1]) / 100)
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_NUMBER:
             return Budget(value, None)
         self.problem(name, f"`{name}`: {value!r} is not a budget", "write a number of objects (25) or a share (30%)")
         return default
@@ -151,6 +155,10 @@ class Section:
             return {}
         return {key: below.text(key) for key in below.names()}
 
+    def peek(self, name: str) -> object:
+        """What stands at a key, without judging it."""
+        return self._value.get(name)
+
     def names(self) -> tuple[str, ...]:
         """The keys that are there."""
         return tuple(self._value)
@@ -168,6 +176,8 @@ class Reader:
     def __init__(self, text: str | bytes, file: str) -> None:
         self._file = file
         self._problems: list[Problem] = []
+        if len(text) > LARGEST:
+            raise DesiredStateError([Problem(f"is larger than {LARGEST >> 10} KiB", file)])
         documents = read_documents(text, file, lines=True)
         if len(documents) > 1:
             raise DesiredStateError([Problem("holds more than one document", file, documents[1].line)])
@@ -180,6 +190,11 @@ class Reader:
     def problem(self, path: Path, message: str, suggestion: str = "") -> None:
         """Notes a mistake at a place."""
         self._problems.append(Problem(message, self._file, self._document.line_of(path), suggestion=suggestion or None))
+
+    def taken(self) -> tuple[Problem, ...]:
+        """What was noted since the last call, in the order of the file; it is no longer noted here."""
+        noted, self._problems = self._problems, []
+        return tuple(sorted(noted, key=lambda problem: problem.line or 0))
 
     def done(self) -> None:
         """Raises DesiredStateError with everything noted, in the order of the file."""

@@ -17,6 +17,7 @@ from worker.operations.predicting import Prediction
 from worker.operations.preparing import Target
 from worker.planning.assessment import assess
 from worker.planning.changes import DryRun, is_passing, judge
+from worker.planning.dangers import denied
 from worker.planning.deletion import held_up, is_going
 from worker.planning.diffing import field_changes
 from worker.planning.leaving import given_up, leaving
@@ -198,7 +199,12 @@ def _apply(target: Target, resource: Resource, live: Resource | None) -> Applied
         live = target.cluster.patch(
             live, [{"op": "replace", "path": "/metadata/managedFields", "value": owners}], manager
         )
-    return target.cluster.apply(resource, manager, dry_run=False, force=target.forces, live=live)
+    applied = target.cluster.apply(resource, manager, dry_run=False, force=target.forces, live=live)
+    if problems := denied(applied.resource, target.ceiling, live):
+        raise Denied(
+            str(resource.key), 403, "Forbidden", f"the API server made something else of it: {problems[0].message}"
+        )
+    return applied
 
 
 def _delete_and_wait(cluster: Cluster, live: Resource) -> None:

@@ -17,6 +17,7 @@ from worker.operations.preparing import Target, check, defined_kind, place
 from worker.planning.assembling import assemble
 from worker.planning.changes import DryRun, judge, may_recreate, needs_recreation
 from worker.planning.claims import TAKEN, holder
+from worker.planning.dangers import denied, opened
 from worker.planning.deletion import is_going
 from worker.planning.diffing import specified_differences
 from worker.planning.leaving import leaving, removal
@@ -104,6 +105,11 @@ def predict(
             problems.append(outcome)
             continue
         judged.append(outcome)
+        if outcome.action is not Action.UNCHANGED:
+            said += [f"{resource.key}: {why}" for why in opened(resource, target.ceiling)]
+        if dry_run is not None and dry_run.result is not None:
+            answer = replace(dry_run.result, source=resource.source)
+            problems += denied(answer, target.ceiling, observed.live.get(resource.key))
         if dry_run is not None and dry_run.forced and outcome.action is not Action.UNCHANGED:
             said.append(_taken(resource.key, dry_run))
         if dry_run is not None and dry_run.result is not None:

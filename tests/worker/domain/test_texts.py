@@ -87,7 +87,10 @@ INSTALLATION = Installation(
 
 
 def declared(text: str, branch: str = "main") -> tuple[Environment, ...]:
-    return read_declaration(text, INSTALLATION, REPOSITORY, branch).environments
+    found = read_declaration(text, INSTALLATION, REPOSITORY, branch)
+    if found.broken:
+        raise DesiredStateError([problem for each in found.broken for problem in each.problems])
+    return found.environments
 
 
 def test_a_declaration_fills_in_what_is_usual() -> None:

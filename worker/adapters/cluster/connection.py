@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -63,18 +63,26 @@ class Connection:
     """Credentials and a pool of connections to one API server. Threads may share it.
 
     `open_session` reads the credentials; it is called again where the server refuses them or is not trusted any more,
-    because tokens and authorities are rotated under a running program.
+    because tokens and authorities are rotated under a running program. `impersonated` are headers of every request.
     """
 
-    def __init__(self, open_session: Callable[[], Session]) -> None:
+    def __init__(self, open_session: Callable[[], Session], impersonated: Sequence[tuple[str, str]] = ()) -> None:
         self._open_session = open_session
         self._session = open_session()
+        self._impersonated = impersonated
         self._guard = threading.Lock()
 
     @property
     def address(self) -> str:
         """Where the API server is, as the kubeconfig says."""
         return str(self._session.configuration.host).rstrip("/")
+
+    def acting_as(self, user: str, groups: Sequence[str]) -> Connection:
+        """A connection with the same credentials on which every request impersonates a user, who must not be empty."""
+        if not user.strip() or not all(group.strip() for group in groups):
+            raise ClusterSettingsError("impersonate: the user (or a group) is empty, which would be nobody's limit")
+        named = [("Impersonate-User", user), *(("Impersonate-Group", group) for group in groups)]
+        return Connection(self._open_session, named)
 
     def request(
         self,
@@ -142,7 +150,7 @@ class Connection:
                     method,
                     self._url(path, query),
                     body=body,
-                    headers=_headers(session, accept, content_type if body is not None else None),
+                    headers=self._headers(session, accept, content_type if body is not None else None),
                     timeout=urllib3.Timeout(connect=5.0, read=seconds),
                     retries=False,
                 )
@@ -180,7 +188,7 @@ class Connection:
             return session.pool.request(
                 "GET",
                 self._url(path, query),
-                headers=_headers(session, "application/json", None),
+                headers=self._headers(session, "application/json", None),
                 timeout=urllib3.Timeout(connect=5.0, read=seconds),
                 retries=False,
                 preload_content=False,
@@ -191,14 +199,15 @@ class Connection:
     def _url(self, path: str, query: Mapping[str, str] | None) -> str:
         return f"{self.address}{path}?{urlencode(query)}" if query else f"{self.address}{path}"
 
-
-def _headers(session: Session, accept: str, content_type: str | None) -> dict[str, str]:
-    headers = {"Accept": accept, "User-Agent": "plumbline"}
-    if content_type:
-        headers["Content-Type"] = content_type
-    for setting in session.configuration.auth_settings().values():
-        headers[setting["key"]] = setting["value"]
-    return headers
+    def _headers(self, session: Session, accept: str, content_type: str | None) -> urllib3.HTTPHeaderDict:
+        headers = urllib3.HTTPHeaderDict({"Accept": accept, "User-Agent": "plumbline"})
+        if content_type:
+            headers["Content-Type"] = content_type
+        for setting in session.configuration.auth_settings().values():
+            headers[setting["key"]] = setting["value"]
+        for name, value in self._impersonated:
+            headers.add(name, value)
+        return headers
 
 
 def connect(kubeconfig: Path | None, context: str | None = None) -> Connection:
