@@ -161,6 +161,11 @@ class ControlPlane:
         """The API server's https address."""
         return f"https://127.0.0.1:{self._port}"
 
+    @property
+    def etcd_port(self) -> int:
+        """The port of etcd's clients, for who has to put in more objects than the API server would take in time."""
+        return self._etcd_port
+
     # -- talking to it -------------------------------------------------------------------------------------------
 
     def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
