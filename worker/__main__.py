@@ -8,6 +8,7 @@ import sys
 from functools import partial
 
 from worker import jobs
+from worker.adapters.renderer import jail
 from worker.domain.errors import PlumblineError
 from worker.domain.messages import CHECK, CONVERGE, PREVIEW, PREVIEWS_QUEUE, applies_queue
 from worker.garbage import relax_collector
@@ -16,6 +17,8 @@ from worker.signed_queue import run_worker
 from worker.workbench import Workbench
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+log = logging.getLogger("plumbline.worker")
 
 
 def main() -> int:
@@ -26,6 +29,8 @@ def main() -> int:
     except PlumblineError as error:
         print(f"plumbline worker: {error}", file=sys.stderr)  # noqa: T201
         return 1
+    for shortfall in jail.shortfalls():
+        log.warning("rendering is confined less than it could be: %s by this machine's kernel", shortfall)
     queues = [PREVIEWS_QUEUE, *(applies_queue(cluster.name) for cluster in bench.installation.clusters)]
     table = {
         PREVIEW: partial(jobs.preview, bench),

@@ -15,7 +15,7 @@ from worker.adapters.store import Store
 from worker.domain.declaration import FILE, Declaration, read_declaration
 from worker.domain.environment import Environment
 from worker.domain.errors import DesiredStateError, Problem, Refused
-from worker.domain.installation import Installation, Repository
+from worker.domain.installation import Impersonation, Installation, Repository
 from worker.operations.preparing import Target
 from worker.settings import Settings
 from worker.signed_queue import SignedQueue
@@ -47,6 +47,7 @@ class Workbench:
     renderer: Renderer
     holder: str
     _benches: dict[str, Bench] = field(default_factory=dict)
+    _acting_as: dict[tuple[str, Impersonation], Cluster] = field(default_factory=dict)
     _checkouts: dict[str, Checkout] = field(default_factory=dict)
 
     @staticmethod
@@ -103,8 +104,19 @@ class Workbench:
 
     def target(self, environment: Environment, repository: Repository) -> Target:
         """What an environment is planned against."""
-        bench = self.bench(environment.cluster)
-        return Target(bench.cluster, environment, repository.ceiling, self.installation.state_namespace)
+        cluster = self._acting(environment, repository)
+        return Target(cluster, environment, repository.ceiling, self.installation.state_namespace)
+
+    def _acting(self, environment: Environment, repository: Repository) -> Cluster:
+        """The environment's cluster, with the rights of whom the operator names; records are always kept by our own."""
+        own = self.bench(environment.cluster).cluster
+        if repository.impersonate is None:
+            return own
+        identity = repository.impersonate.of(environment)
+        name = (environment.cluster, identity)
+        if name not in self._acting_as:
+            self._acting_as[name] = own.acting_as(identity.user, identity.groups)
+        return self._acting_as[name]
 
 
 def missing_environment(name: str, revision: str) -> DesiredStateError:

@@ -46,10 +46,10 @@ class TestA26:
         class Moving(Checkout):
             """Moves the branch before every object that is read."""
 
-            def _object(self, name: str) -> tuple[str, str, bytes] | None:
+            def _object(self, name: str, path: str | None = None) -> tuple[str, str, bytes] | None:
                 tip = git("rev-parse", "main", at=bare).strip()
                 git("update-ref", "refs/heads/main", first if tip == second else second, at=bare)
-                return super()._object(name)
+                return super()._object(name, path)
 
         checkout = Moving(bare, None)
         environment = Environment("r", "e", "main", "app", "c", "ns")

@@ -3,7 +3,7 @@
 Nothing is ever checked out. Objects are read by one `git cat-file --batch` that stays open, and trees are walked here, so
 no hook, filter, attribute (export-ignore, textconv) or submodule of the repository has any effect. A repository on this
 machine is read where it lies; any other is mirrored into the cache. Credentials reach only the one process that fetches,
-by its environment.
+by its environment. Git's memory, the files that it writes and its time are limited, because packs can explode.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import threading
@@ -27,9 +28,16 @@ from worker.domain.secret_text import SecretText
 FETCH_SECONDS: Final = 60
 GIT_SECONDS: Final = 30
 LARGEST_BLOB: Final = 64 << 20
+LARGEST_PACK: Final = 4 << 30
+GIT_MEMORY: Final = 1 << 30
 ENTRIES: Final = 200_000
-LINK, MODULE, FOLDER = "120000", "160000", "40000"
-_BRANCH: Final = re.compile(r"(?!-)[^\x00-\x20\x7f~^:?*\[\\]+")
+LONGEST_PATH: Final = 1024
+LINK, MODULE, FOLDER, FILE = "120000", "160000", "40000", "100"
+_BRANCH: Final = re.compile(r"(?!-)(?!.*(?:\.\.|@\{|//))[^\x00-\x20\x7f~^:?*\[\\]+")
+_LIMITED: Final = 'ulimit -c 0 -d "$1" -f "$2" 2>/dev/null; shift 2; exec git "$@"'
+_FSCK: Final = re.compile(r"object [0-9a-f]+: (\w+: .*)")
+HARMLESS: Final = ("badTimezone", "missingSpaceBeforeDate", "zeroPaddedFilemode")
+"""Mistakes that old tools left in honest histories; everything else that `git fsck` knows is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,56 +127,56 @@ class Checkout:
     # -- objects -------------------------------------------------------------------------------------------------
 
     def read_file(self, revision: str, path: str) -> bytes | None:
-        """A file of a commit; None where there is none (a link, a folder and a submodule are none)."""
-        folder = str(PurePosixPath(path).parent)
-        tree = self._tree(revision, "" if folder == "." else folder)
-        if tree is None:
-            return None
-        for mode, name, blob in tree:
-            if name == PurePosixPath(path).name and mode not in (LINK, MODULE, FOLDER):
-                return self.blob(blob)
+        """A file of a commit; None where there is none. Raises DesiredStateError where it is no plain file."""
+        found = self._object(f"{_checked(revision)}:{str(PurePosixPath(path).parent).removeprefix('.')}")
+        for mode, name, blob in _tree_rows(found, path) if found is not None and found[1] == "tree" else ():
+            if name != PurePosixPath(path).name:
+                continue
+            if not mode.startswith(FILE):
+                raise DesiredStateError([Problem("is not a plain file", path, suggestion="commit the file itself")])
+            return self.blob(blob, path)
         return None
 
-    def tree_id(self, revision: str, path: str) -> str | None:
-        """The id of the tree at a path, None where there is no such folder."""
-        found = self._object(f"{_checked(revision)}:{_clean(path)}")
-        return found[0] if found and found[1] == "tree" else None
-
     def entries(self, revision: str, path: str) -> tuple[TreeEntry, ...]:
-        """Every file below a folder of a commit, sorted by path. Raises DesiredStateError where there is no such folder."""
+        """Every file below a folder of a commit, sorted by path.
+
+        Raises DesiredStateError where there is no such folder, where it holds more than anybody writes, and where a tree
+        is not as git makes them.
+        """
         root = _clean(path)
-        if self._tree(revision, root) is None:
+        top = self._object(f"{_checked(revision)}:{root}")
+        if top is None or top[1] != "tree":
             message = f"the folder {root or '.'} does not exist in {revision[:7]}"
             raise DesiredStateError([Problem(message, suggestion="check the environment's path in plumbline.yaml")])
         found: list[TreeEntry] = []
-        pending = [root]
+        pending = [(root, top[0])]
+        count = 0
         while pending:
-            folder = pending.pop()
-            for mode, name, entry in self._tree(revision, folder) or ():
+            folder, tree = pending.pop()
+            for mode, name, entry in _tree_rows(self._object(tree), folder):
+                count += 1
                 place = f"{folder}/{name}" if folder else name
+                if count > ENTRIES:
+                    raise DesiredStateError([Problem(f"the folder {root or '.'} holds more than {ENTRIES} entries")])
+                if len(place) > LONGEST_PATH:
+                    raise DesiredStateError(
+                        [Problem(f"has a path of more than {LONGEST_PATH} characters", folder[:80])]
+                    )
                 if mode == FOLDER:
-                    pending.append(place)
+                    pending.append((place, entry))
                 else:
                     found.append(TreeEntry(mode, entry, place))
-            if len(found) > ENTRIES:
-                raise DesiredStateError([Problem(f"the folder {root or '.'} holds more than {ENTRIES} files")])
         return tuple(sorted(found, key=lambda each: each.path))
 
-    def blob(self, blob: str) -> bytes:
-        """A blob's content. Raises DesiredStateError where it is larger than 64 MiB."""
-        found = self._object(blob)
+    def blob(self, blob: str, path: str) -> bytes:
+        """A blob's content. Raises DesiredStateError, which names `path`, where it is larger than 64 MiB."""
+        found = self._object(blob, path)
         if found is None:
-            raise Unavailable(f"the object {blob[:12]} is missing from the repository")
+            raise Unavailable(f"the object {blob[:12]} ({path}) is missing from the repository")
         return found[2]
 
-    def _tree(self, revision: str, path: str) -> tuple[tuple[str, str, str], ...] | None:
-        found = self._object(f"{_checked(revision)}:{path}")
-        if found is None or found[1] != "tree":
-            return None
-        return tuple(_tree_rows(found[2], len(found[0]) // 2))
-
-    def _object(self, name: str) -> tuple[str, str, bytes] | None:
-        """(id, type, content) of what a name stands for, None where there is nothing."""
+    def _object(self, name: str, path: str | None = None) -> tuple[str, str, bytes] | None:
+        """(id, type, content) of what a name stands for (the file `path`), None where there is nothing."""
         if "\n" in name:
             return None
         with self._guard:
@@ -186,7 +194,10 @@ class Checkout:
                 size = int(header[2])
                 if size > LARGEST_BLOB:
                     self.close()
-                    raise DesiredStateError([Problem(f"the object {name} is larger than {LARGEST_BLOB >> 20} MiB")])
+                    message = f"is larger than {LARGEST_BLOB >> 20} MiB"
+                    raise DesiredStateError(
+                        [Problem(message, path or name, suggestion="keep it out of the repository")]
+                    )
                 content = batch.stdout.read(size)
                 batch.stdout.read(1)
             except OSError:
@@ -197,7 +208,7 @@ class Checkout:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._batch is None or self._batch.poll() is not None:
             self._batch = subprocess.Popen(
-                ["git", "cat-file", "--batch"],
+                _limited("cat-file", "--batch"),
                 env=self._environ(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -234,9 +245,10 @@ class Checkout:
             (git_dir / "objects" / "info").mkdir(exist_ok=True)
             (git_dir / "objects" / "info" / "alternates").write_text("".join(f"{each}\n" for each in alternates))
             beside = Checkout(git_dir, None)
-            run = beside._run(["index-pack", "--stdin", "--fix-thin", "--strict"], data=pack)
+            strict = "--strict=" + ",".join(f"{name}=ignore" for name in HARMLESS)
+            run = beside._run(["index-pack", "--stdin", "--fix-thin", strict], data=pack)
             if run.returncode != 0:
-                raise DesiredStateError([Problem("the pushed objects cannot be read", suggestion="push again")])
+                raise DesiredStateError([_unreadable(run.stderr.decode(errors="replace"))])
             try:
                 yield beside
             finally:
@@ -263,22 +275,36 @@ class Checkout:
     def _run(
         self, arguments: list[str], *, data: bytes | None = None, seconds: int = GIT_SECONDS, remote: bool = False
     ) -> subprocess.CompletedProcess[bytes]:
-        try:
-            return subprocess.run(
-                ["git", *arguments],
-                env=self._environ(remote=remote),
-                input=data,
-                stdin=subprocess.DEVNULL if data is None else None,
-                capture_output=True,
-                timeout=seconds,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise Unavailable(f"git {arguments[0]} took longer than {seconds} s") from None
+        with subprocess.Popen(
+            _limited(*arguments),
+            env=self._environ(remote=remote),
+            stdin=subprocess.DEVNULL if data is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        ) as running:
+            try:
+                out, error = running.communicate(data, timeout=seconds)
+            except BaseException as stopped:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(running.pid, signal.SIGKILL)
+                if isinstance(stopped, subprocess.TimeoutExpired):
+                    raise Unavailable(f"git {arguments[0]} took longer than {seconds} s") from None
+                raise
+        return subprocess.CompletedProcess(arguments, running.returncode, out, error)
 
     def _environ(self, *, remote: bool = False) -> dict[str, str]:
         """Nothing of this process's environment but the path to programs: no user's or system's configuration."""
-        settings = {"safe.directory": "*", "core.hooksPath": "/dev/null", "protocol.ext.allow": "never"}
+        settings = {
+            "safe.directory": "*",
+            "core.hooksPath": "/dev/null",
+            "core.fsmonitor": "false",
+            "core.attributesFile": "/dev/null",
+            "core.bigFileThreshold": str(LARGEST_BLOB),
+            "protocol.allow": "never",
+            "gc.auto": "0",
+            "maintenance.auto": "false",
+        }
         environ = {
             "PATH": os.environ.get("PATH", os.defpath),
             "GIT_DIR": str(self._git_dir),
@@ -291,8 +317,12 @@ class Checkout:
         }
         if remote:
             environ |= {name: os.environ[name] for name in ("SSH_AUTH_SOCK", "GIT_SSH_COMMAND") if name in os.environ}
+            settings |= {f"protocol.{each}.allow": "always" for each in ("https", "http", "ssh", "git")}
+            settings |= {"fetch.fsckObjects": "true", **{f"fetch.fsck.{name}": "ignore" for name in HARMLESS}}
+            settings |= {"fetch.recurseSubmodules": "false", "credential.helper": ""}
             if self._credentials is not None:
                 settings["http.extraHeader"] = f"Authorization: Bearer {self._credentials.opened()}"
+                settings["http.followRedirects"] = "false"
         return environ | _as_environ(settings)
 
 
@@ -321,15 +351,36 @@ def _bare(folder: Path) -> None:
     (folder / "HEAD").write_text("ref: refs/heads/main\n")
 
 
-def _tree_rows(content: bytes, id_length: int) -> Iterator[tuple[str, str, str]]:
-    position = 0
+def _limited(*arguments: str) -> list[str]:
+    """A git command under limits of memory (KiB) and of the files that it writes (512 bytes), for it and its children."""
+    limits = (str(GIT_MEMORY >> 10), str(LARGEST_PACK >> 9))
+    return ["/bin/sh", "-c", _LIMITED, "git", *limits, *arguments]
+
+
+def _tree_rows(tree: tuple[str, str, bytes] | None, folder: str) -> Iterator[tuple[str, str, str]]:
+    """(mode, name, id) of a tree's entries. Raises DesiredStateError for what no honest git has written."""
+    if tree is None or tree[1] != "tree":
+        raise Unavailable(f"the tree of {folder or '.'} is missing from the repository")
+    content, id_length, position = tree[2], len(tree[0]) // 2, 0
+    names: set[str] = set()
     while position < len(content):
-        space = content.index(b" ", position)
-        end = content.index(b"\0", space)
+        space = content.find(b" ", position)
+        end = content.find(b"\0", space)
         after = end + 1 + id_length
         name = content[space + 1 : end].decode(errors="surrogateescape")
-        yield content[position:space].decode(), name, content[end + 1 : after].hex()
+        if space < 0 or end < 0 or after > len(content) or "/" in name or name in ("", ".", "..") or name in names:
+            message = "is a tree that git would not make (a damaged, doubled or leading-out name)"
+            raise DesiredStateError([Problem(message, folder or ".", suggestion="make the commit again")])
+        names.add(name)
+        yield content[position:space].decode(errors="replace").lstrip("0"), name, content[end + 1 : after].hex()
         position = after
+
+
+def _unreadable(error: str) -> Problem:
+    found = _FSCK.search(error)
+    if found:
+        return Problem(f"the pushed objects are refused ({found[1]})", suggestion="make the commit again without that")
+    return Problem("the pushed objects cannot be read: damaged, or too large", suggestion="push again, or push less")
 
 
 def _checked(revision: str) -> str:

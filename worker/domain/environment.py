@@ -14,6 +14,12 @@ FIELD_MANAGER_LIMIT: Final = 128
 LABEL_LIMIT: Final = 63
 OWNER_LABEL: Final = "plumbline.io/environment"
 DEFAULT_INSTANCE: Final = "default"
+DANGERS: Final = ("rbac", "admission", "api-extensions", "pod-security", "tokens")
+"""What a ceiling keeps closed until it is opened by name; `worker.planning.dangers` says what each is."""
+
+NAMESPACE: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+"""RFC 1123 label."""
+
 COMMIT_ID: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 """A full commit id: SHA-1 or SHA-256 object format, lower case."""
 
@@ -24,6 +30,7 @@ class Ceiling:
 
     `namespaces` and `kinds` are shell patterns (kinds as `Deployment.apps`, core kinds bare); `cluster_scoped` lists
     the patterns of kinds without a namespace that may be written. A Namespace whose name is allowed is always allowed.
+    `dangerous` names the dangers (`worker.planning.dangers`) that are opened.
     """
 
     namespaces: tuple[str, ...] | None = None
@@ -31,6 +38,7 @@ class Ceiling:
     cluster_scoped: tuple[str, ...] | None = None
     clusters: tuple[str, ...] | None = None
     force: bool = True
+    dangerous: tuple[str, ...] | None = None
 
     def allows_namespace(self, name: str) -> bool:
         """Whether objects in this namespace (and the Namespace itself) may be written."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import Final
 
-from worker.domain.environment import DEFAULT_INSTANCE, Ceiling
+from worker.domain.environment import DEFAULT_INSTANCE, Ceiling, Environment
+
+PLACEHOLDER: Final = re.compile(r"\{(?:repository|environment|namespace|cluster)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +18,31 @@ class SecretReference:
 
     env: str | None = None
     file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Impersonation:
+    """Who the API server is told to see in an environment's requests: a user that is never empty, and groups.
+
+    `{repository}`, `{environment}`, `{namespace}` and `{cluster}` in both stand for the environment's own.
+    """
+
+    user: str
+    groups: tuple[str, ...] = ()
+
+    def of(self, environment: Environment) -> Impersonation:
+        """The same with the environment's names filled in."""
+        names = {
+            "{repository}": environment.repository,
+            "{environment}": environment.name,
+            "{namespace}": environment.namespace,
+            "{cluster}": environment.cluster,
+        }
+
+        def filled(text: str) -> str:
+            return PLACEHOLDER.sub(lambda found: names[found[0]], text)
+
+        return Impersonation(filled(self.user), tuple(filled(group) for group in self.groups))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +70,7 @@ class Repository:
     branches: tuple[str, ...] = ("main",)
     ceiling: Ceiling = field(default_factory=Ceiling)
     credentials: SecretReference | None = None
+    impersonate: Impersonation | None = None
 
     def follows(self, branch: str) -> bool:
         """Whether environments may be declared on this branch."""

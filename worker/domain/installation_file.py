@@ -5,11 +5,23 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from worker.domain.environment import DEFAULT_INSTANCE, Ceiling
-from worker.domain.installation import Cluster, Installation, RenderLimits, Repository, SecretReference
+from worker.domain.environment import DANGERS, DEFAULT_INSTANCE, Ceiling
+from worker.domain.installation import (
+    PLACEHOLDER,
+    Cluster,
+    Impersonation,
+    Installation,
+    RenderLimits,
+    Repository,
+    SecretReference,
+)
 from worker.domain.schema import Reader, Section
 
 FORGES: Final = ("plain",)
+IDENTITY: Final = re.compile(r"[!-z|~](?:[ -z|~]*[!-z|~])?")
+"""Printable ASCII without braces, which goes into a header as it is."""
+
+IDENTITY_HELP: Final = "write plain text; {repository}, {environment}, {namespace} and {cluster} are filled in"
 CREDENTIALS_IN_URL: Final = re.compile(r"^[a-z+]+://[^/@]*:[^/@]*@")
 
 
@@ -82,6 +94,7 @@ def _repository(section: Section) -> Repository:
         branches=section.texts("branches") or ("main",),
         ceiling=_ceiling(ceiling) if ceiling else Ceiling((), (), (), ()),
         credentials=_secret(section, "credentials"),
+        impersonate=_impersonation(section),
     )
     if repository.secret == SecretReference():
         section.problem(
@@ -98,9 +111,31 @@ def _ceiling(section: Section) -> Ceiling:
         cluster_scoped=section.texts("cluster-scoped") or (),
         clusters=section.texts("clusters"),
         force=section.flag("force", default=True),
+        dangerous=section.texts("dangerous") or (),
     )
+    for name in ceiling.dangerous or ():
+        if name not in DANGERS:
+            section.problem("dangerous", f"`dangerous`: {name!r} is none of {', '.join(DANGERS)}")
     section.end()
     return ceiling
+
+
+def _impersonation(section: Section) -> Impersonation | None:
+    """None only where nothing stands there: an identity that is left empty would be the worker's own."""
+    if "impersonate" not in section.names():
+        return None
+    below = section.section("impersonate")
+    if below is None:
+        if not section.has("impersonate"):
+            section.problem("impersonate", "`impersonate` is empty", "write {user: NAME, groups: [NAME]}, or remove it")
+        return None
+    user, groups = below.text("user", required=True), below.texts("groups") or ()
+    below.end()
+    for name, text in (("user", user), *(("groups", group) for group in groups)):
+        left = PLACEHOLDER.sub("x", text)
+        if not IDENTITY.fullmatch(left) and (text or below.has(name)):
+            below.problem(name, f"`{name}`: {text!r} cannot be impersonated", IDENTITY_HELP)
+    return Impersonation(user, groups)
 
 
 def _limits(section: Section, default: RenderLimits) -> RenderLimits:

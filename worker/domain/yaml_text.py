@@ -8,6 +8,7 @@ more aliases than a person writes.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -34,10 +35,11 @@ _LOADER: Final = getattr(yaml, "CLoader", yaml.Loader)
 
 @dataclass(frozen=True, slots=True)
 class TextLimits:
-    """How much one text may hold: nodes in all, nodes that come from aliases, depth of nesting, documents."""
+    """How much one text may hold: nodes in all, nodes and characters that come from aliases, depth, documents."""
 
     nodes: int = 2_000_000
     aliased: int = 50_000
+    aliased_characters: int = 16 << 20
     depth: int = 200
     documents: int = 20_000
 
@@ -71,18 +73,32 @@ def read_documents(
 
     Raises DesiredStateError with file and line where the text cannot be read as it stands.
     """
-    try:
-        decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text.removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        line = text[: error.start].count(b"\n") + 1 if isinstance(text, bytes) else 1
-        raise DesiredStateError([Problem("is not UTF-8 text", file, line, suggestion="save it as UTF-8")]) from None
+    decoded = _decoded(text, file)
     try:
         return list(_Composer(decoded, limits or TextLimits(), keep_lines=lines).documents())
     except _Refused as refused:
         message, line, suggestion = refused.problem
         raise DesiredStateError([Problem(message, file, line, suggestion=suggestion or None)]) from None
+    except yaml.reader.ReaderError as error:
+        line = decoded.encode()[: error.position].count(b"\n") + 1
+        message = "is not text: a control character stands in it"
+        raise DesiredStateError([Problem(message, file, line, suggestion="remove it")]) from None
     except yaml.YAMLError as error:
         raise DesiredStateError([_syntax(error, file)]) from None
+
+
+def _decoded(text: str | bytes, file: str) -> str:
+    """The text without a byte order mark. Raises DesiredStateError where it is not Unicode."""
+    try:
+        if isinstance(text, bytes):
+            return text.decode("utf-8-sig")
+        text.encode()
+        return text.removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+    except UnicodeEncodeError as error:
+        line = error.object[: error.start].count("\n") + 1
+    raise DesiredStateError([Problem("is not UTF-8 text", file, line, suggestion="save it as UTF-8")])
 
 
 def _syntax(error: yaml.YAMLError, file: str) -> Problem:
@@ -103,7 +119,9 @@ class _Composer:
         self._keep = keep_lines
         self._nodes = 0
         self._aliased = 0
-        self._anchors: dict[str, tuple[Any, int]] = {}
+        self._characters = 0
+        self._aliased_characters = 0
+        self._anchors: dict[str, tuple[Any, int, int]] = {}
         self._lines: dict[Path, int] = {}
 
     def documents(self) -> Iterator[Document]:
@@ -133,33 +151,40 @@ class _Composer:
         if depth > self._limits.depth:
             raise _Refused(f"is nested more than {self._limits.depth} levels deep", line)
         if isinstance(event, yaml.ScalarEvent):
-            value = _scalar(event, line)
+            scalar = _scalar(event, line)
+            self._characters += len(event.value)
             if event.anchor:
-                self._anchors[event.anchor] = (value, 1)
-            return value
+                self._anchors[event.anchor] = (scalar, 1, len(event.value))
+            return scalar
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, line)
-        before = self._nodes
-        value = (
-            self._mapping(event, path, depth)
-            if isinstance(event, yaml.MappingStartEvent)
-            else self._sequence(path, depth)
-        )
+        nodes, characters = self._nodes, self._characters
+        value: Any
+        if isinstance(event, yaml.MappingStartEvent):
+            _check_tag(event, "map", line)
+            value = self._mapping(path, depth)
+        else:
+            _check_tag(event, "seq", line)
+            value = self._sequence(path, depth)
         if event.anchor:
-            self._anchors[event.anchor] = (value, self._nodes - before + 1)
+            self._anchors[event.anchor] = (value, self._nodes - nodes + 1, self._characters - characters)
         return value
 
     def _alias(self, event: Any, line: int) -> Any:
         if event.anchor not in self._anchors:
             raise _Refused(f"the alias *{event.anchor} has no anchor before it", line)
-        value, size = self._anchors[event.anchor]
+        value, size, characters = self._anchors[event.anchor]
         self._aliased += size
         self._nodes += size
+        self._aliased_characters += characters
+        self._characters += characters
         if self._aliased > self._limits.aliased:
-            raise _Refused(
-                f"its aliases expand to more than {self._limits.aliased} values", line, "write the repeated parts out"
-            )
-        return value
+            what = f"{self._limits.aliased} values"
+        elif self._aliased_characters > self._limits.aliased_characters:
+            what = f"{self._limits.aliased_characters >> 20} million characters"
+        else:
+            return value
+        raise _Refused(f"its aliases expand to more than {what}", line, "write the repeated parts out")
 
     def _sequence(self, path: Path, depth: int) -> list[Any]:
         items: list[Any] = []
@@ -170,7 +195,7 @@ class _Composer:
             items.append(self._node(event, place, depth + 1))
         return items
 
-    def _mapping(self, start: Any, path: Path, depth: int) -> dict[str, Any]:
+    def _mapping(self, path: Path, depth: int) -> dict[str, Any]:
         values: dict[str, Any] = {}
         where: dict[str, int] = {}
         merged: list[tuple[Any, int]] = []
@@ -197,9 +222,12 @@ class _Composer:
                 if not isinstance(source, dict):
                     raise _Refused("<< merges something that is not a mapping", line)
                 values = {**source, **values}
-        if start.tag and start.tag not in (f"{_TAGS}map", "!"):
-            raise _Refused(f"the tag {start.tag} is not known", start.start_mark.line + 1, "remove the tag")
         return values
+
+
+def _check_tag(start: Any, usual: str, line: int) -> None:
+    if start.tag and start.tag not in (f"{_TAGS}{usual}", "!"):
+        raise _Refused(f"the tag {start.tag} is not known", line, "remove the tag")
 
 
 def _key(value: Any, text: str) -> str:
@@ -253,11 +281,15 @@ def _integer(text: str) -> int | float | str:
             return sign * int(digits, 0)
         if len(digits) > 1 and digits[0] == "0" and set(digits) <= set("01234567"):
             return sign * int(digits, 8)
-        return sign * int(digits)
+        whole = sign * int(digits)
     except ValueError:
         return text
+    return whole if -(2**63) <= whole < 2**64 else _number(digits if sign > 0 else f"-{digits}")
 
 
-def _number(text: str) -> int | float:
+def _number(text: str) -> int | float | str:
+    """A number as the decoder of JSON keeps it; what no double holds stays text, as it does in Go."""
     value = float(text)
+    if math.isinf(value):
+        return text
     return int(value) if value.is_integer() and abs(value) < 2**53 else value

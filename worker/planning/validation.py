@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from worker.domain.environment import OWNER_LABEL, Ceiling, Environment
+from worker.domain.environment import NAMESPACE, OWNER_LABEL, Ceiling, Environment
 from worker.domain.errors import Problem
 from worker.domain.resource import Resource, ResourceKey
+from worker.planning.dangers import denied
 from worker.planning.scopes import Scope, builtin_scope, scope_with
 
 __all__ = ["Scope", "builtin_scope", "place", "scope_with", "validate"]
@@ -58,6 +59,7 @@ def validate(
             )
         found.extend(_shape(resource))
         found.extend(_allowed(resource, environment, ceiling, scope, state_namespace))
+        found.extend(denied(resource, ceiling))
     return tuple(found)
 
 
@@ -66,6 +68,10 @@ def _shape(resource: Resource) -> Iterator[Problem]:
     if metadata.get("generateName"):
         yield _problem(
             resource, "has generateName, so nothing can be said of it twice", "give it a fixed metadata.name"
+        )
+    if key.namespace and not NAMESPACE.fullmatch(key.namespace):
+        yield _problem(
+            resource, "is in a namespace whose name the API does not take", "use lower-case letters, digits, '-'"
         )
     if "/" in key.name or key.name in (".", "..") or "%" in key.name:
         yield _problem(resource, "has a name that cannot stand in a path", "rename it")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from plumbline.local_system import Clone, git
 from tests.conftest import config_map
 from worker.adapters.checkout import Checkout
+from worker.adapters.confined import confinement
 from worker.adapters.renderer import Capabilities, Renderer, RenderTools, jail
 from worker.adapters.renderer.programs import MissingTool
 from worker.domain.environment import Environment
@@ -19,27 +22,79 @@ from worker.domain.installation import RenderLimits
 LIMITS = RenderLimits(seconds=2, memory=256 << 20, file_size=1 << 20)
 
 
+def confined(script: str, folder: Path) -> str:
+    """What a Python script prints in the jail, with `folder` as its tree."""
+    output = folder / "home" / "out"
+    output.parent.mkdir(exist_ok=True)
+    command = [sys.executable, "-I", "-S", "-c", script]
+    ended = jail.run(command, output, jail.Tree(folder / "tree", folder), LIMITS, what="it")
+    return output.read_text() + ended.error
+
+
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        ("sleep 60", "took longer than 2 s"),
-        ("while :; do :; done", "longer than 2 s|2 s of CPU"),
-        ("head -c 9000000 /dev/zero", "wrote more than 1 MiB"),
-        ("exec python3 -c 'x = bytearray(1 << 30)'", "more than 256 MiB of memory"),
+        ("import time; time.sleep(60)", "took longer than 2 s"),
+        ("while True: pass", "longer than 2 s|2 s of CPU"),
+        ("print('x' * 9000000)", "wrote more than 1 MiB"),
+        ("x = bytearray(1 << 30)", "more than 256 MiB of memory"),
+        ("x = [bytearray(1 << 20) for _ in range(1000)]", "more than 256 MiB of memory"),
     ],
-    ids=["time", "CPU", "file", "memory"],
+    ids=["time", "CPU", "file", "memory", "memory in pieces"],
 )
 def test_a_child_that_takes_too_much_is_ended_and_said(tmp_path: Path, script: str, said: str) -> None:
     with pytest.raises(DesiredStateError, match=said):
-        ended = jail.run(["/bin/sh", "-c", script], tmp_path / "out", LIMITS, what="it", home=tmp_path)
-        raise AssertionError(ended)
+        raise AssertionError(confined(script, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("import socket; socket.socket()", "not permitted"),
+        ("import socket; socket.socket(socket.AF_UNIX)", "not permitted"),
+        ("import socket; socket.create_connection(('127.0.0.1', PORT))", "not permitted"),
+        ("import os; os.fork()", "not permitted"),
+        ("import subprocess; subprocess.run(['/usr/bin/env'])", "not permitted"),
+        ("open('/etc/passwd')", "denied"),
+        ("open('/proc/self/environ')", "denied"),
+        ("open('BESIDE/secret')", "denied"),
+        ("open('BESIDE/tree/written', 'w')", "denied"),
+        ("open('/tmp/written', 'w')", "denied"),
+        ("import os; os.kill(os.getppid(), 9)", "not permitted"),
+    ],
+)
+def test_the_kernel_takes_network_processes_and_other_files_from_a_child(
+    tmp_path: Path, script: str, said: str
+) -> None:
+    if jail.shortfalls():
+        pytest.skip(f"this machine's kernel takes less from a render: {jail.shortfalls()}")
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "own").write_text("own")
+    (tmp_path / "secret").write_text("canary")
+    with socket.create_server(("127.0.0.1", 0)) as canary:
+        canary.settimeout(0)
+        port = canary.getsockname()[1]
+        found = confined(script.replace("PORT", str(port)).replace("BESIDE", str(tmp_path)), tmp_path)
+        with pytest.raises(BlockingIOError):
+            canary.accept()
+    assert said in found
+    assert "canary" not in found
+    assert not (tmp_path / "tree" / "written").exists()
+    assert confined(f"print(open({str(tmp_path / 'tree' / 'own')!r}).read())", tmp_path) == "own\n"
+
+
+def test_a_machine_whose_kernel_takes_less_from_a_render_says_so_once() -> None:
+    assert set(jail.shortfalls()) <= set(confinement.shortfalls())
+    assert confinement.shortfalls() == [
+        "the network is not taken from it",
+        "files outside the repository's tree are not hidden from it",
+    ]
 
 
 def test_a_child_knows_nothing_of_our_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLUMBLINE_REDIS_URL", "canary")
-    jail.run(["/usr/bin/env"], tmp_path / "out", LIMITS, what="env", home=tmp_path)
-    names = {line.partition("=")[0] for line in (tmp_path / "out").read_text().splitlines()}
-    assert names <= {"PATH", "HOME", "LC_ALL", "TMPDIR", "PWD", "SHLVL", "_", "OLDPWD"}
+    names = set(confined("import os; print(*os.environ, sep='\\n')", tmp_path).split())
+    assert names == {"PATH", "HOME", "LC_ALL", "TMPDIR"}
 
 
 @pytest.fixture

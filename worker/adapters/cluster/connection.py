@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -47,10 +47,20 @@ class Answer:
 class Connection:
     """Credentials and a pool of connections to one API server. Threads may share it."""
 
-    def __init__(self, pool: urllib3.PoolManager, configuration: Any) -> None:
+    def __init__(
+        self, pool: urllib3.PoolManager, configuration: Any, impersonated: Sequence[tuple[str, str]] = ()
+    ) -> None:
         self._pool = pool
         self._configuration = configuration
+        self._impersonated = impersonated
         self.address: str = configuration.host.rstrip("/")
+
+    def acting_as(self, user: str, groups: Sequence[str]) -> Connection:
+        """The same connection on which every request impersonates a user, who must not be empty."""
+        if not user.strip() or not all(group.strip() for group in groups):
+            raise ClusterSettingsError("impersonate: the user (or a group) is empty, which would be nobody's limit")
+        named = [("Impersonate-User", user), *(("Impersonate-Group", group) for group in groups)]
+        return Connection(self._pool, self._configuration, named)
 
     def request(
         self,
@@ -127,12 +137,14 @@ class Connection:
     def _url(self, path: str, query: Mapping[str, str] | None) -> str:
         return f"{self.address}{path}?{urlencode(query)}" if query else f"{self.address}{path}"
 
-    def _headers(self, accept: str, content_type: str | None) -> dict[str, str]:
-        headers = {"Accept": accept, "User-Agent": "plumbline"}
+    def _headers(self, accept: str, content_type: str | None) -> urllib3.HTTPHeaderDict:
+        headers = urllib3.HTTPHeaderDict({"Accept": accept, "User-Agent": "plumbline"})
         if content_type:
             headers["Content-Type"] = content_type
         for setting in self._configuration.auth_settings().values():
             headers[setting["key"]] = setting["value"]
+        for name, value in self._impersonated:
+            headers.add(name, value)
         return headers
 
 

@@ -100,11 +100,15 @@ class Applied:
 class Cluster:
     """One cluster's objects. Threads may share it."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, discovery: Discovery | None = None) -> None:
         self.connection = connection
-        self.discovery = Discovery(connection)
+        self.discovery = discovery or Discovery(connection)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="cluster")
         self._protected: tuple[Resource, ...] = ()
+
+    def acting_as(self, user: str, groups: Sequence[str]) -> Cluster:
+        """The same cluster with the rights of somebody else; what it serves is known to both."""
+        return Cluster(self.connection.acting_as(user, groups), self.discovery)
 
     def close(self) -> None:
         """Ends the threads."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import posixpath
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from worker.adapters.checkout import LINK, MODULE, Checkout, TreeEntry
-from worker.adapters.renderer.programs import KUSTOMIZATIONS
+from worker.adapters.checkout import FILE, LINK, MODULE, Checkout, TreeEntry
+from worker.adapters.confined.references import KUSTOMIZATIONS
 from worker.domain.declaration import FILE as DECLARATION
 from worker.domain.errors import DesiredStateError, Problem
 from worker.domain.installation import RenderLimits
@@ -49,57 +48,82 @@ def reaches_out(entries: Iterable[TreeEntry], checkout: Checkout, values: Iterab
         name = PurePosixPath(entry.path).name
         if entry.mode == LINK:
             return True
-        if (name in KUSTOMIZATIONS or name == "Chart.yaml") and b".." in checkout.blob(entry.id):
+        if (name in KUSTOMIZATIONS or name == "Chart.yaml") and b".." in checkout.blob(entry.id, entry.path):
             return True
     return False
 
 
-def write_tree(checkout: Checkout, entries: Iterable[TreeEntry], root: Path, limits: RenderLimits) -> list[str]:
+def write_tree(
+    checkout: Checkout, entries: Iterable[TreeEntry], root: Path, limits: RenderLimits, folder: str
+) -> list[str]:
     """Writes files under `root` as they are in the commit; returns warnings.
 
-    Links are written only where they stay inside; submodules are named and left out. Raises DesiredStateError for what
-    cannot be materialised, and where there is more than the limits allow.
+    Links are written only where they stay inside; submodules are named and left out. What cannot be written is left out
+    where it lies outside the environment's `folder`. Raises DesiredStateError for it inside, and where there is more than
+    the limits allow.
     """
     problems: list[Problem] = []
     warnings: list[str] = []
+    links: dict[Path, str] = {}
     total = 0
     for count, entry in enumerate(entries):
         if count >= limits.files:
             raise DesiredStateError(
                 [Problem(f"more than {limits.files} files", suggestion="narrow the environment's path")]
             )
-        pure = PurePosixPath(entry.path)
-        if ".." in pure.parts or pure.is_absolute() or ".git" in (part.lower() for part in pure.parts):
-            problems.append(Problem("has a path that leads elsewhere", entry.path))
-            continue
         if entry.mode == MODULE:
             warnings.append(f"{entry.path} is a submodule and is left out")
             continue
-        content = checkout.blob(entry.id)
+        content = checkout.blob(entry.id, entry.path)
         total += len(content)
         if total > limits.tree_size:
             raise DesiredStateError([Problem(f"more than {limits.tree_size >> 20} MiB of files")])
-        target = root / entry.path
-        target.parent.mkdir(parents=True, exist_ok=True)
         if entry.mode == LINK:
-            problems += _write_link(target, entry.path, os.fsdecode(content))
-        elif content.startswith(LFS):
-            problems.append(
-                Problem("is a Git LFS pointer, not the file", entry.path, suggestion="commit the file itself")
-            )
-        else:
-            target.write_bytes(content)
-    if problems:
-        raise DesiredStateError(problems)
-    return warnings
+            links[root / entry.path] = os.fsdecode(content)
+        elif problem := _write_file(root, entry, content):
+            problems.append(problem)
+    problems += _write_links(root, links)
+    own = [problem for problem in problems if not folder or str(problem.file).startswith(f"{folder}/")]
+    if own:
+        raise DesiredStateError(own)
+    return [*warnings, *(f"{problem.file} {problem.message}, and is left out" for problem in problems)]
 
 
-def _write_link(target: Path, path: str, points_to: str) -> list[Problem]:
-    landing = posixpath.normpath(posixpath.join(posixpath.dirname(path), points_to))
-    if points_to.startswith("/") or landing == ".." or landing.startswith("../"):
-        return [Problem(f"is a link to {points_to}, outside the repository", path, suggestion="commit the file itself")]
-    target.symlink_to(points_to)
-    return []
+def _write_file(root: Path, entry: TreeEntry, content: bytes) -> Problem | None:
+    if not entry.mode.startswith(FILE) or ".git" in (part.lower() for part in PurePosixPath(entry.path).parts):
+        return Problem("is nothing that belongs into a commit", entry.path, suggestion="remove it")
+    if content.startswith(LFS):
+        message = "is a Git LFS pointer, not the file"
+        return Problem(message, entry.path, suggestion="commit the file itself")
+    target = root / entry.path
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    except (OSError, ValueError) as error:
+        return Problem(f"cannot be written ({getattr(error, 'strerror', None) or error})", entry.path)
+    return None
+
+
+def _write_links(root: Path, links: dict[Path, str]) -> list[Problem]:
+    """Writes links after everything else, so that nothing is written through one, and takes those away that lead out.
+
+    Where one really leads is known only when all are there, because it may pass through others.
+    """
+    problems: list[Problem] = []
+    for link, points_to in links.items():
+        try:
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(points_to)
+        except (OSError, ValueError) as error:
+            message = f"cannot be written ({getattr(error, 'strerror', None) or error})"
+            problems.append(Problem(message, link.relative_to(root).as_posix()))
+    real = os.path.realpath(root)
+    outside = [link for link in links if os.path.commonpath((os.path.realpath(link), real)) != real]
+    for link in outside:
+        link.unlink(missing_ok=True)
+        message = f"is a link to {links[link]}, outside the repository"
+        problems.append(Problem(message, link.relative_to(root).as_posix(), suggestion="commit the file itself"))
+    return problems
 
 
 def folder_files(root: Path) -> list[tuple[str, str]]:

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from worker.adapters.renderer import jail
+from worker.adapters.renderer.jail import Tree
+from worker.domain.declaration import FILE as DECLARATION
 from worker.domain.environment import Environment
 from worker.domain.errors import DesiredStateError, PlumblineError, Problem
 from worker.domain.installation import RenderLimits
-from worker.domain.yaml_text import read_documents
 
-KUSTOMIZATIONS: Final = ("kustomization.yaml", "kustomization.yml", "Kustomization")
-REFERENCES: Final = (
-    "resources", "bases", "components", "crds", "configurations", "transformers", "generators", "validators", "openapi",
-)  # fmt: skip
-_REMOTE: Final = re.compile(r"^[a-z+]+://|^git@|^[\w.-]+\.[a-z]{2,}/|\?ref=|^git::|//.*\?", re.IGNORECASE)
 _HELM_PLACE: Final = re.compile(r"\(([^()\s]+?/templates/[^():\s]+):(\d+)(?::\d+)?\)")
 _KUSTOMIZE_FILE: Final = re.compile(r"'?(?P<file>[\w./-]+\.(?:ya?ml|json))'?")
 
@@ -43,25 +38,24 @@ class RenderTools:
         raise MissingTool(f"{name} is not installed: `plumbline sandbox tools {name}` builds it, or put it on PATH")
 
 
-def kustomize(tools: RenderTools, root: Path, folder: Path, output: Path, limits: RenderLimits, home: Path) -> None:
+def kustomize(tools: RenderTools, tree: Tree, folder: Path, output: Path, limits: RenderLimits) -> None:
     """Builds a kustomization into `output`. Raises DesiredStateError where it refers outside or does not build."""
-    problems = list(_remote_references(root, folder))
-    if problems:
-        raise DesiredStateError(problems)
-    ended = jail.run([tools.find("kustomize"), "build", folder], output, limits, what="kustomize", home=home)
+    program = tools.find("kustomize")
+    looks: dict[str, Any] = {"renderer": "kustomize", "folder": str(folder), "values": [], "wholly": False}
+    ended = jail.run([program, "build", folder], output, tree, limits, what="kustomize", looks=looks)
     if ended.code != 0:
-        raise DesiredStateError([_kustomize_problem(ended.error, root, folder)])
+        jail.look(output, tree, limits, what="kustomize", looks={**looks, "wholly": True})
+        raise DesiredStateError([_kustomize_problem(ended.error, tree.names, folder)])
 
 
 def helm(
     tools: RenderTools,
     environment: Environment,
     versions: tuple[str, tuple[str, ...]],
-    root: Path,
+    tree: Tree,
     folder: Path,
     output: Path,
     limits: RenderLimits,
-    home: Path,
 ) -> None:
     """Templates a chart into `output`, its CRDs included, test hooks left out.
 
@@ -69,61 +63,31 @@ def helm(
     """
     kube_version, api_versions = versions
     command: list[str | Path] = [
-        tools.find("helm"), "template", environment.release or environment.name, folder,
-        "--namespace", environment.namespace or "default", "--include-crds", "--skip-tests",
+        tools.find("helm"), "template", f"--namespace={environment.namespace or 'default'}",
+        "--include-crds", "--skip-tests",
     ]  # fmt: skip
     if kube_version:
-        command += ["--kube-version", kube_version]
-    for version in api_versions:
-        command += ["--api-versions", version]
-    for values in environment.values:
-        path = (folder / values).resolve()
-        if not path.is_relative_to(root.resolve()):
-            raise DesiredStateError([Problem(f"`values`: {values} leads out of the repository", "plumbline.yaml")])
-        if not path.is_file():
-            raise DesiredStateError([Problem(f"`values`: {values} does not exist", "plumbline.yaml")])
-        command += ["--values", path]
-    ended = jail.run(command, output, limits, what="helm", home=home)
+        command += [f"--kube-version={kube_version}"]
+    command += [f"--api-versions={version}" for version in api_versions]
+    values = [_values(each, folder, tree.root) for each in environment.values]
+    command += [f"--values={path}" for path in values]
+    command += ["--", environment.release or environment.name, folder]
+    looks = {"renderer": "helm", "folder": str(folder), "values": [str(path) for path in values], "wholly": False}
+    ended = jail.run(command, output, tree, limits, what="helm", looks=looks)
     if ended.code != 0:
-        raise DesiredStateError([_helm_problem(ended.error, folder, root)])
+        raise DesiredStateError([_helm_problem(ended.error, folder, tree.names)])
 
 
-def _remote_references(root: Path, folder: Path) -> Iterable[Problem]:
-    """Every reference that would make kustomize fetch something, from this folder and those it leads to."""
-    pending, seen = [folder.resolve()], set[Path]()
-    while pending:
-        place = pending.pop()
-        if place in seen:
-            continue
-        seen.add(place)
-        file = next((place / name for name in KUSTOMIZATIONS if (place / name).is_file()), None)
-        if file is None:
-            continue
-        name = str(file.relative_to(root.resolve())) if file.is_relative_to(root.resolve()) else file.name
-        for document in read_documents(file.read_bytes(), name, lines=True):
-            value = document.value if isinstance(document.value, dict) else {}
-            for member in ("helmCharts", "helmChartInflationGenerator"):
-                if value.get(member):
-                    line = document.line_of((member,))
-                    yield Problem(
-                        f"`{member}` would fetch a chart", name, line, suggestion="render charts with renderer: helm"
-                    )
-            for member in REFERENCES:
-                entries = value.get(member)
-                for position, entry in enumerate(entries if isinstance(entries, list) else []):
-                    if not isinstance(entry, str):
-                        continue
-                    target = (place / entry).resolve()
-                    if _REMOTE.search(entry) and not target.exists():
-                        line = document.line_of((member, position))
-                        yield Problem(
-                            f"`{entry}` would be fetched from elsewhere",
-                            name,
-                            line,
-                            suggestion="copy it into the repository",
-                        )
-                    elif target.is_dir() and target.is_relative_to(root.resolve()):
-                        pending.append(target)
+def _values(name: str, folder: Path, root: Path) -> Path:
+    """A values file's path. Helm cuts its argument at commas and quotes, which would name other files."""
+    if set(name) & set(',"\0'):
+        raise DesiredStateError([Problem(f"`values`: {name!r} has a character that helm cuts names at", DECLARATION)])
+    path = (folder / name).resolve()
+    if not path.is_relative_to(root.resolve()):
+        raise DesiredStateError([Problem(f"`values`: {name} leads out of the repository", DECLARATION)])
+    if not path.is_file():
+        raise DesiredStateError([Problem(f"`values`: {name} does not exist", DECLARATION)])
+    return path
 
 
 def _kustomize_problem(error: str, root: Path, folder: Path) -> Problem:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import orjson
 
 from worker.adapters.checkout import LINK, MODULE, Checkout
 from worker.adapters.renderer import inputs, jail, programs
+from worker.adapters.renderer.jail import Tree
 from worker.adapters.renderer.kept import Kept
 from worker.adapters.renderer.programs import RenderTools
 from worker.domain.environment import Environment
@@ -21,7 +21,6 @@ from worker.domain.errors import DesiredStateError, Problem
 from worker.domain.installation import RenderLimits
 from worker.domain.resource import MalformedSecret, Resource, Source, resource_of
 
-PARSER: Final = Path(__file__).with_name("parsing.py")
 FORMAT: Final = "1"
 """Changes when the kept form does, so that old entries are misses."""
 
@@ -82,7 +81,7 @@ class Renderer:
 
         def write(root: Path) -> list[str]:
             (root / folder).mkdir(parents=True, exist_ok=True)
-            return inputs.write_tree(checkout, read, root, self._limits)
+            return inputs.write_tree(checkout, read, root, self._limits, folder)
 
         return self._render(environment, renderer, parts, capabilities, own, write)
 
@@ -97,7 +96,8 @@ class Renderer:
         if renderer == "yaml":
             files = [(name, content) for name, content in files if inputs.is_manifest(name)]
         parts = [part for file in files for part in file]
-        rendered = self._run(environment, renderer, capabilities, [name for name, _ in files], path, ".")
+        tree = Tree(_repository_of(path.resolve()), path.resolve())
+        rendered = self._run(environment, renderer, capabilities, [name for name, _ in files], tree, path.resolve())
         return self._made(rendered, inputs.digest(parts), renderer, environment, [])
 
     def _render(
@@ -117,9 +117,9 @@ class Renderer:
             document = orjson.loads(kept)
             return self._made(document["documents"], key, renderer, environment, document["warnings"])
         with tempfile.TemporaryDirectory(prefix="plumbline-render-") as folder:
-            root = Path(folder)
+            root = Path(folder).resolve()
             warnings = write(root)
-            found = self._run(environment, renderer, capabilities, own, root, environment.path)
+            found = self._run(environment, renderer, capabilities, own, Tree(root, root), root / environment.path)
         made = self._made(found, key, renderer, environment, warnings)
         if self._kept is not None:
             self._kept.put(key, json.dumps({"documents": found, "warnings": warnings}).encode())
@@ -137,31 +137,30 @@ class Renderer:
         renderer: str,
         capabilities: Capabilities,
         own: list[str],
-        root: Path,
-        path: str,
+        tree: Tree,
+        folder: Path,
     ) -> list[Any]:
         """The documents of a render: [file, line, value] each."""
-        folder = root / path
         with tempfile.TemporaryDirectory(prefix="plumbline-jail-") as place:
-            home = Path(place)
-            output = home / OUTPUT
+            home = Path(place).resolve()
+            output, parsed = home / OUTPUT, home / "documents.json"
             match renderer:
                 case "kustomize":
-                    programs.kustomize(self._tools, root, folder, output, self._limits, home)
+                    programs.kustomize(self._tools, tree, folder, output, self._limits)
                 case "helm":
                     versions = (capabilities.kube_version, capabilities.api_versions)
-                    programs.helm(self._tools, environment, versions, root, folder, output, self._limits, home)
-                    self._second_helm_run(environment, versions, root, folder, home)
+                    programs.helm(self._tools, environment, versions, tree, folder, output, self._limits)
+                    self._second_helm_run(environment, versions, tree, folder, home)
                 case _:
-                    return self._parsed(root, own, home)
-            return self._parsed(home, [OUTPUT], home)
+                    return jail.read(own, parsed, tree, self._limits) if own else []
+            return jail.read([OUTPUT], parsed, Tree(home, home), self._limits)
 
     def _second_helm_run(
-        self, environment: Environment, versions: tuple[str, tuple[str, ...]], root: Path, folder: Path, home: Path
+        self, environment: Environment, versions: tuple[str, tuple[str, ...]], tree: Tree, folder: Path, home: Path
     ) -> None:
         """A chart that renders differently each time has no desired state to prove: it is refused, and named."""
         again = home / "again.yaml"
-        programs.helm(self._tools, environment, versions, root, folder, again, self._limits, home)
+        programs.helm(self._tools, environment, versions, tree, folder, again, self._limits)
         first, second = (home / OUTPUT).read_text(), again.read_text()
         if first == second:
             return
@@ -174,22 +173,6 @@ class Renderer:
                 message = "renders differently each time (a random value or the time of day)"
                 suggestion = "give the value in a values file, or keep it outside the chart"
                 raise DesiredStateError([Problem(message, file, suggestion=suggestion)])
-
-    def _parsed(self, root: Path, names: list[str], home: Path) -> list[Any]:
-        if not names:
-            return []
-        listing, output = home / "names.json", home / "parsed.json"
-        listing.write_text(json.dumps(names))
-        ended = jail.run([sys.executable, "-I", PARSER, root, listing], output, self._limits, what="reading", home=home)
-        if ended.code != 0:
-            raise DesiredStateError(
-                [Problem("the files cannot be read: " + (ended.error.strip().splitlines() or ["?"])[-1])]
-            )
-        answer = orjson.loads(output.read_bytes())
-        if "problems" in answer:
-            raise DesiredStateError([Problem.from_json(problem) for problem in answer["problems"]])
-        documents: list[Any] = answer["documents"]
-        return documents
 
     def _made(
         self, documents: list[Any], key: str, renderer: str, environment: Environment, warnings: Iterable[str]
@@ -209,6 +192,11 @@ class Renderer:
         if len(resources) > self._limits.objects:
             raise DesiredStateError([Problem(f"renders more than {self._limits.objects} objects")])
         return Rendered(tuple(resources), key, renderer, tuple(warnings))
+
+
+def _repository_of(folder: Path) -> Path:
+    """The working tree that a folder of this machine lies in, which its files may refer to; else every folder may be."""
+    return next((each for each in (folder, *folder.parents) if (each / ".git").exists()), Path(folder.anchor))
 
 
 def _where(renderer: str, environment: Environment, file: str) -> str:
