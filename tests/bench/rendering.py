@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from tests.bench.ground import OBJECTS, Figures, Ground, as_files, in_turns, objects
+from tests.children import starts_of
 from worker.adapters.checkout import Checkout
 from worker.adapters.renderer import Capabilities, Renderer, RenderTools
 from worker.domain.environment import Environment
@@ -30,25 +31,24 @@ def measure_rendering(ground: Ground) -> Figures:
     files |= {"kustomized/all.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n"}
     revision = _committed(repository, files)
     checkout = Checkout.open(str(repository), ground.root / "mirror")
-    counted = _Counted(ground)
+    tools = RenderTools(ground.tools["helm"].parent)
     limits, cache = RenderLimits(), ground.root / "render-cache"
-    warm = Renderer(cache, limits, counted.tools)
+    warm = Renderer(cache, limits, tools)
 
     def render(renderer: Renderer, path: str) -> None:
         environment = Environment("shop", "bench", "main", path, "c", "bench")
         renderer.render_revision(checkout, revision, environment, Capabilities("v1.37.2", ()))
 
-    [cold] = in_turns(3, lambda: render(Renderer(None, limits, counted.tools), "app"))
+    [cold] = in_turns(3, lambda: render(Renderer(None, limits, tools), "app"))
     render(warm, "app")
-    memory, disk = in_turns(
-        ROUNDS, lambda: render(warm, "app"), lambda: render(Renderer(cache, limits, counted.tools), "app")
-    )
+    memory, disk = in_turns(ROUNDS, lambda: render(warm, "app"), lambda: render(Renderer(cache, limits, tools), "app"))
     starts = {}
     for path, name in (("chart", "helm"), ("kustomized", "kustomize")):
+        before = starts_of(name)
         render(warm, path)
-        starts[name] = counted.starts(name)
+        starts[name] = starts_of(name) - before
         render(warm, path)
-        assert counted.starts(name) == starts[name]
+        assert starts_of(name) == before + starts[name], "a render that is kept starts nothing"
     checkout.close()
     return {
         "render_cold_ms": cold * 1000,
@@ -72,22 +72,3 @@ def _committed(repository: Path, files: dict[str, str]) -> str:
     git("add", "--all")
     git("commit", "--quiet", "-m", "all")
     return git("rev-parse", "HEAD")
-
-
-class _Counted:
-    """kustomize and helm behind scripts that write down each start."""
-
-    def __init__(self, ground: Ground) -> None:
-        self._folder = ground.root / "counted"
-        self._folder.mkdir()
-        for name in ("kustomize", "helm"):
-            script = self._folder / name
-            log = self._folder / f"{name}.starts"
-            script.write_text(f'#!/bin/sh\necho start >> {log}\nexec {ground.tools[name]} "$@"\n')
-            script.chmod(0o755)
-        self.tools = RenderTools(self._folder)
-
-    def starts(self, name: str) -> int:
-        """How often a program was started."""
-        log = self._folder / f"{name}.starts"
-        return len(log.read_text().splitlines()) if log.exists() else 0
