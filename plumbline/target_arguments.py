@@ -90,7 +90,7 @@ def gathered(arguments: argparse.Namespace) -> tuple[Target, Rendered]:
     from worker.adapters.renderer import Capabilities, Renderer
     from worker.domain.installation import RenderLimits
 
-    renderer = Renderer(None, RenderLimits(), tools())
+    renderer = Renderer(cache_folder(), RenderLimits(), tools())
     environment = environment_of(arguments)
 
     def render(capabilities: Capabilities) -> Rendered:
@@ -121,6 +121,16 @@ def tools() -> RenderTools:
 
     named = os.environ.get("PLUMBLINE_TOOLS")
     return RenderTools(Path(named) if named else cached_folder())
+
+
+def cache_folder() -> Path | None:
+    """Where what was read is kept for the next time (mode 700); None where this user has no such place."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "plumbline" / "command"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
 
 
 def local_key() -> bytes:

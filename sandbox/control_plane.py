@@ -85,6 +85,7 @@ class ControlPlane:
         self._run("kube-controller-manager", [
             "--kubeconfig", admin, "--service-account-private-key-file", self.directory / "sa.key",
             "--leader-elect=false", "--secure-port", "0", "--use-service-account-credentials=false",
+            "--kube-api-qps=500", "--kube-api-burst=1000",  # 20 a second, its default, would be the clock of everything
         ])  # fmt: skip
         self._run("kube-scheduler", ["--kubeconfig", admin, "--leader-elect=false", "--secure-port", "0"])
         self._run(

@@ -82,6 +82,7 @@ def _preview_branch(
     if not repository.follows(update.branch):
         return []
     declaration = bench.declaration(checkout, repository, update.new, update.branch)
+    bench.renderer.read_ahead(checkout, update.new, declaration.environments)
     return [
         *(
             _preview_one(bench, repository, checkout, environment, update, approvals)

@@ -92,6 +92,8 @@ def _map(desired: dict[str, Any], live: dict[str, Any], owned: dict[str, Any], p
             continue
         seen += 1
         now = live.get(name)
+        if not below and now == value and type(value) is str:  # most fields there are: no need to call anything
+            continue
         if now is None:
             if not below and _is_zero(value):
                 continue
@@ -216,7 +218,8 @@ def _position(items: list[Any], key: dict[str, Any]) -> int | None:
         if type(item) is not dict:
             continue
         for field, value in key.items():
-            if field not in item or not _equal(item[field], value):
+            found = item.get(field)
+            if found != value if type(found) is type(value) else not _equal(found, value):
                 break
         else:
             return position

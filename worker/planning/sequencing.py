@@ -73,10 +73,11 @@ def _edges(resources: tuple[Resource, ...]) -> tuple[dict[ResourceKey, set[Resou
     edges: dict[ResourceKey, set[ResourceKey]] = {resource.key: set() for resource in resources}
     groups: dict[str, set[ResourceKey]] = {}
     problems: list[Problem] = []
-    for resource in resources:
+    speaking = [resource for resource in resources if resource.annotations]
+    for resource in speaking:
         for group in change_groups(resource):
             groups.setdefault(group, set()).add(resource.key)
-    for resource in resources:
+    for resource in speaking:
         try:
             for key in dependencies(resource):
                 if key in edges:

@@ -64,8 +64,8 @@ def validate(
 
 
 def _shape(resource: Resource) -> Iterator[Problem]:
-    key = resource.key
-    if resource.metadata.get("generateName"):
+    key, metadata = resource.key, resource.metadata
+    if metadata.get("generateName"):
         yield _problem(
             resource, "has generateName, so nothing can be said of it twice", "give it a fixed metadata.name"
         )
@@ -82,7 +82,7 @@ def _shape(resource: Resource) -> Iterator[Problem]:
             "use lower-case letters, digits, '-' and '.', at most 253 characters",
         )
     for member in ("labels", "annotations"):
-        values = resource.metadata.get(member)
+        values = metadata.get(member)
         if values is None:
             continue
         if not isinstance(values, dict):
@@ -94,7 +94,7 @@ def _shape(resource: Resource) -> Iterator[Problem]:
                 yield _problem(
                     resource, f"metadata.{member}.{name}: expected text, found {kind}", "put the value in quotes"
                 )
-    if OWNER_LABEL in resource.labels:
+    if OWNER_LABEL in (metadata.get("labels") or ()):
         yield _problem(resource, f"sets the label {OWNER_LABEL}, which is Plumbline's own", "remove it")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import stat
 import sys
 from pathlib import Path
 
@@ -106,27 +105,6 @@ def checkout(tmp_path: Path) -> Checkout:
     clone.commit("one")
     clone.push()
     return Checkout.open(str(tmp_path / "r.git"), tmp_path)
-
-
-def test_what_was_rendered_is_kept_for_its_owner_only_and_a_damaged_entry_is_a_miss(
-    checkout: Checkout, tmp_path: Path
-) -> None:
-    renderer = Renderer(tmp_path / "cache", RenderLimits(), RenderTools())
-    environment = Environment("r", "e", "main", "app", "c", "ns")
-    tip = checkout.tip("main")
-    assert tip is not None
-    first = renderer.render_revision(checkout, tip, environment, Capabilities())
-    folder = tmp_path / "cache" / "renders"
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    (entry,) = folder.iterdir()
-    assert stat.S_IMODE(entry.stat().st_mode) == 0o600
-    content = entry.read_bytes()
-    for damaged in (content[:-5], b"", content.replace(b'"1"', b'"2"')):
-        entry.write_bytes(damaged)
-        again = renderer.render_revision(checkout, tip, environment, Capabilities())
-        assert again.resources[0].body == first.resources[0].body
-        assert again.inputs == first.inputs
-    checkout.close()
 
 
 def test_a_commit_that_touches_other_folders_has_the_same_inputs(checkout: Checkout, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -54,9 +54,14 @@ def reaches_out(entries: Iterable[TreeEntry], checkout: Checkout, values: Iterab
 
 
 def write_tree(
-    checkout: Checkout, entries: Iterable[TreeEntry], root: Path, limits: RenderLimits, folder: str
+    checkout: Checkout,
+    entries: Iterable[TreeEntry],
+    root: Path,
+    limits: RenderLimits,
+    folder: str,
+    known: Mapping[str, int],
 ) -> list[str]:
-    """Writes files under `root` as they are in the commit; returns warnings.
+    """Writes files under `root` as they are in the commit, but for those that are `known` (path -> size); returns warnings.
 
     Links are written only where they stay inside; submodules are named and left out. What cannot be written is left out
     where it lies outside the environment's `folder`. Raises DesiredStateError for it inside, and where there is more than
@@ -74,10 +79,12 @@ def write_tree(
         if entry.mode == MODULE:
             warnings.append(f"{entry.path} is a submodule and is left out")
             continue
-        content = checkout.blob(entry.id, entry.path)
-        total += len(content)
+        content = b"" if entry.path in known else checkout.blob(entry.id, entry.path)
+        total += known.get(entry.path, len(content))
         if total > limits.tree_size:
             raise DesiredStateError([Problem(f"more than {limits.tree_size >> 20} MiB of files")])
+        if entry.path in known:
+            continue
         if entry.mode == LINK:
             links[root / entry.path] = os.fsdecode(content)
         elif problem := _write_file(root, entry, content):
@@ -135,5 +142,13 @@ def folder_files(root: Path) -> list[tuple[str, str]]:
             path = Path(folder) / name
             if path.is_file():
                 relative = path.relative_to(root).as_posix()
-                found.append((relative, hashlib.sha256(path.read_bytes()).hexdigest()))
+                found.append((relative, file_digest(path)))
     return sorted(found)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 (hex) of a file's content, empty where it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""

@@ -20,6 +20,7 @@ class Kept:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.chmod(0o700)
+        self._unlooked = LARGEST
 
     def get(self, key: str) -> bytes | None:
         """The output; None where there is none or where what is there is not whole."""
@@ -44,7 +45,10 @@ class Kept:
             with os.fdopen(handle, "wb") as target:
                 target.write(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
             Path(name).replace(self._folder / key)
-            self._forget()
+            self._unlooked += len(body)
+            if self._unlooked > LARGEST // 16:  # looking at every entry costs more than writing one
+                self._forget()
+                self._unlooked = 0
 
     def _forget(self) -> None:
         entries = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in self._folder.iterdir())

@@ -1,0 +1,69 @@
+"""What is measured, in words, with the aim of each figure: the table that `make bench` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: what it is in words, the figure's name in the JSON, and its aim (`<= 1.5`, or none)."""
+
+    words: str
+    name: str
+    aim: str = ""
+
+    def verdict(self, figures: Mapping[str, float]) -> str:
+        """`met`, `MISSED`, or nothing where there is no aim."""
+        if not self.aim:
+            return ""
+        sign, bound = self.aim.split()
+        value = figures[self.name]
+        return "met" if (value <= float(bound) if sign == "<=" else value >= float(bound)) else "MISSED"
+
+
+ROWS: Final = (
+    Row("plan of 1,500 objects, none changed / LIST and decode of the same", "plan_ratio", "<= 1.5"),
+    Row("kubectl diff --server-side --concurrency=8 / that plan", "kubectl_diff_ratio", ">= 30"),
+    Row("plan with 15 of 1,500 changed / plan with none changed", "changed_ratio", "<= 3"),
+    Row("plan beside 50,000 other people's objects / without them", "crowd_ratio", "<= 1.2"),
+    Row("kubectl diff / `plumbline plan` of 1,500 from YAML, cold cache", "command_cold_ratio", ">= 3"),
+    Row("kubectl diff / `plumbline plan` of 1,500 from YAML, warm cache", "command_warm_ratio", ">= 5"),
+    Row("`plumbline plan` of 21 objects, Python's start included, s", "command_seconds", "<= 1"),
+    Row("first apply, writes / the same bodies sent raw, as many at once", "apply_write_ratio", "<= 1.15"),
+    Row("kubectl apply --server-side / our plan and apply together", "apply_whole_ratio", ">= 1"),
+    Row("second kubectl apply --server-side / our second apply", "again_ratio", ">= 20"),
+    Row("objects written by the second apply", "again_writes", "<= 0"),
+    Row("20 objects, one line: end of push to live, half of the pushes, s", "live_p50", "<= 0.6"),
+    Row("the same, 19 of 20 pushes, s", "live_p95", "<= 1.2"),
+    Row("the same, until the predicted diff is printed, half, s", "predicted_p50", "<= 0.8"),
+    Row("one object by kubectl apply / end of push to live", "one_apply_ratio"),
+    Row("1,500 objects in YAML, one line: start of push to live, s", "path_line_seconds", "<= 1.5"),
+    Row("first convergence of 1,500 objects: all applied, s", "path_first_applied_seconds", "<= 15"),
+    Row("first convergence of 1,500 objects: verified, s", "path_first_verified_seconds", "<= 15"),
+    Row("200 environments x 4 objects from one push, all verified, s", "fleet_seconds", "<= 20"),
+    Row("a plan's time per object, 10,000 / 1,500 objects", "linear_ratio", "<= 1.25"),
+    Row("10,000 objects in YAML, one line: start of push to live, s", "large_line_seconds"),
+    Row("first convergence of 10,000 objects: all applied, s", "large_first_applied_seconds"),
+    Row("first convergence of 10,000 objects: verified, s", "large_first_verified_seconds"),
+    Row("shards of the inventory of 10,000 objects", "inventory_shards", ">= 2"),
+    Row("most memory of a worker, 1,500 objects, MiB", "path_memory_mib", "<= 150"),
+    Row("most memory of a worker, 10,000 objects, MiB", "large_memory_mib", "<= 400"),
+    Row("render of 1,500 objects that is in the cache, ms", "hit_memory_ms", "<= 5"),
+    Row("the same by a worker that has just started (from its disk), ms", "hit_disk_ms"),
+    Row("render of 1,500 objects in plain YAML that is in no cache, ms", "render_cold_ms"),
+    Row("starts of helm for one render of a chart without random values", "helm_starts", "<= 1"),
+    Row("starts of kustomize for one render", "kustomize_starts", "<= 1"),
+)
+
+
+def table(figures: Mapping[str, float]) -> list[str]:
+    """The lines of the table, for the rows that were measured."""
+    lines = [f"{'what':<68} {'measured':>10}   {'aim':<8}", "-" * 98]
+    for row in ROWS:
+        if row.name in figures:
+            aim = row.aim.replace("<=", "≤").replace(">=", "≥")
+            lines.append(f"{row.words:<68} {figures[row.name]:>10.3f}   {aim:<8} {row.verdict(figures)}".rstrip())
+    return lines
