@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Final
 
 from flask import Flask, Response, jsonify
 
@@ -11,8 +12,12 @@ from bot.board import Board
 from bot.pushes import pushes
 from bot.queue import Requests
 from bot.settings import Settings
-from worker.domain.errors import PlumblineError
+from worker.domain.errors import PlumblineError, Unavailable
+from worker.domain.secret_text import SettingsError
 from worker.signed_queue import SignedQueue
+
+ANSWERS_WITHIN: Final = 1.8
+"""Seconds that a request waits for Redis before it is answered with 503."""
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -25,7 +30,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     except PlumblineError as error:
         sys.exit(f"plumbline web: {error}")
     app = Flask(__name__, static_folder=None)
-    queue = SignedQueue(chosen.redis_url.opened(), chosen.signing_key.opened_bytes())
+    queue = SignedQueue(chosen.redis_url.opened(), chosen.signing_key.opened_bytes(), answers_within=ANSWERS_WITHIN)
+    try:
+        queue.require_lasting()
+    except SettingsError as error:
+        sys.exit(f"plumbline web: {error}")
+    except Unavailable as error:
+        app.logger.warning("%s; requests are answered with 503 until it does", error)
     board = Board(queue.connection)
     app.extensions["plumbline"] = (chosen, Requests(queue), board)
     app.register_blueprint(pushes)
@@ -36,7 +47,11 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     @app.get("/readyz")
     def readyz() -> tuple[str, int]:
-        return ("ok\n", 200) if board.is_up() else ("Redis does not answer\n", 503)
+        try:
+            queue.require_lasting()
+        except (Unavailable, SettingsError) as error:
+            return f"{error}\n", 503
+        return "ok\n", 200
 
     @app.errorhandler(Exception)
     def failed(error: Exception) -> tuple[Response, int] | Response:

@@ -7,10 +7,11 @@ the next look.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from worker.adapters.checkout import Checkout
-from worker.adapters.lease import held
+from worker.adapters.lease import Lease, held
 from worker.domain.convergence import Operation, Phase
 from worker.domain.environment import Environment
 from worker.domain.errors import (
@@ -21,14 +22,15 @@ from worker.domain.errors import (
     PlumblineError,
     Problem,
     Refused,
+    Stopping,
     Superseded,
     Unavailable,
 )
 from worker.domain.installation import Repository
-from worker.domain.messages import CheckRequest, ConvergeRequest, PreviewRequest, RefUpdate
+from worker.domain.messages import CheckRequest, ConvergeRequest, GiveUp, PreviewRequest, RefUpdate
 from worker.domain.plan import code
 from worker.domain.reports import ConvergenceReport, EnvironmentPreview, Outcome, PreviewReport, Step
-from worker.operations.advancing import Fact
+from worker.operations.advancing import Fact, failed
 from worker.operations.converging import Run, look
 from worker.operations.converging import converge as converge_run
 from worker.operations.predicting import Prediction, predict
@@ -70,6 +72,8 @@ def _previewed(bench: Workbench, request: PreviewRequest, began: float) -> Previ
         problems += error.problems
     except PlumblineError as error:
         environments.append(_no_preview("", error))
+    except (OSError, MemoryError) as error:
+        environments.append(_no_preview("", shortage(error)))
     return PreviewReport(
         request.ticket, request.repository, tuple(environments), tuple(problems), tuple(notices), time.time() - began
     )
@@ -100,6 +104,8 @@ def _preview_one(
         prediction = _predict(bench, repository, checkout, environment, update.new)
     except PlumblineError as error:
         return _no_preview(environment.name, error)
+    except (OSError, MemoryError) as error:
+        return _no_preview(environment.name, shortage(error))
     plan = prediction.plan
     confirmed = code(plan.fingerprint) in {approval.lower() for approval in approvals}
     hold: Held | Refused | None = prediction.hold
@@ -158,7 +164,7 @@ def converge(bench: Workbench, message: dict[str, Any]) -> None:
                 hold = _forced(request.branch, applied, request.revision, "")
 
             def checkpoint() -> None:
-                lease.check()
+                _may_write(bench, lease)
                 _not_superseded(
                     bench, checkout, request.repository, request.environment, request.revision, request.branch
                 )
@@ -188,6 +194,8 @@ def converge(bench: Workbench, message: dict[str, Any]) -> None:
         speaker.say(operation, Fact(Step.FAILED, str(error)))
     except (LeaseLost, Moved) as error:
         raise Unavailable(str(error), retry_after=1) from None
+    except (OSError, MemoryError) as error:
+        raise shortage(error) from None
 
 
 def check(bench: Workbench, message: dict[str, Any]) -> None:
@@ -216,7 +224,7 @@ def check(bench: Workbench, message: dict[str, Any]) -> None:
             capabilities, revision, branch = side.capabilities(), operation.revision, operation.branch
 
             def checkpoint() -> None:
-                lease.check()
+                _may_write(bench, lease)
                 _not_superseded(bench, checkout, request.repository, request.environment, revision, branch)
 
             running = Run(target, side.states, revision, branch, operation.arrived, time.time, speaker.say, checkpoint)
@@ -227,6 +235,42 @@ def check(bench: Workbench, message: dict[str, Any]) -> None:
             )
     except (LeaseLost, Moved, Superseded, Unavailable):
         return
+    except (OSError, MemoryError) as error:
+        raise shortage(error) from None
+
+
+def give_up(bench: Workbench, message: dict[str, Any]) -> None:
+    """Records and says that a job killed every worker that took it, so that nobody takes it again by itself."""
+    given_up = GiveUp.from_json(message)
+    request: ConvergeRequest | CheckRequest
+    match given_up.job:
+        case "worker.jobs.converge":
+            request = ConvergeRequest.from_json(given_up.message)
+        case "worker.jobs.check":
+            request = CheckRequest.from_json(given_up.message)
+        case _:
+            return
+    text = (
+        f"given up: {given_up.tries} workers died while they worked on it; what was written stays as it is. "
+        f"The workers' logs say more (reference {given_up.reference}); push another commit to try again"
+    )
+    states = bench.bench(request.cluster).states
+    found = states.find(request.repository, request.environment, bench.installation.instance)
+    name = Environment(request.repository, request.environment, "", "", "", "", instance=bench.installation.instance)
+    with held(states.records, name.state_name, request.environment, bench.holder):
+        found = states.read(name)
+        now = time.time()
+        if isinstance(request, ConvergeRequest):
+            operation = Operation(request.revision, request.branch, Phase.PLANNING, request.at, now)
+        elif found.state.operation is not None:
+            operation = found.state.operation
+        else:
+            return
+        ended = failed(replace(found, state=replace(found.state, operation=operation)), text, now)
+        states.write(name, found, ended.state, ended.inventory)
+    speaker = Speaker(bench, request.repository, request.environment, operation.branch, operation.arrived)
+    for fact in ended.facts:
+        speaker.say(operation, fact)
 
 
 class Speaker:
@@ -240,8 +284,8 @@ class Speaker:
         self._arrived = arrived
 
     def say(self, operation: Operation, fact: Fact) -> None:
-        """Reports one fact."""
-        now = time.time()
+        """Reports one fact; durations are never negative, whatever the clocks say."""
+        now = fact.at or time.time()
         self._bench.outbox.report(
             ConvergenceReport(
                 self._repository,
@@ -251,7 +295,7 @@ class Speaker:
                 fact.step,
                 fact.text,
                 operation.arrived or self._arrived,
-                now - (operation.arrived or self._arrived),
+                max(0.0, now - (operation.arrived or self._arrived)),
                 int(now * 1000),
                 fact.proof,
             )
@@ -266,6 +310,20 @@ def _environment(bench: Workbench, repository: Repository, checkout: Checkout, r
     if environment is None:
         raise missing_environment(request.environment, request.revision)
     return environment
+
+
+def _may_write(bench: Workbench, lease: Lease) -> None:
+    """Raises Stopping where this process was told to end, and LeaseLost where another may be writing."""
+    if bench.stop.asked.is_set():
+        raise Stopping
+    lease.check()
+
+
+def shortage(error: OSError | MemoryError) -> Unavailable:
+    """What to say of a machine that has run out of something; anything else that the system refused is named too."""
+    if isinstance(error, MemoryError):
+        return Unavailable("the worker's machine has no memory left")
+    return Unavailable(f"the worker's machine cannot go on: {error.strerror or type(error).__name__}")
 
 
 def _newest(checkout: Checkout, request: ConvergeRequest) -> None:

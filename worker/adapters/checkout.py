@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import threading
@@ -20,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import urlsplit
 
+from worker.adapters.mirror import alone, bare, forget_mirror, make_mirror
 from worker.domain.environment import COMMIT_ID
 from worker.domain.errors import DesiredStateError, Problem, Unavailable
 from worker.domain.secret_text import SecretText
@@ -58,8 +60,7 @@ class Checkout:
         if local is not None:
             return Checkout(local, None)
         mirror = cache / "repositories" / re.sub(r"[^A-Za-z0-9]+", "-", url).strip("-")[-80:]
-        if not (mirror / "HEAD").exists():
-            _bare(mirror)
+        make_mirror(mirror)
         return Checkout(mirror, url, credentials)
 
     # -- references ----------------------------------------------------------------------------------------------
@@ -85,19 +86,26 @@ class Checkout:
     def fetch(self, revision: str, branch: str = "") -> None:
         """Makes a commit's objects available. Raises Unavailable where the repository does not give it."""
         _checked(revision)
+        if self._remote is not None:
+            make_mirror(self._git_dir)
         if self._object(f"{revision}^{{tree}}") is not None:
             return
         if self._remote is None:
             raise Unavailable(f"the commit {revision[:12]} is not in {self._git_dir}")
-        try:
-            self._remote_git("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", self._remote, revision)
-        except Unavailable:
-            if not branch:
-                raise
-            refspec = f"+refs/heads/{branch}:refs/plumbline/fetched/{branch}"
-            self._remote_git("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", self._remote, refspec)
+        with alone(self._git_dir, FETCH_SECONDS) as lock:
+            try:
+                self._fetch(revision, lock)
+            except Unavailable:
+                if not branch:
+                    raise
+                self._fetch(f"+refs/heads/{branch}:refs/plumbline/fetched/{branch}", lock)
         if self._object(f"{revision}^{{tree}}") is None:
             raise Unavailable(f"{_shown(self._remote)} does not give the commit {revision[:12]}")
+
+    def _fetch(self, wanted: str, lock: int) -> None:
+        assert self._remote is not None
+        options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
+        self._remote_git("fetch", *options, "--", self._remote, wanted, keeps=lock)
 
     def is_ancestor(self, older: str, newer: str) -> bool:
         """Whether `newer` contains `older` (a commit contains itself); false where either is not known."""
@@ -144,7 +152,10 @@ class Checkout:
         pending = [root]
         while pending:
             folder = pending.pop()
-            for mode, name, entry in self._tree(revision, folder) or ():
+            rows = self._tree(revision, folder)
+            if rows is None:
+                raise self._damaged(f"the folder {folder} of {revision[:12]}")
+            for mode, name, entry in rows:
                 place = f"{folder}/{name}" if folder else name
                 if mode == FOLDER:
                     pending.append(place)
@@ -158,7 +169,7 @@ class Checkout:
         """A blob's content. Raises DesiredStateError where it is larger than 64 MiB."""
         found = self._object(blob)
         if found is None:
-            raise Unavailable(f"the object {blob[:12]} is missing from the repository")
+            raise self._damaged(f"the object {blob[:12]}")
         return found[2]
 
     def _tree(self, revision: str, path: str) -> tuple[tuple[str, str, str], ...] | None:
@@ -181,18 +192,27 @@ class Checkout:
                 header = batch.stdout.readline().split()
                 if len(header) != 3 or not header[2].isdigit():
                     if not header:
-                        raise Unavailable(f"git cannot read {self._git_dir}")
+                        raise self._damaged(f"what {name[:60]} stands for")
                     return None
                 size = int(header[2])
                 if size > LARGEST_BLOB:
                     self.close()
                     raise DesiredStateError([Problem(f"the object {name} is larger than {LARGEST_BLOB >> 20} MiB")])
                 content = batch.stdout.read(size)
-                batch.stdout.read(1)
+                if len(content) != size or batch.stdout.read(1) != b"\n":
+                    raise self._damaged(f"the object {header[0].decode()[:12]}")
             except OSError:
                 self.close()
                 raise Unavailable(f"git cannot read {self._git_dir}") from None
             return header[0].decode(), header[1].decode(), content
+
+    def _damaged(self, what: str) -> Unavailable:
+        """What to say of objects that ought to be there. A mirror of ours is made anew by the next fetch."""
+        self.close()
+        if self._remote is None:
+            return Unavailable(f"{what} cannot be read from {self._git_dir}: look at it with git fsck")
+        forget_mirror(self._git_dir)
+        return Unavailable(f"{what} could not be read from the local clone: it is cloned again", retry_after=1)
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._batch is None or self._batch.poll() is not None:
@@ -226,7 +246,7 @@ class Checkout:
             return
         with tempfile.TemporaryDirectory(prefix="plumbline-push-") as folder:
             git_dir = Path(folder)
-            _bare(git_dir)
+            bare(git_dir)
             alternates = [self._git_dir / "objects"]
             inherited = self._git_dir / "objects" / "info" / "alternates"
             if inherited.exists():
@@ -250,31 +270,46 @@ class Checkout:
             raise Unavailable(f"git {arguments[0]} failed on {self._git_dir}")
         return run.stdout
 
-    def _remote_git(self, *arguments: str) -> bytes:
+    def _remote_git(self, *arguments: str, keeps: int | None = None) -> bytes:
         assert self._remote is not None
-        run = self._run(list(arguments), seconds=FETCH_SECONDS, remote=True)
+        make_mirror(self._git_dir)
+        run = self._run(list(arguments), seconds=FETCH_SECONDS, remote=True, keeps=keeps)
         if run.returncode != 0:
             lines = run.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
+            line = next((each for each in lines if "No space left" in each), lines[-1])
             raise Unavailable(
-                f"{_shown(self._remote)} cannot be read: {lines[-1].replace(self._remote, _shown(self._remote))}"
+                f"{_shown(self._remote)} cannot be read: {line.replace(self._remote, _shown(self._remote))}"
             )
         return run.stdout
 
     def _run(
-        self, arguments: list[str], *, data: bytes | None = None, seconds: int = GIT_SECONDS, remote: bool = False
+        self,
+        arguments: list[str],
+        *,
+        data: bytes | None = None,
+        seconds: int = GIT_SECONDS,
+        remote: bool = False,
+        keeps: int | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
-        try:
-            return subprocess.run(
-                ["git", *arguments],
-                env=self._environ(remote=remote),
-                input=data,
-                stdin=subprocess.DEVNULL if data is None else None,
-                capture_output=True,
-                timeout=seconds,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise Unavailable(f"git {arguments[0]} took longer than {seconds} s") from None
+        """Runs git in a process group of its own, so that its helpers end with it; it keeps the file `keeps` open."""
+        with subprocess.Popen(
+            ["git", *arguments],
+            env=self._environ(remote=remote),
+            stdin=subprocess.DEVNULL if data is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=() if keeps is None else (keeps,),
+            start_new_session=True,
+        ) as process:
+            try:
+                out, said = process.communicate(data, timeout=seconds)
+            except BaseException as error:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise Unavailable(f"git {arguments[0]} took longer than {seconds} s") from None
+                raise
+        return subprocess.CompletedProcess(arguments, process.returncode, out, said)
 
     def _environ(self, *, remote: bool = False) -> dict[str, str]:
         """Nothing of this process's environment but the path to programs: no user's or system's configuration."""
@@ -290,6 +325,7 @@ class Checkout:
             "LC_ALL": "C",
         }
         if remote:
+            settings |= {"http.lowSpeedLimit": "1000", "http.lowSpeedTime": str(FETCH_SECONDS // 2)}
             environ |= {name: os.environ[name] for name in ("SSH_AUTH_SOCK", "GIT_SSH_COMMAND") if name in os.environ}
             if self._credentials is not None:
                 settings["http.extraHeader"] = f"Authorization: Bearer {self._credentials.opened()}"
@@ -312,13 +348,6 @@ def _local(url: str) -> Path | None:
         if (git_dir / "HEAD").is_file() and (git_dir / "objects").is_dir():
             return git_dir
     raise Unavailable(f"{path} is not a Git repository")
-
-
-def _bare(folder: Path) -> None:
-    for each in ("objects/pack", "objects/info", "refs/heads"):
-        (folder / each).mkdir(parents=True, exist_ok=True, mode=0o700)
-    (folder / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
-    (folder / "HEAD").write_text("ref: refs/heads/main\n")
 
 
 def _tree_rows(content: bytes, id_length: int) -> Iterator[tuple[str, str, str]]:

@@ -98,6 +98,7 @@ def _writes(change: Change) -> bool:
 def _write_one(
     target: Target, prediction: Prediction, resource: Resource, checkpoint: Checkpoint
 ) -> tuple[Resource, Change]:
+    checkpoint()
     planned = prediction.changes[resource.key]
     before = prediction.live.get(resource.key)
     if planned.action is Action.RECREATE and before is not None:

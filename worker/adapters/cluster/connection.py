@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -34,10 +35,11 @@ class ClusterSettingsError(PlumblineError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer: its status and its body as bytes."""
+    """An HTTP answer: its status, its body as bytes, and when the server says that it answered (a Unix time)."""
 
     status: int
     body: bytes
+    at: float = 0.0
 
     def json(self) -> Any:
         """The decoded body."""
@@ -108,7 +110,7 @@ class Connection:
                 f"the API server at {self.address} is busy (HTTP {response.status})",
                 _seconds(response.headers.get("Retry-After")),
             )
-        return Answer(response.status, response.data), None
+        return Answer(response.status, response.data, _unix_time(response.headers.get("Date"))), None
 
     def stream(self, path: str, query: Mapping[str, str], seconds: float) -> urllib3.BaseHTTPResponse:
         """Opens a watch that ends after `seconds` without a byte; the caller reads lines and closes it."""
@@ -180,6 +182,14 @@ def _in_short(error: BaseException) -> str:
     if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
         return "no connection in time"
     return type(error).__name__
+
+
+def _unix_time(header: str | None) -> float:
+    """The time of a Date header; this machine's own where there is none."""
+    try:
+        return parsedate_to_datetime(header or "").timestamp()
+    except ValueError:
+        return time.time()
 
 
 def _seconds(header: str | None) -> float | None:
