@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Final
+from typing import Final, NoReturn
 
 from flask import Flask, Response, jsonify
 
@@ -20,6 +20,15 @@ ANSWERS_WITHIN: Final = 1.8
 """Seconds that a request waits for Redis before it is answered with 503."""
 
 
+APP_LOAD_ERROR: Final = 4
+"""The exit code at which gunicorn ends, instead of starting the next worker into the same error."""
+
+
+def _give_up(error: PlumblineError) -> NoReturn:
+    print(f"plumbline web: {error}", file=sys.stderr, flush=True)  # noqa: T201
+    sys.exit(APP_LOAD_ERROR)
+
+
 def create_app(settings: Settings | None = None) -> Flask:
     """The WSGI application; settings are read from the environment unless they are given.
 
@@ -28,13 +37,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     try:
         chosen = settings or Settings.load(os.environ)
     except PlumblineError as error:
-        sys.exit(f"plumbline web: {error}")
+        _give_up(error)
     app = Flask(__name__, static_folder=None)
     queue = SignedQueue(chosen.redis_url.opened(), chosen.signing_key.opened_bytes(), answers_within=ANSWERS_WITHIN)
     try:
         queue.require_lasting()
     except SettingsError as error:
-        sys.exit(f"plumbline web: {error}")
+        _give_up(error)
     except Unavailable as error:
         app.logger.warning("%s; requests are answered with 503 until it does", error)
     board = Board(queue.connection)

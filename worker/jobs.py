@@ -6,7 +6,7 @@ the next look.
 
 from __future__ import annotations
 
-import time
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -36,6 +36,8 @@ from worker.operations.converging import converge as converge_run
 from worker.operations.predicting import Prediction, predict
 from worker.workbench import Workbench, missing_environment
 
+log = logging.getLogger("plumbline.jobs")
+
 FORCED = "{branch} would be rewritten: {old} is not in the history of {new}"
 
 
@@ -45,7 +47,7 @@ LOOKED_AT = (Phase.WAITING, Phase.SETTLING)
 def preview(bench: Workbench, message: dict[str, Any]) -> None:
     """Says what a push that is not accepted yet would change, environment by environment."""
     request = PreviewRequest.from_json(message)
-    began = time.time()
+    began = bench.queue.now()
     if began > request.deadline:
         return
     bench.outbox.report(_previewed(bench, request, began))
@@ -66,6 +68,7 @@ def _previewed(bench: Workbench, request: PreviewRequest, began: float) -> Previ
                     continue
                 found = _preview_branch(bench, repository, checkout, update, request.approvals)
                 environments += found
+                notices += _no_longer_declared(bench, repository, checkout, update, found)
                 if not found:
                     notices.append(f"no environment follows the branch {update.branch}")
     except DesiredStateError as error:
@@ -75,7 +78,12 @@ def _previewed(bench: Workbench, request: PreviewRequest, began: float) -> Previ
     except (OSError, MemoryError) as error:
         environments.append(_no_preview("", shortage(error)))
     return PreviewReport(
-        request.ticket, request.repository, tuple(environments), tuple(problems), tuple(notices), time.time() - began
+        request.ticket,
+        request.repository,
+        tuple(environments),
+        tuple(problems),
+        tuple(notices),
+        bench.queue.now() - began,
     )
 
 
@@ -89,6 +97,28 @@ def _preview_branch(
     return [
         _preview_one(bench, repository, checkout, environment, update, approvals)
         for environment in declaration.environments
+    ]
+
+
+def _no_longer_declared(
+    bench: Workbench,
+    repository: Repository,
+    checkout: Checkout,
+    update: RefUpdate,
+    found: list[EnvironmentPreview],
+) -> list[str]:
+    """One sentence for each environment that the branch declared until now."""
+    if update.creates or update.branch is None or not repository.follows(update.branch):
+        return []
+    try:
+        before = bench.declaration(checkout, repository, update.old, update.branch)
+    except DesiredStateError:
+        return []
+    kept = {each.environment for each in found}
+    return [
+        f"{each.name} is no longer declared: its objects stay as they are, and nobody looks after them"
+        for each in before.environments
+        if each.name not in kept
     ]
 
 
@@ -115,7 +145,7 @@ def _preview_one(
         return EnvironmentPreview(environment.name, Outcome.HELD, plan, (), hold.reason, hold.next_step)
     if hold is not None and not isinstance(hold, Held):
         return EnvironmentPreview(environment.name, Outcome.REFUSED, plan, (), hold.reason, hold.next_step)
-    told = {"fingerprint": plan.fingerprint, "summary": dict(plan.summary), "at": time.time()}
+    told = {"fingerprint": plan.fingerprint, "summary": dict(plan.summary), "at": bench.queue.now()}
     bench.store.remember_prediction(environment.slug, update.new, told)
     return EnvironmentPreview(environment.name, Outcome.PLANNED, plan)
 
@@ -146,7 +176,7 @@ def converge(bench: Workbench, message: dict[str, Any]) -> None:
     """Makes an environment what a commit says: under its lease, unless a newer commit is there already."""
     request = ConvergeRequest.from_json(message)
     speaker = Speaker(bench, request.repository, request.environment, request.branch, request.at)
-    operation = Operation(request.revision, request.branch, Phase.QUEUED, request.at, time.time())
+    operation = Operation(request.revision, request.branch, Phase.QUEUED, request.at, bench.queue.now())
     try:
         repository = bench.repository(request.repository)
         checkout = bench.checkout(repository)
@@ -175,7 +205,7 @@ def converge(bench: Workbench, message: dict[str, Any]) -> None:
                 revision=request.revision,
                 branch=request.branch,
                 arrived=request.at,
-                clock=time.time,
+                clock=bench.queue.now,
                 say=speaker.say,
                 checkpoint=checkpoint,
                 posted=bench.store.prediction(environment.slug, request.revision),
@@ -227,7 +257,9 @@ def check(bench: Workbench, message: dict[str, Any]) -> None:
                 _may_write(bench, lease)
                 _not_superseded(bench, checkout, request.repository, request.environment, revision, branch)
 
-            running = Run(target, side.states, revision, branch, operation.arrived, time.time, speaker.say, checkpoint)
+            running = Run(
+                target, side.states, revision, branch, operation.arrived, bench.queue.now, speaker.say, checkpoint
+            )
             look(
                 running,
                 recorded,
@@ -259,7 +291,7 @@ def give_up(bench: Workbench, message: dict[str, Any]) -> None:
     name = Environment(request.repository, request.environment, "", "", "", "", instance=bench.installation.instance)
     with held(states.records, name.state_name, request.environment, bench.holder):
         found = states.read(name)
-        now = time.time()
+        now = bench.queue.now()
         if isinstance(request, ConvergeRequest):
             operation = Operation(request.revision, request.branch, Phase.PLANNING, request.at, now)
         elif found.state.operation is not None:
@@ -285,7 +317,7 @@ class Speaker:
 
     def say(self, operation: Operation, fact: Fact) -> None:
         """Reports one fact; durations are never negative, whatever the clocks say."""
-        now = fact.at or time.time()
+        now = fact.at or self._bench.queue.now()
         self._bench.outbox.report(
             ConvergenceReport(
                 self._repository,
@@ -323,7 +355,9 @@ def shortage(error: OSError | MemoryError) -> Unavailable:
     """What to say of a machine that has run out of something; anything else that the system refused is named too."""
     if isinstance(error, MemoryError):
         return Unavailable("the worker's machine has no memory left")
-    return Unavailable(f"the worker's machine cannot go on: {error.strerror or type(error).__name__}")
+    what = ": ".join(str(part) for part in (error.strerror or type(error).__name__, error.filename) if part)
+    log.warning("the worker's machine cannot go on: %s", what)
+    return Unavailable(f"the worker's machine cannot go on: {what}")
 
 
 def _newest(checkout: Checkout, request: ConvergeRequest) -> None:

@@ -26,8 +26,8 @@ from rq.serializers import JSONSerializer
 from rq.utils import now
 
 from worker.domain.errors import PlumblineError, Stopping, Unavailable
-from worker.signed_queue import ForeignJob, ForgedJob, JobFunction, SignedJob, SignedQueue
-from worker.sweeper import HEARTBEAT_SECONDS, SWEEP_SECONDS, Sweeper, redis_time
+from worker.signed_queue import ForeignJob, ForgedJob, JobFunction, SignedJob, SignedQueue, redis_time
+from worker.sweeper import HEARTBEAT_SECONDS, SWEEP_SECONDS, Sweeper
 
 BACKOFF_SECONDS: Final = (1, 2, 5, 10, 30, 60, 120, 300)
 """Waits between tries of a job that met `Unavailable`; then it fails and the poller is what brings it back."""
@@ -116,6 +116,13 @@ class SignedWorker(SimpleWorker):
         finally:
             done.set()
             thread.join()
+
+    def _finalize_success(self, job: Job, queue: Queue, execution: Execution, return_value: Any) -> None:  # noqa: ARG002
+        """Forgets the job: nothing waits for its result, and RQ's own way cannot cope with a Redis that was emptied."""
+        with self.connection.pipeline() as pipeline:
+            self.cleanup_execution(job, pipeline=pipeline, execution=execution)
+            pipeline.delete(job.key)
+            pipeline.execute()
 
     def _finalize_failure(self, job: Job, queue: Queue, execution: Execution, exc_info: ExcInfo) -> None:
         """A job that was interrupted, or met something that will pass, goes back to its queue; any other has failed."""

@@ -13,6 +13,7 @@ import hmac
 import json
 import logging
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
@@ -82,6 +83,7 @@ class SignedQueue:
             health_check_interval=15,
             retry=again,
         )
+        self._ahead: float | None = None
         self._job_key = _derived(key, b"jobs")
         self._parcel_key = _derived(key, b"parcels")
 
@@ -130,6 +132,18 @@ class SignedQueue:
         if self.connection.hget(Job.key_for(job_id), "status") in ENDED:
             self.connection.delete(Job.key_for(job_id))
 
+    def now(self) -> float:
+        """Unix time by the one clock that all processes share, Redis'; while it is away, as it went on.
+
+        Raises Unavailable where it was never read.
+        """
+        try:
+            self._ahead = redis_time(self.connection) - time.monotonic()
+        except redis.RedisError as error:
+            if self._ahead is None:
+                raise redis_failed(error) from None
+        return time.monotonic() + self._ahead
+
     def require_lasting(self) -> None:
         """Raises SettingsError where Redis may throw away what it was given, and Unavailable where it does not answer."""
         try:
@@ -172,6 +186,12 @@ class SignedQueue:
         except InvalidTag:
             log.error("parcel refused name=%s: it is not what was put there", name)
             return None
+
+
+def redis_time(connection: redis.Redis) -> float:
+    """Redis' own Unix time."""
+    answer: Any = connection.time()
+    return float(answer[0]) + float(answer[1]) / 1e6
 
 
 def _derived(key: bytes, purpose: bytes) -> bytes:

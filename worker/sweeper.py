@@ -14,7 +14,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from worker.domain.messages import GIVE_UP, GiveUp
-from worker.signed_queue import FAILURE_SECONDS, ForeignJob, ForgedJob, JobFunction, SignedJob, SignedQueue
+from worker.signed_queue import FAILURE_SECONDS, ForeignJob, ForgedJob, JobFunction, SignedJob, SignedQueue, redis_time
 
 HEARTBEAT_SECONDS: Final = 9
 """A running job without a sign of life for this long is given to another worker; longer than the 8 s lease."""
@@ -163,12 +163,6 @@ class Sweeper:
 
     def _keys(self, registry: str, queue: str, job_id: str) -> list[str]:
         return [registry, f"rq:queue:{queue}", Job.key_for(job_id), "rq:queues"]
-
-
-def redis_time(connection: Any) -> float:
-    """Redis' own Unix time."""
-    seconds, microseconds = connection.time()
-    return float(seconds) + float(microseconds) / 1e6
 
 
 def _text(value: Any) -> str:

@@ -19,7 +19,7 @@ from typing import Final
 import redis
 
 from worker.adapters.inventory import OPEN_LABEL, RECORD_LABEL, Recorded
-from worker.domain.convergence import Phase
+from worker.domain.convergence import Operation, Phase
 from worker.domain.environment import Environment
 from worker.domain.errors import DesiredStateError, PlumblineError, Unavailable
 from worker.domain.installation import Repository
@@ -106,13 +106,19 @@ class Poller:
     def _ask(self, repository: Repository, environment: Environment, branch: str, tip: str) -> None:
         recorded = self._bench.bench(environment.cluster).states.read(environment)
         operation = recorded.state.operation
-        if operation is not None and operation.revision == tip and not _is_stuck(operation.phase, operation.started):
+        if operation is not None and operation.revision == tip and not self._is_stuck(operation):
             self._tell_again(repository, environment, recorded)
             return
-        request = ConvergeRequest(repository.name, environment.name, branch, tip, environment.cluster, time.time())
+        request = ConvergeRequest(
+            repository.name, environment.name, branch, tip, environment.cluster, self._bench.queue.now()
+        )
         queue = applies_queue(environment.cluster)
         if self._bench.queue.enqueue(queue, CONVERGE, request.to_json(), job_id=request.job_id, timeout=600):
             log.info("found %s of %s/%s without an alert", tip[:7], repository.name, environment.name)
+
+    def _is_stuck(self, operation: Operation) -> bool:
+        begun = operation.phase in (Phase.PLANNING, Phase.APPLYING, Phase.QUEUED)
+        return begun and self._bench.queue.now() - operation.started > STUCK_SECONDS
 
     def _tell_again(self, repository: Repository, environment: Environment, recorded: Recorded) -> None:
         """Reports how an operation ended, where the bot has not noted that it wrote it back, now and a round ago.
@@ -134,10 +140,6 @@ class Poller:
         speaker = Speaker(self._bench, repository.name, environment.name, operation.branch, operation.arrived)
         speaker.say(operation, ending)
         log.info("told again: %s of %s/%s", name, repository.name, environment.name)
-
-
-def _is_stuck(phase: Phase, started: float) -> bool:
-    return phase in (Phase.PLANNING, Phase.APPLYING, Phase.QUEUED) and time.time() - started > STUCK_SECONDS
 
 
 class Looker:
@@ -163,7 +165,7 @@ class Looker:
                     continue
                 wait = LOOK_SECONDS
                 if operation.phase is Phase.SETTLING:
-                    wait = max(0.0, min(SETTLING_SECONDS, operation.settles - time.time()))
+                    wait = max(0.0, min(SETTLING_SECONDS, operation.settles - self._bench.queue.now()))
                 self._next[slug] = now + wait
                 repository, _, environment = slug.rpartition(":")[2].rpartition("/")
                 request = CheckRequest(repository, environment, cluster.name)
