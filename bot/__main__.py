@@ -12,7 +12,7 @@ from bot.desk import Desk
 from bot.settings import Settings
 from worker.domain.errors import PlumblineError
 from worker.domain.messages import COMMITTED, DELIVER, INTAKE_QUEUE, REPORTS_QUEUE
-from worker.signed_queue import run_worker
+from worker.queue_worker import run_worker
 
 
 def main() -> int:
@@ -24,7 +24,11 @@ def main() -> int:
         print(f"plumbline bot: {error}", file=sys.stderr)  # noqa: T201
         return 1
     table = {COMMITTED: partial(intake.committed, desk), DELIVER: partial(reports.deliver, desk)}
-    run_worker(desk.requests.queue, [INTAKE_QUEUE, REPORTS_QUEUE], table, name="bot")
+    try:
+        run_worker(desk.requests.queue, [INTAKE_QUEUE, REPORTS_QUEUE], table, name="bot")
+    except PlumblineError as error:
+        print(f"plumbline bot: {error}", file=sys.stderr)  # noqa: T201
+        return 1
     return 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Final, NoReturn
 
 from flask import Flask, Response, jsonify
 
@@ -11,8 +12,21 @@ from bot.board import Board
 from bot.pushes import pushes
 from bot.queue import Requests
 from bot.settings import Settings
-from worker.domain.errors import PlumblineError
+from worker.domain.errors import PlumblineError, Unavailable
+from worker.domain.secret_text import SettingsError
 from worker.signed_queue import SignedQueue
+
+ANSWERS_WITHIN: Final = 1.8
+"""Seconds that a request waits for Redis before it is answered with 503."""
+
+
+APP_LOAD_ERROR: Final = 4
+"""The exit code at which gunicorn ends, instead of starting the next worker into the same error."""
+
+
+def _give_up(error: PlumblineError) -> NoReturn:
+    print(f"plumbline web: {error}", file=sys.stderr, flush=True)  # noqa: T201
+    sys.exit(APP_LOAD_ERROR)
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -23,9 +37,15 @@ def create_app(settings: Settings | None = None) -> Flask:
     try:
         chosen = settings or Settings.load(os.environ)
     except PlumblineError as error:
-        sys.exit(f"plumbline web: {error}")
+        _give_up(error)
     app = Flask(__name__, static_folder=None)
-    queue = SignedQueue(chosen.redis_url.opened(), chosen.signing_key.opened_bytes())
+    queue = SignedQueue(chosen.redis_url.opened(), chosen.signing_key.opened_bytes(), answers_within=ANSWERS_WITHIN)
+    try:
+        queue.require_lasting()
+    except SettingsError as error:
+        _give_up(error)
+    except Unavailable as error:
+        app.logger.warning("%s; requests are answered with 503 until it does", error)
     board = Board(queue.connection)
     app.extensions["plumbline"] = (chosen, Requests(queue), board)
     app.register_blueprint(pushes)
@@ -36,7 +56,11 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     @app.get("/readyz")
     def readyz() -> tuple[str, int]:
-        return ("ok\n", 200) if board.is_up() else ("Redis does not answer\n", 503)
+        try:
+            queue.require_lasting()
+        except (Unavailable, SettingsError) as error:
+            return f"{error}\n", 503
+        return "ok\n", 200
 
     @app.errorhandler(Exception)
     def failed(error: Exception) -> tuple[Response, int] | Response:

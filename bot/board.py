@@ -6,17 +6,23 @@ A read model that is rebuilt by the next facts; nothing here is authority.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
 import redis
 
-from worker.domain.errors import Unavailable
+from worker.domain.messages import KEYS, told_key
 from worker.domain.reports import ConvergenceReport, PreviewReport
+from worker.signed_queue import redis_failed
 
 STREAM_SECONDS: Final = 24 * 3600
 TICKET_SECONDS: Final = 120
 LONGEST_STREAM: Final = 2000
+LONGEST_BLOCK: Final = 1.0
+"""Seconds of one blocking read; shorter than Redis has for an answer, so that one that is away is noticed."""
+
+TOLD_SECONDS: Final = 90 * 24 * 3600
 
 
 class Board:
@@ -37,13 +43,15 @@ class Board:
 
     def wait(self, ticket: str, seconds: float) -> PreviewReport | None:
         """The prediction that a push waits for; None when it did not come in time."""
-        try:
-            found = self._connection.blpop([_ticket(ticket)], timeout=max(seconds, 0.01))
-        except redis.RedisError as error:
-            raise Unavailable(f"Redis does not answer ({type(error).__name__})") from None
-        if not isinstance(found, list | tuple) or len(found) != 2:
-            return None
-        return PreviewReport.from_json(json.loads(found[1]))
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            try:
+                found = self._connection.blpop([_ticket(ticket)], timeout=max(min(left, LONGEST_BLOCK), 0.01))
+            except redis.RedisError as error:
+                raise redis_failed(error) from None
+            if isinstance(found, list | tuple) and len(found) == 2:
+                return PreviewReport.from_json(json.loads(found[1]))
+        return None
 
     # -- convergences --------------------------------------------------------------------------------------------
 
@@ -56,7 +64,13 @@ class Board:
         if line:
             pipeline.xadd(stream, {"line": line}, maxlen=LONGEST_STREAM)
         pipeline.expire(stream, STREAM_SECONDS)
-        pipeline.hset(f"plumbline:board:{report.repository}", report.environment, body)
+        pipeline.hset(f"{KEYS}:board:{report.repository}", report.environment, body)
+        _run(pipeline)
+
+    def told(self, report: ConvergenceReport) -> None:
+        """Notes that an ending was written back."""
+        pipeline = self._connection.pipeline()
+        pipeline.set(told_key(report.repository, report.environment), report.ending, ex=TOLD_SECONDS)
         _run(pipeline)
 
     def expect(self, repository: str, revision: str, environments: Sequence[str]) -> None:
@@ -70,16 +84,19 @@ class Board:
     def head(self, repository: str, environment: str, revision: str) -> None:
         """Hints that a newer revision is wanted, so that older work stops at its next step."""
         try:
-            self._connection.set(f"plumbline:head:{repository}:{environment}", revision, ex=STREAM_SECONDS)
+            self._connection.set(f"{KEYS}:head:{repository}:{environment}", revision, ex=STREAM_SECONDS)
         except redis.RedisError as error:
-            raise Unavailable(f"Redis does not answer ({type(error).__name__})") from None
+            raise redis_failed(error) from None
 
     def cursor(self, repository: str, revisions: Sequence[str]) -> dict[str, str]:
         """Where each revision's stream ends now: what comes later is read from here."""
         ends: dict[str, str] = {}
-        for revision in revisions:
-            last: Any = self._connection.xrevrange(_stream(repository, revision), count=1)
-            ends[revision] = last[0][0].decode() if last else "0"
+        try:
+            for revision in revisions:
+                last: Any = self._connection.xrevrange(_stream(repository, revision), count=1)
+                ends[revision] = last[0][0].decode() if last else "0"
+        except redis.RedisError as error:
+            raise redis_failed(error) from None
         return ends
 
     def read(self, repository: str, cursor: dict[str, str], milliseconds: int) -> list[tuple[str, str, dict[str, Any]]]:
@@ -88,7 +105,7 @@ class Board:
         try:
             found: Any = self._connection.xread(streams, count=200, block=milliseconds)
         except redis.RedisError as error:
-            raise Unavailable(f"Redis does not answer ({type(error).__name__})") from None
+            raise redis_failed(error) from None
         entries: list[tuple[str, str, dict[str, Any]]] = []
         rows = found.items() if isinstance(found, dict) else found or []
         for name, items in rows:
@@ -99,24 +116,17 @@ class Board:
                 entries.append((revision, entry_id.decode(), values))
         return sorted(entries, key=lambda entry: [int(part) for part in entry[1].split("-")])
 
-    def is_up(self) -> bool:
-        """Whether Redis answers."""
-        try:
-            return bool(self._connection.ping())
-        except redis.RedisError:
-            return False
-
 
 def _stream(repository: str, revision: str) -> str:
-    return f"plumbline:stream:{repository}:{revision}"
+    return f"{KEYS}:stream:{repository}:{revision}"
 
 
 def _ticket(ticket: str) -> str:
-    return f"plumbline:ticket:{ticket}"
+    return f"{KEYS}:ticket:{ticket}"
 
 
 def _run(pipeline: Any) -> None:
     try:
         pipeline.execute()
     except redis.RedisError as error:
-        raise Unavailable(f"Redis does not answer ({type(error).__name__})") from None
+        raise redis_failed(error) from None

@@ -89,7 +89,7 @@ def preview() -> Response:
     seconds = min(float(document.get("seconds") or LONGEST_WAIT), LONGEST_WAIT)
     ticket = new_ticket()
     approvals = tuple(str(each)[:64] for each in document.get("approvals") or ())
-    asked = PreviewRequest(ticket, repository, updates, bool(pack), time.time() + seconds, approvals)
+    asked = PreviewRequest(ticket, repository, updates, bool(pack), requests.queue.now() + seconds, approvals)
     requests.preview(asked, pack)
     report = board.wait(ticket, seconds)
     if report is None:
@@ -108,7 +108,8 @@ def committed() -> tuple[Response, int]:
     hints = document.get("declaration")
     declaration = {str(name): str(text) for name, text in hints.items()} if isinstance(hints, dict) else {}
     approvals = tuple(str(each)[:64] for each in document.get("approvals") or ())
-    at = min(float(document.get("at") or 0.0) or time.time(), time.time())
+    now = requests.queue.now()
+    at = min(float(document.get("at") or 0.0) or now, now)
     cursor = board.cursor(repository, [update.new for update in updates])
     requests.committed(Committed(repository, updates, at, declaration, approvals))
     state = {"revisions": cursor, "expected": {}, "ended": {}}

@@ -8,7 +8,7 @@ from typing import Any, Final
 from bot.desk import Desk
 from bot.statuses import status_line
 from worker.domain.errors import Refused
-from worker.domain.reports import ConvergenceReport, PreviewReport, Step, report_from_json
+from worker.domain.reports import ENDINGS, ConvergenceReport, PreviewReport, Step, report_from_json
 
 WRITTEN_BACK: Final = frozenset({Step.VERIFIED, Step.CONVERGED, Step.FAILED, Step.HELD, Step.SUPERSEDED})
 
@@ -18,21 +18,23 @@ log = logging.getLogger("plumbline.reports")
 
 
 def deliver(desk: Desk, message: dict[str, Any]) -> None:
-    """Delivers one report; doing it twice shows the same."""
+    """Delivers one report; doing it twice, or later than one that came after it, shows the same."""
     report = report_from_json(message)
     if isinstance(report, PreviewReport):
         desk.board.answer(report)
         return
-    ends = report.step in (Step.CONVERGED, Step.FAILED, Step.HELD)
+    ends = report.step in ENDINGS
     if not ends:
         desk.board.record(report)
     log.info(
         "%s repository=%s environment=%s revision=%s: %s",
         report.step, report.repository, report.environment, report.revision, report.text,
     )  # fmt: skip
-    written = report.step in WRITTEN_BACK and _write_back(desk, report)
+    proves = report.step is not Step.VERIFIED or report.proof is not None
+    written = report.step in WRITTEN_BACK and proves and _write_back(desk, report)
     if ends:
         desk.board.record(report, WRITTEN.format(report.environment, report.step) if written else "")
+        desk.board.told(report)
 
 
 def _write_back(desk: Desk, report: ConvergenceReport) -> bool:
@@ -46,6 +48,7 @@ def _write_back(desk: Desk, report: ConvergenceReport) -> bool:
         "revision": report.revision,
         "state": str(report.step),
         "text": report.text,
+        "sequence": report.sequence,
         **{
             name: value
             for name, value in (report.proof or {}).items()

@@ -147,13 +147,13 @@ class LocalSystem:
     def _listens(self) -> bool:
         import redis
 
+        from worker.domain.messages import INTAKE_QUEUE, PREVIEWS_QUEUE
+
         for server in self.servers.values():
             server.require_running()
         with contextlib.closing(redis.Redis.from_url(self.redis_url)) as connection:
-            return (
-                int(connection.scard("rq:workers:intake") or 0) > 0
-                and int(connection.scard("rq:workers:previews") or 0) > 0
-            )
+            listening = [int(connection.scard(f"rq:workers:{name}") or 0) for name in (INTAKE_QUEUE, PREVIEWS_QUEUE)]
+        return all(listening)
 
     def log(self, name: str) -> str:
         """The end of a process's log."""

@@ -10,10 +10,10 @@ from functools import partial
 from worker import jobs
 from worker.adapters.renderer import jail
 from worker.domain.errors import PlumblineError
-from worker.domain.messages import CHECK, CONVERGE, PREVIEW, PREVIEWS_QUEUE, applies_queue
+from worker.domain.messages import CHECK, CONVERGE, GIVE_UP, PREVIEW, PREVIEWS_QUEUE, applies_queue
 from worker.garbage import relax_collector
+from worker.queue_worker import run_worker
 from worker.settings import Settings
-from worker.signed_queue import run_worker
 from worker.workbench import Workbench
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -36,9 +36,14 @@ def main() -> int:
         PREVIEW: partial(jobs.preview, bench),
         CONVERGE: partial(jobs.converge, bench),
         CHECK: partial(jobs.check, bench),
+        GIVE_UP: partial(jobs.give_up, bench),
     }
     relax_collector()
-    run_worker(bench.queue, queues, table, name="worker")
+    try:
+        run_worker(bench.queue, queues, table, name="worker", stop=bench.stop)
+    except PlumblineError as error:
+        print(f"plumbline worker: {error}", file=sys.stderr)  # noqa: T201
+        return 1
     return 0
 
 

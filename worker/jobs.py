@@ -6,11 +6,12 @@ the next look.
 
 from __future__ import annotations
 
-import time
+import logging
+from dataclasses import replace
 from typing import Any
 
 from worker.adapters.checkout import Checkout
-from worker.adapters.lease import held
+from worker.adapters.lease import Lease, held
 from worker.domain.convergence import Operation, Phase
 from worker.domain.environment import Environment
 from worker.domain.errors import (
@@ -21,18 +22,21 @@ from worker.domain.errors import (
     PlumblineError,
     Problem,
     Refused,
+    Stopping,
     Superseded,
     Unavailable,
 )
 from worker.domain.installation import Repository
-from worker.domain.messages import CheckRequest, ConvergeRequest, PreviewRequest, RefUpdate
+from worker.domain.messages import CheckRequest, ConvergeRequest, GiveUp, PreviewRequest, RefUpdate
 from worker.domain.plan import code
 from worker.domain.reports import ConvergenceReport, EnvironmentPreview, Outcome, PreviewReport, Step
-from worker.operations.advancing import Fact
+from worker.operations.advancing import Fact, failed
 from worker.operations.converging import Run, look
 from worker.operations.converging import converge as converge_run
 from worker.operations.predicting import Prediction, predict
 from worker.workbench import Workbench, missing_environment
+
+log = logging.getLogger("plumbline.jobs")
 
 FORCED = "{branch} would be rewritten: {old} is not in the history of {new}"
 
@@ -43,7 +47,7 @@ LOOKED_AT = (Phase.WAITING, Phase.SETTLING)
 def preview(bench: Workbench, message: dict[str, Any]) -> None:
     """Says what a push that is not accepted yet would change, environment by environment."""
     request = PreviewRequest.from_json(message)
-    began = time.time()
+    began = bench.queue.now()
     if began > request.deadline:
         return
     bench.outbox.report(_previewed(bench, request, began))
@@ -64,14 +68,22 @@ def _previewed(bench: Workbench, request: PreviewRequest, began: float) -> Previ
                     continue
                 found = _preview_branch(bench, repository, checkout, update, request.approvals)
                 environments += found
+                notices += _no_longer_declared(bench, repository, checkout, update, found)
                 if not found:
                     notices.append(f"no environment follows the branch {update.branch}")
     except DesiredStateError as error:
         problems += error.problems
     except PlumblineError as error:
         environments.append(_no_preview("", error))
+    except (OSError, MemoryError) as error:
+        environments.append(_no_preview("", shortage(error)))
     return PreviewReport(
-        request.ticket, request.repository, tuple(environments), tuple(problems), tuple(notices), time.time() - began
+        request.ticket,
+        request.repository,
+        tuple(environments),
+        tuple(problems),
+        tuple(notices),
+        bench.queue.now() - began,
     )
 
 
@@ -92,6 +104,28 @@ def _preview_branch(
     ]
 
 
+def _no_longer_declared(
+    bench: Workbench,
+    repository: Repository,
+    checkout: Checkout,
+    update: RefUpdate,
+    found: list[EnvironmentPreview],
+) -> list[str]:
+    """One sentence for each environment that the branch declared until now."""
+    if update.creates or update.branch is None or not repository.follows(update.branch):
+        return []
+    try:
+        before = bench.declaration(checkout, repository, update.old, update.branch)
+    except DesiredStateError:
+        return []
+    kept = {each.environment for each in found}
+    return [
+        f"{each.name} is no longer declared: its objects stay as they are, and nobody looks after them"
+        for each in before.environments
+        if each.name not in kept
+    ]
+
+
 def _preview_one(
     bench: Workbench,
     repository: Repository,
@@ -104,6 +138,8 @@ def _preview_one(
         prediction = _predict(bench, repository, checkout, environment, update.new)
     except PlumblineError as error:
         return _no_preview(environment.name, error)
+    except (OSError, MemoryError) as error:
+        return _no_preview(environment.name, shortage(error))
     plan = prediction.plan
     confirmed = code(plan.fingerprint) in {approval.lower() for approval in approvals}
     hold: Held | Refused | None = prediction.hold
@@ -113,7 +149,7 @@ def _preview_one(
         return EnvironmentPreview(environment.name, Outcome.HELD, plan, (), hold.reason, hold.next_step)
     if hold is not None and not isinstance(hold, Held):
         return EnvironmentPreview(environment.name, Outcome.REFUSED, plan, (), hold.reason, hold.next_step)
-    told = {"fingerprint": plan.fingerprint, "summary": dict(plan.summary), "at": time.time()}
+    told = {"fingerprint": plan.fingerprint, "summary": dict(plan.summary), "at": bench.queue.now()}
     bench.store.remember_prediction(environment.slug, update.new, told)
     return EnvironmentPreview(environment.name, Outcome.PLANNED, plan)
 
@@ -144,7 +180,7 @@ def converge(bench: Workbench, message: dict[str, Any]) -> None:
     """Makes an environment what a commit says: under its lease, unless a newer commit is there already."""
     request = ConvergeRequest.from_json(message)
     speaker = Speaker(bench, request.repository, request.environment, request.branch, request.at)
-    operation = Operation(request.revision, request.branch, Phase.QUEUED, request.at, time.time())
+    operation = Operation(request.revision, request.branch, Phase.QUEUED, request.at, bench.queue.now())
     try:
         repository = bench.repository(request.repository)
         checkout = bench.checkout(repository)
@@ -162,7 +198,7 @@ def converge(bench: Workbench, message: dict[str, Any]) -> None:
                 hold = _forced(request.branch, applied, request.revision, "")
 
             def checkpoint() -> None:
-                lease.check()
+                _may_write(bench, lease)
                 _not_superseded(
                     bench, checkout, request.repository, request.environment, request.revision, request.branch
                 )
@@ -173,7 +209,7 @@ def converge(bench: Workbench, message: dict[str, Any]) -> None:
                 revision=request.revision,
                 branch=request.branch,
                 arrived=request.at,
-                clock=time.time,
+                clock=bench.queue.now,
                 say=speaker.say,
                 checkpoint=checkpoint,
                 posted=bench.store.prediction(environment.slug, request.revision),
@@ -192,6 +228,8 @@ def converge(bench: Workbench, message: dict[str, Any]) -> None:
         speaker.say(operation, Fact(Step.FAILED, str(error)))
     except (LeaseLost, Moved) as error:
         raise Unavailable(str(error), retry_after=1) from None
+    except (OSError, MemoryError) as error:
+        raise shortage(error) from None
 
 
 def check(bench: Workbench, message: dict[str, Any]) -> None:
@@ -220,10 +258,12 @@ def check(bench: Workbench, message: dict[str, Any]) -> None:
             capabilities, revision, branch = side.capabilities(), operation.revision, operation.branch
 
             def checkpoint() -> None:
-                lease.check()
+                _may_write(bench, lease)
                 _not_superseded(bench, checkout, request.repository, request.environment, revision, branch)
 
-            running = Run(target, side.states, revision, branch, operation.arrived, time.time, speaker.say, checkpoint)
+            running = Run(
+                target, side.states, revision, branch, operation.arrived, bench.queue.now, speaker.say, checkpoint
+            )
             look(
                 running,
                 recorded,
@@ -231,6 +271,42 @@ def check(bench: Workbench, message: dict[str, Any]) -> None:
             )
     except (LeaseLost, Moved, Superseded, Unavailable):
         return
+    except (OSError, MemoryError) as error:
+        raise shortage(error) from None
+
+
+def give_up(bench: Workbench, message: dict[str, Any]) -> None:
+    """Records and says that a job killed every worker that took it, so that nobody takes it again by itself."""
+    given_up = GiveUp.from_json(message)
+    request: ConvergeRequest | CheckRequest
+    match given_up.job:
+        case "worker.jobs.converge":
+            request = ConvergeRequest.from_json(given_up.message)
+        case "worker.jobs.check":
+            request = CheckRequest.from_json(given_up.message)
+        case _:
+            return
+    text = (
+        f"given up: {given_up.tries} workers died while they worked on it; what was written stays as it is. "
+        f"The workers' logs say more (reference {given_up.reference}); push another commit to try again"
+    )
+    states = bench.bench(request.cluster).states
+    found = states.find(request.repository, request.environment, bench.installation.instance)
+    name = Environment(request.repository, request.environment, "", "", "", "", instance=bench.installation.instance)
+    with held(states.records, name.state_name, request.environment, bench.holder):
+        found = states.read(name)
+        now = bench.queue.now()
+        if isinstance(request, ConvergeRequest):
+            operation = Operation(request.revision, request.branch, Phase.PLANNING, request.at, now)
+        elif found.state.operation is not None:
+            operation = found.state.operation
+        else:
+            return
+        ended = failed(replace(found, state=replace(found.state, operation=operation)), text, now)
+        states.write(name, found, ended.state, ended.inventory)
+    speaker = Speaker(bench, request.repository, request.environment, operation.branch, operation.arrived)
+    for fact in ended.facts:
+        speaker.say(operation, fact)
 
 
 class Speaker:
@@ -244,8 +320,8 @@ class Speaker:
         self._arrived = arrived
 
     def say(self, operation: Operation, fact: Fact) -> None:
-        """Reports one fact."""
-        now = time.time()
+        """Reports one fact; durations are never negative, whatever the clocks say."""
+        now = fact.at or self._bench.queue.now()
         self._bench.outbox.report(
             ConvergenceReport(
                 self._repository,
@@ -255,7 +331,7 @@ class Speaker:
                 fact.step,
                 fact.text,
                 operation.arrived or self._arrived,
-                now - (operation.arrived or self._arrived),
+                max(0.0, now - (operation.arrived or self._arrived)),
                 int(now * 1000),
                 fact.proof,
             )
@@ -270,6 +346,22 @@ def _environment(bench: Workbench, repository: Repository, checkout: Checkout, r
     if environment is None:
         raise missing_environment(request.environment, request.revision)
     return environment
+
+
+def _may_write(bench: Workbench, lease: Lease) -> None:
+    """Raises Stopping where this process was told to end, and LeaseLost where another may be writing."""
+    if bench.stop.asked.is_set():
+        raise Stopping
+    lease.check()
+
+
+def shortage(error: OSError | MemoryError) -> Unavailable:
+    """What to say of a machine that has run out of something; anything else that the system refused is named too."""
+    if isinstance(error, MemoryError):
+        return Unavailable("the worker's machine has no memory left")
+    what = ": ".join(str(part) for part in (error.strerror or type(error).__name__, error.filename) if part)
+    log.warning("the worker's machine cannot go on: %s", what)
+    return Unavailable(f"the worker's machine cannot go on: {what}")
 
 
 def _newest(checkout: Checkout, request: ConvergeRequest) -> None:

@@ -1,50 +1,43 @@
-"""The queue between bot and worker: RQ with signed JSON jobs, a fixed table of functions, and a sweeper.
+"""The queue between bot and worker: signed JSON messages to a fixed table of functions, and encrypted parcels.
 
-The only speaker of RQ in the program; `bot` and `worker` both stand on it. What RQ takes from Redis on trust is not
-trusted here: a job names one of the functions that its worker was started with, carries an HMAC over its id, queue,
-function and message (the key is not in Redis), and has no callbacks, webhooks, instances or pickles.
-
-Jobs run in the worker's own process: connections and caches stay warm, and what is dangerous (rendering) has a child of
-its own. A thread keeps the heartbeat while a job runs; a worker that is killed or stopped loses it, and within
-`HEARTBEAT_SECONDS` any other worker's sweeper puts the job back in front of its queue.
+`signed_queue`, `sweeper` and `queue_worker` are the only speakers of RQ in the program; `bot` and `worker` both stand on
+them. What RQ takes from Redis on trust is not trusted here: a job names one of the functions that its worker was started
+with, carries an HMAC over its id, queue, function and message (the key is not in Redis), and has no callbacks, webhooks,
+instances or pickles.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import json
 import logging
 import secrets
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
 import redis
-from rq import Queue, Retry, SimpleWorker
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry as Retrying
+from rq import Queue
 from rq.exceptions import DuplicateJobError
-from rq.executions import Execution
 from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.utils import now
 
-from worker.domain.errors import PlumblineError, Unavailable
+from worker.domain.errors import Unavailable
+from worker.domain.messages import KEYS, UnknownMessage, checked
+from worker.domain.secret_text import SettingsError
 
-HEARTBEAT_SECONDS: Final = 12
-"""A running job without a sign of life for this long is given to another worker; longer than the 8 s lease."""
-
-SWEEP_SECONDS: Final = 1.0
-BACKOFF_SECONDS: Final = (1, 2, 5, 10, 30, 60, 120, 300)
-"""Waits between tries of a job that met `Unavailable`; then it fails and the poller is what brings it back."""
-
-MAX_ATTEMPTS: Final = 5
-"""How often a job whose worker died under it is started again before it counts as the cause."""
+ANSWERS_WITHIN: Final = 5.0
+"""Seconds that Redis has for one answer; every blocking read of ours is shorter."""
 
 FAILURE_SECONDS: Final = 24 * 3600
 """How long a failed job can be looked at; RQ's own default is a year."""
+
+ENDED: Final = frozenset({b"failed", b"stopped", b"canceled", b"finished"})
 
 JobFunction = Callable[[dict[str, Any]], object]
 
@@ -55,16 +48,42 @@ class ForgedJob(Exception):
     """A job whose signature, function or shape is not one of ours; it is not run."""
 
 
+def redis_failed(error: redis.RedisError) -> Unavailable:
+    """What to say of a Redis that does not do its work, without its address."""
+    if isinstance(error, redis.exceptions.OutOfMemoryError):
+        return Unavailable("Redis is full (maxmemory): give it more, nothing is accepted until then")
+    if isinstance(error, redis.exceptions.ReadOnlyError):
+        return Unavailable("Redis is a read-only replica: point the address at its primary")
+    if isinstance(error, redis.exceptions.AuthenticationError):
+        return Unavailable("Redis does not accept the password in its address")
+    return Unavailable(f"Redis does not answer ({type(error).__name__})")
+
+
+class ForeignJob(Exception):
+    """A job that another version of Plumbline signed; it is not read here."""
+
+
 class SignedQueue:
     """One end of the queue: enqueues signed jobs and passes encrypted parcels.
 
-    `url` is the Redis address with its password, `key` the secret that bot and worker share (at least 16 bytes).
+    `url` is the Redis address with its password, `key` the secret that bot and worker share (at least 16 bytes),
+    `answers_within` how many seconds Redis has for one answer. A connection that was reset is opened again and the
+    command repeated; an answer that does not come is not waited for twice.
     """
 
-    def __init__(self, url: str, key: bytes) -> None:
+    def __init__(self, url: str, key: bytes, *, answers_within: float = ANSWERS_WITHIN) -> None:
         if len(key) < 16:
             raise ValueError("the signing key needs at least 16 bytes")
-        self.connection = redis.Redis.from_url(url, socket_keepalive=True, health_check_interval=15)
+        again = Retrying(ExponentialBackoff(cap=0.2, base=0.02), 3, (redis.ConnectionError,))
+        self.connection = redis.Redis.from_url(
+            url,
+            socket_keepalive=True,
+            socket_connect_timeout=min(2.0, answers_within),
+            socket_timeout=answers_within,
+            health_check_interval=15,
+            retry=again,
+        )
+        self._ahead: float | None = None
         self._job_key = _derived(key, b"jobs")
         self._parcel_key = _derived(key, b"parcels")
 
@@ -105,14 +124,36 @@ class SignedQueue:
         except DuplicateJobError:
             return False
         except redis.RedisError as error:
-            raise Unavailable(f"Redis does not answer ({type(error).__name__})") from None
+            raise redis_failed(error) from None
         return True
 
     def _forget_ended(self, job_id: str) -> None:
         """A failed job of the same id must not stand in the way of asking again."""
-        status = self.connection.hget(Job.key_for(job_id), "status")
-        if status in (b"failed", b"stopped", b"canceled", b"finished"):
+        if self.connection.hget(Job.key_for(job_id), "status") in ENDED:
             self.connection.delete(Job.key_for(job_id))
+
+    def now(self) -> float:
+        """Unix time by the one clock that all processes share, Redis'; while it is away, as it went on.
+
+        Raises Unavailable where it was never read.
+        """
+        try:
+            self._ahead = redis_time(self.connection) - time.monotonic()
+        except redis.RedisError as error:
+            if self._ahead is None:
+                raise redis_failed(error) from None
+        return time.monotonic() + self._ahead
+
+    def require_lasting(self) -> None:
+        """Raises SettingsError where Redis may throw away what it was given, and Unavailable where it does not answer."""
+        try:
+            policy = self.connection.info("memory").get("maxmemory_policy", "noeviction")
+        except redis.RedisError as error:
+            raise redis_failed(error) from None
+        if policy != "noeviction":
+            raise SettingsError(
+                f"Redis may throw jobs away when it is full (maxmemory-policy {policy}): set maxmemory-policy noeviction"
+            )
 
     def sign(self, job_id: str, queue: str, job: str, body: str) -> str:
         """The hex HMAC-SHA256 that binds a message to one job id, queue and function."""
@@ -127,14 +168,17 @@ class SignedQueue:
         try:
             self.connection.set(_parcel(name), sealed, ex=seconds)
         except redis.RedisError as error:
-            raise Unavailable(f"Redis does not answer ({type(error).__name__})") from None
+            raise redis_failed(error) from None
 
     def take_parcel(self, name: str) -> bytes | None:
         """The bytes of a parcel, which is gone afterwards; None when it expired or is not what was put there."""
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        sealed = self.connection.getdel(_parcel(name))
+        try:
+            sealed = self.connection.getdel(_parcel(name))
+        except redis.RedisError as error:
+            raise redis_failed(error) from None
         if not isinstance(sealed, bytes) or len(sealed) < 28:
             return None
         try:
@@ -144,12 +188,18 @@ class SignedQueue:
             return None
 
 
+def redis_time(connection: redis.Redis) -> float:
+    """Redis' own Unix time."""
+    answer: Any = connection.time()
+    return float(answer[0]) + float(answer[1]) / 1e6
+
+
 def _derived(key: bytes, purpose: bytes) -> bytes:
     return hmac.new(key, b"plumbline/" + purpose, hashlib.sha256).digest()
 
 
 def _parcel(name: str) -> str:
-    return f"plumbline:parcel:{name}"
+    return f"{KEYS}:parcel:{name}"
 
 
 class SignedJob(Job):
@@ -186,181 +236,17 @@ class SignedJob(Job):
         function = self.table.get(str(name))
         if function is None:
             raise ForgedJob(f"job {self.id} names a function that this worker does not run")
-        return function, json.loads(body)
+        message = json.loads(body)
+        try:
+            checked(message)
+        except UnknownMessage as error:
+            raise ForeignJob(f"job {self.id} is of another version of Plumbline ({error})") from None
+        return function, message
+
+    def message(self) -> dict[str, Any]:
+        """What the job was asked to do. Raises ForgedJob and ForeignJob."""
+        return self._authentic()[1]
 
     def _execute(self) -> Any:
         function, message = self._authentic()
-        try:
-            function(message)
-        except Unavailable as error:
-            tried = self.number_of_retries or 0
-            if tried >= len(BACKOFF_SECONDS):
-                raise
-            wait = max(int(error.retry_after or 0), BACKOFF_SECONDS[tried])
-            log.warning("job will be tried again id=%s function=%s in=%ds: %s", self.id, self.func_name, wait, error)
-            return Retry(max=len(BACKOFF_SECONDS), interval=wait)
-        return None
-
-
-class SignedWorker(SimpleWorker):
-    """Our RQ worker: JSON only, signed jobs only, in one process, with a heartbeat thread and a sweeper."""
-
-    job_class = SignedJob
-
-    def subscribe(self) -> None:
-        """Takes no commands over Redis' channels: signals are how this process is told to stop."""
-
-    def unsubscribe(self) -> None:
-        """Nothing was subscribed."""
-
-    def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:  # noqa: ARG002
-        """Seconds until a running job without a heartbeat counts as lost."""
-        return HEARTBEAT_SECONDS
-
-    def run_maintenance_tasks(self) -> None:
-        """RQ would fail lost jobs here; the sweeper brings them back instead."""
-        self.last_cleaned_at = now()  # type: ignore[assignment]  # RQ declares it as None
-
-    def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:
-        """Runs the job while a thread keeps its heartbeat."""
-        with self._beating(job, execution):
-            return bool(super().perform_job(job, queue, execution))
-
-    @contextlib.contextmanager
-    def _beating(self, job: Job, execution: Execution) -> Iterator[None]:
-        done = threading.Event()
-
-        def beat() -> None:
-            while not done.wait(HEARTBEAT_SECONDS / 4):
-                with contextlib.suppress(redis.RedisError):
-                    self.maintain_heartbeats(job, execution)
-
-        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
-
-    def handle_exception(self, job: Job, *exc_info: Any) -> None:
-        """Writes one line to the log; the trace only where the fault is ours."""
-        error = exc_info[1]
-        if isinstance(error, ForgedJob):
-            log.error("ALERT forged job refused queue=%s: %s", job.origin, error)
-        elif isinstance(error, PlumblineError):
-            log.error("job failed id=%s: %s", job.id, error)
-        else:
-            log.error("internal error, reference %s", job.id, exc_info=exc_info)
-
-    def handle_job_failure(
-        self,
-        job: Job,
-        queue: Queue,
-        started_job_registry: Any = None,
-        exc_string: str = "",
-        execution: Execution | None = None,
-    ) -> None:
-        """Keeps no trace in Redis: what is said of a failed job is where to look for it."""
-        del exc_string
-        said = f"see the worker's log, reference {job.id}"
-        super().handle_job_failure(job, queue, started_job_registry, exc_string=said, execution=execution)
-
-
-class Sweeper:
-    """Brings back what RQ alone would leave: retries that are due, and jobs whose worker is gone."""
-
-    _DUE = """
-    if redis.call('zrem', KEYS[1], ARGV[1]) == 1 and redis.call('exists', KEYS[3]) == 1 then
-      redis.call('hset', KEYS[3], 'status', 'queued')
-      redis.call('sadd', KEYS[4], KEYS[2])
-      redis.call('rpush', KEYS[2], ARGV[1])
-      return 1
-    end
-    return 0"""
-
-    _LOST = """
-    if redis.call('zrem', KEYS[1], ARGV[1]) == 1 and redis.call('exists', KEYS[3]) == 1 then
-      local tries = redis.call('hincrby', KEYS[3], 'plumbline_attempts', 1)
-      if tries >= tonumber(ARGV[3]) then
-        redis.call('hset', KEYS[3], 'status', 'failed')
-        redis.call('expire', KEYS[3], ARGV[4])
-        return -1
-      end
-      redis.call('hset', KEYS[3], 'status', 'queued')
-      redis.call('sadd', KEYS[4], KEYS[2])
-      redis.call('lpush', KEYS[2], ARGV[2])
-      return 1
-    end
-    return 0"""
-
-    def __init__(self, queue: SignedQueue, queues: Sequence[str]) -> None:
-        self._connection = queue.connection
-        self._queues = tuple(queues)
-        self._due = self._connection.register_script(self._DUE)
-        self._lost = self._connection.register_script(self._LOST)
-
-    def sweep(self, at: float) -> int:
-        """Moves every due and every lost job of the queues to where a worker takes it; returns how many.
-
-        `at` is a Unix time. Two sweepers may run at once: removing the entry is what claims it.
-        """
-        moved = 0
-        for name in self._queues:
-            for member in self._members(f"rq:scheduled:{name}", at):
-                moved += int(self._due(keys=self._keys(f"rq:scheduled:{name}", name, member), args=[member]))
-            for member in self._members(f"rq:wip:{name}", at):
-                job_id = member.rsplit(":", 1)[0]
-                outcome = int(
-                    self._lost(
-                        keys=self._keys(f"rq:wip:{name}", name, job_id),
-                        args=[member, job_id, MAX_ATTEMPTS, FAILURE_SECONDS],
-                    )
-                )
-                if outcome == 1:
-                    log.warning("job of a lost worker is put back id=%s queue=%s", job_id, name)
-                elif outcome == -1:
-                    log.error("job is given up, its worker died %d times id=%s queue=%s", MAX_ATTEMPTS, job_id, name)
-                moved += max(outcome, 0)
-        return moved
-
-    def _members(self, key: str, at: float) -> list[str]:
-        found = self._connection.zrangebyscore(key, 1, int(at))
-        return [member.decode() for member in found]  # type: ignore[union-attr]
-
-    def _keys(self, registry: str, queue: str, job_id: str) -> list[str]:
-        return [registry, f"rq:queue:{queue}", Job.key_for(job_id), "rq:queues"]
-
-
-def run_worker(queue: SignedQueue, queues: Sequence[str], table: Mapping[str, JobFunction], *, name: str) -> None:
-    """Works on `queues` (first ones first) with the functions of `table` until SIGTERM or SIGINT.
-
-    A job that runs is finished first. `name` is what logs call this worker; several may have the same.
-    """
-    job_class = type("BoundJob", (SignedJob,), {"queue_end": queue, "table": dict(table)})
-    worker = SignedWorker(
-        list(queues),
-        connection=queue.connection,
-        name=f"{name}-{secrets.token_hex(6)}",
-        job_class=job_class,
-        serializer=JSONSerializer,
-        worker_ttl=60,
-        default_result_ttl=0,
-    )
-    sweeper = Sweeper(queue, queues)
-    stop = threading.Event()
-
-    def sweep() -> None:
-        while not stop.wait(SWEEP_SECONDS):
-            try:
-                sweeper.sweep(time.time())
-            except redis.RedisError as error:
-                log.warning("Redis does not answer (%s), trying again", type(error).__name__)
-
-    thread = threading.Thread(target=sweep, name="sweeper", daemon=True)
-    thread.start()
-    try:
-        worker.work(logging_level="WARNING")
-    finally:
-        stop.set()
-        thread.join(timeout=5)
+        function(message)

@@ -6,6 +6,7 @@ clusters. Jobs are asked for by ids that exist once, so nothing doubles.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -17,12 +18,14 @@ from typing import Final
 
 import redis
 
-from worker.adapters.inventory import OPEN_LABEL, RECORD_LABEL
-from worker.domain.convergence import Phase
+from worker.adapters.inventory import OPEN_LABEL, RECORD_LABEL, Recorded
+from worker.domain.convergence import Operation, Phase
 from worker.domain.environment import Environment
-from worker.domain.errors import DesiredStateError, PlumblineError
+from worker.domain.errors import DesiredStateError, PlumblineError, Unavailable
 from worker.domain.installation import Repository
 from worker.domain.messages import CHECK, CONVERGE, CheckRequest, ConvergeRequest, applies_queue
+from worker.jobs import Speaker
+from worker.operations.advancing import ending_of
 from worker.settings import Settings
 from worker.workbench import Workbench
 
@@ -42,16 +45,18 @@ def main() -> int:
     try:
         settings = Settings.load(os.environ)
         bench = Workbench.of(settings)
+        with contextlib.suppress(Unavailable):
+            bench.queue.require_lasting()
     except PlumblineError as error:
         print(f"plumbline watch: {error}", file=sys.stderr)  # noqa: T201
         return 1
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    seconds = settings.installation.poll_seconds
-    poller = threading.Thread(target=_repeat, args=(stop, Poller(bench).poll, seconds), daemon=True)
-    poller.start()
-    _repeat(stop, Looker(bench).look, LOOK_SECONDS)
+    tasks = ((Poller(bench).poll, settings.installation.poll_seconds), (Looker(bench).look, LOOK_SECONDS))
+    for task, seconds in tasks:
+        threading.Thread(target=_repeat, args=(stop, task, seconds), daemon=True).start()
+    stop.wait()
     return 0
 
 
@@ -70,6 +75,7 @@ class Poller:
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
         self._seen: dict[tuple[str, str], str] = {}
+        self._untold: dict[str, str] = {}
 
     def poll(self) -> None:
         """One round over all repositories."""
@@ -109,16 +115,40 @@ class Poller:
     def _ask(self, repository: Repository, environment: Environment, branch: str, tip: str) -> None:
         recorded = self._bench.bench(environment.cluster).states.read(environment)
         operation = recorded.state.operation
-        if operation is not None and operation.revision == tip and not _is_stuck(operation.phase, operation.started):
+        if operation is not None and operation.revision == tip and not self._is_stuck(operation):
+            self._tell_again(repository, environment, recorded)
             return
-        request = ConvergeRequest(repository.name, environment.name, branch, tip, environment.cluster, time.time())
+        request = ConvergeRequest(
+            repository.name, environment.name, branch, tip, environment.cluster, self._bench.queue.now()
+        )
         queue = applies_queue(environment.cluster)
         if self._bench.queue.enqueue(queue, CONVERGE, request.to_json(), job_id=request.job_id, timeout=600):
             log.info("found %s of %s/%s without an alert", tip[:7], repository.name, environment.name)
 
+    def _is_stuck(self, operation: Operation) -> bool:
+        begun = operation.phase in (Phase.PLANNING, Phase.APPLYING, Phase.QUEUED)
+        return begun and self._bench.queue.now() - operation.started > STUCK_SECONDS
 
-def _is_stuck(phase: Phase, started: float) -> bool:
-    return phase in (Phase.PLANNING, Phase.APPLYING, Phase.QUEUED) and time.time() - started > STUCK_SECONDS
+    def _tell_again(self, repository: Repository, environment: Environment, recorded: Recorded) -> None:
+        """Reports how an operation ended, where the bot has not noted that it wrote it back, now and a round ago.
+
+        A worker may have died between recording and saying it, and Redis may have lost the note or the report.
+        """
+        operation, ending = recorded.state.operation, ending_of(recorded.state)
+        if operation is None or ending is None or not recorded.trusted:
+            return
+        name = f"{operation.revision} {ending.step}"
+        told = self._bench.store.told(repository.name, environment.name) == name
+        before = self._untold.pop(environment.slug, "")
+        if told:
+            return
+        if before != name:
+            self._untold[environment.slug] = name
+            return
+        self._bench.store.telling(repository.name, environment.name, name)
+        speaker = Speaker(self._bench, repository.name, environment.name, operation.branch, operation.arrived)
+        speaker.say(operation, ending)
+        log.info("told again: %s of %s/%s", name, repository.name, environment.name)
 
 
 class Looker:
@@ -144,7 +174,7 @@ class Looker:
                     continue
                 wait = LOOK_SECONDS
                 if operation.phase is Phase.SETTLING:
-                    wait = max(0.0, min(SETTLING_SECONDS, operation.settles - time.time()))
+                    wait = max(0.0, min(SETTLING_SECONDS, operation.settles - self._bench.queue.now()))
                 self._next[slug] = now + wait
                 repository, _, environment = slug.rpartition(":")[2].rpartition("/")
                 request = CheckRequest(repository, environment, cluster.name)

@@ -17,6 +17,7 @@ from worker.domain.environment import Environment
 from worker.domain.errors import DesiredStateError, Problem, Refused
 from worker.domain.installation import Impersonation, Installation, Repository
 from worker.operations.preparing import Target
+from worker.queue_worker import Stop
 from worker.settings import Settings
 from worker.signed_queue import SignedQueue
 
@@ -46,6 +47,7 @@ class Workbench:
     store: Store
     renderer: Renderer
     holder: str
+    stop: Stop = field(default_factory=Stop)
     _benches: dict[str, Bench] = field(default_factory=dict)
     _acting_as: dict[tuple[str, Impersonation], Cluster] = field(default_factory=dict)
     _checkouts: dict[str, Checkout] = field(default_factory=dict)

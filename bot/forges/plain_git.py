@@ -131,7 +131,10 @@ class PlainGit:
 
 
 def merged(note: str, environment: str, line: str, facts: Mapping[str, Any]) -> str:
-    """The note with one environment's two lines replaced or added; other lines stay as they are."""
+    """The note with one environment's two lines replaced or added; other lines stay as they are.
+
+    Facts with a `sequence` before that of the ones that are there came late, and change nothing.
+    """
     words: dict[str, str] = {}
     machine: dict[str, str] = {}
     for each in note.splitlines():
@@ -140,6 +143,9 @@ def merged(note: str, environment: str, line: str, facts: Mapping[str, Any]) -> 
                 machine[json.loads(each)["environment"]] = each
         elif ": " in each:
             words[each.partition(": ")[0]] = each
+    known = json.loads(machine.get(environment, "{}"))
+    if known.get("sequence", 0) > facts.get("sequence", 0):
+        return note
     words[environment] = f"{environment}: {line}"
     machine[environment] = json.dumps(facts, sort_keys=True, separators=(",", ":"))
     names = sorted(words)

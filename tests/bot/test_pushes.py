@@ -16,7 +16,7 @@ from bot.board import Board
 from bot.settings import Settings
 from worker.domain.environment import Ceiling
 from worker.domain.installation import Cluster, Installation, Repository, SecretReference
-from worker.domain.messages import COMMITTED, INTAKE_QUEUE
+from worker.domain.messages import COMMITTED, INTAKE_QUEUE, PREVIEWS_QUEUE
 from worker.domain.plan import Action, Change, FieldChange, Plan
 from worker.domain.reports import EnvironmentPreview, Outcome, PreviewReport
 from worker.domain.resource import ResourceKey
@@ -135,7 +135,7 @@ def test_a_push_gets_its_own_answer_as_lines(client: FlaskClient, queue: SignedQ
     import threading
 
     def answer_it() -> None:
-        popped = queue.connection.blpop(["rq:queue:previews"], 5)
+        popped = queue.connection.blpop([f"rq:queue:{PREVIEWS_QUEUE}"], 3)
         assert isinstance(popped, list | tuple)
         assert isinstance(popped[1], bytes)
         job = popped[1].decode()

@@ -20,7 +20,7 @@ from sandbox.control_plane import ControlPlane
 from sandbox.processes import wait_until
 from tests.api_proxy import ApiProxy
 from tests.conftest import Kubectl, config_map, declaration
-from worker.domain.messages import CONVERGE, PREVIEW, PREVIEWS_QUEUE
+from worker.domain.messages import CONVERGE, KEYS, PREVIEW, PREVIEWS_QUEUE, applies_queue
 from worker.domain.secret_text import SecretText, SettingsError
 from worker.installation_files import checked_redis_url
 from worker.signed_queue import SignedQueue
@@ -81,7 +81,7 @@ class TestA59:
         key = (system.directory / "signing-key").read_text().strip().encode()
         ours = SignedQueue(redis_url, key)
         body = json.dumps({"schema": 1})
-        signature = ours.sign("first", "applies-sandbox", CONVERGE, body)
+        signature = ours.sign("first", applies_queue("sandbox"), CONVERGE, body)
         queue = Queue(PREVIEWS_QUEUE, connection=ours.connection, serializer=JSONSerializer)
         job = queue.enqueue(CONVERGE, body, signature, job_id="first")
         wait_until(lambda: ours.connection.hget(job.key, "status") == b"failed", 20, "it is refused")
@@ -105,11 +105,11 @@ class TestA59:
     def test_a_parcel_that_was_changed_is_not_taken(self, redis_url: str) -> None:
         queue = SignedQueue(redis_url, b"k" * 32)
         queue.put_parcel("one", b"content")
-        assert b"content" not in (queue.connection.get("plumbline:parcel:one") or b"")
-        queue.connection.append("plumbline:parcel:one", b"x")
+        assert b"content" not in (queue.connection.get(KEYS + ":parcel:one") or b"")
+        queue.connection.append(KEYS + ":parcel:one", b"x")
         assert queue.take_parcel("one") is None
         queue.put_parcel("two", b"content")
-        queue.connection.rename("plumbline:parcel:two", "plumbline:parcel:three")
+        queue.connection.rename(KEYS + ":parcel:two", KEYS + ":parcel:three")
         assert queue.take_parcel("three") is None
         queue.put_parcel("four", b"content")
         assert queue.take_parcel("four") == b"content"

@@ -16,11 +16,12 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import urlsplit
 
+from worker.adapters.mirror import alone, bare, forget_mirror, make_mirror
+from worker.adapters.trees import FILE, FOLDER, TreeEntry, tree_rows
 from worker.domain.environment import COMMIT_ID
 from worker.domain.errors import DesiredStateError, Problem, Unavailable
 from worker.domain.secret_text import SecretText
@@ -32,21 +33,11 @@ LARGEST_PACK: Final = 4 << 30
 GIT_MEMORY: Final = 1 << 30
 ENTRIES: Final = 200_000
 LONGEST_PATH: Final = 1024
-LINK, MODULE, FOLDER, FILE = "120000", "160000", "40000", "100"
 _BRANCH: Final = re.compile(r"(?!-)(?!.*(?:\.\.|@\{|//))[^\x00-\x20\x7f~^:?*\[\\]+")
 _LIMITED: Final = 'ulimit -c 0 -d "$1" -f "$2" 2>/dev/null; shift 2; exec git "$@"'
 _FSCK: Final = re.compile(r"object [0-9a-f]+: (\w+: .*)")
 HARMLESS: Final = ("badTimezone", "missingSpaceBeforeDate", "zeroPaddedFilemode")
 """Mistakes that old tools left in honest histories; everything else that `git fsck` knows is refused."""
-
-
-@dataclass(frozen=True, slots=True)
-class TreeEntry:
-    """One file of a tree: git's mode, the blob's id, and the path from the repository's root."""
-
-    mode: str
-    id: str
-    path: str
 
 
 class Checkout:
@@ -66,8 +57,7 @@ class Checkout:
         if local is not None:
             return Checkout(local, None)
         mirror = cache / "repositories" / re.sub(r"[^A-Za-z0-9]+", "-", url).strip("-")[-80:]
-        if not (mirror / "HEAD").exists():
-            _bare(mirror)
+        make_mirror(mirror)
         return Checkout(mirror, url, credentials)
 
     # -- references ----------------------------------------------------------------------------------------------
@@ -93,19 +83,26 @@ class Checkout:
     def fetch(self, revision: str, branch: str = "") -> None:
         """Makes a commit's objects available. Raises Unavailable where the repository does not give it."""
         _checked(revision)
+        if self._remote is not None:
+            make_mirror(self._git_dir)
         if self._object(f"{revision}^{{tree}}") is not None:
             return
         if self._remote is None:
             raise Unavailable(f"the commit {revision[:12]} is not in {self._git_dir}")
-        try:
-            self._remote_git("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", self._remote, revision)
-        except Unavailable:
-            if not branch:
-                raise
-            refspec = f"+refs/heads/{branch}:refs/plumbline/fetched/{branch}"
-            self._remote_git("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", self._remote, refspec)
+        with alone(self._git_dir, FETCH_SECONDS) as lock:
+            try:
+                self._fetch(revision, lock)
+            except Unavailable:
+                if not branch:
+                    raise
+                self._fetch(f"+refs/heads/{branch}:refs/plumbline/fetched/{branch}", lock)
         if self._object(f"{revision}^{{tree}}") is None:
             raise Unavailable(f"{_shown(self._remote)} does not give the commit {revision[:12]}")
+
+    def _fetch(self, wanted: str, lock: int) -> None:
+        assert self._remote is not None
+        options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
+        self._remote_git("fetch", *options, "--", self._remote, wanted, keeps=lock)
 
     def is_ancestor(self, older: str, newer: str) -> bool:
         """Whether `newer` contains `older` (a commit contains itself); false where either is not known."""
@@ -129,7 +126,9 @@ class Checkout:
     def read_file(self, revision: str, path: str) -> bytes | None:
         """A file of a commit; None where there is none. Raises DesiredStateError where it is no plain file."""
         found = self._object(f"{_checked(revision)}:{str(PurePosixPath(path).parent).removeprefix('.')}")
-        for mode, name, blob in _tree_rows(found, path) if found is not None and found[1] == "tree" else ():
+        for mode, name, blob in (
+            tree_rows(found[2], len(found[0]) // 2, path) if found is not None and found[1] == "tree" else ()
+        ):
             if name != PurePosixPath(path).name:
                 continue
             if not mode.startswith(FILE):
@@ -153,7 +152,10 @@ class Checkout:
         count = 0
         while pending:
             folder, tree = pending.pop()
-            for mode, name, entry in _tree_rows(self._object(tree), folder):
+            rows = self._object(tree)
+            if rows is None or rows[1] != "tree":
+                raise self._damaged(f"the folder {folder or '.'} of {revision[:12]}")
+            for mode, name, entry in tree_rows(rows[2], len(rows[0]) // 2, folder):
                 count += 1
                 place = f"{folder}/{name}" if folder else name
                 if count > ENTRIES:
@@ -172,7 +174,7 @@ class Checkout:
         """A blob's content. Raises DesiredStateError, which names `path`, where it is larger than 64 MiB."""
         found = self._object(blob, path)
         if found is None:
-            raise Unavailable(f"the object {blob[:12]} ({path}) is missing from the repository")
+            raise self._damaged(f"the object {blob[:12]} ({path})")
         return found[2]
 
     def _object(self, name: str, path: str | None = None) -> tuple[str, str, bytes] | None:
@@ -189,7 +191,7 @@ class Checkout:
                 header = batch.stdout.readline().split()
                 if len(header) != 3 or not header[2].isdigit():
                     if not header:
-                        raise Unavailable(f"git cannot read {self._git_dir}")
+                        raise self._damaged(f"what {name[:60]} stands for")
                     return None
                 size = int(header[2])
                 if size > LARGEST_BLOB:
@@ -199,11 +201,20 @@ class Checkout:
                         [Problem(message, path or name, suggestion="keep it out of the repository")]
                     )
                 content = batch.stdout.read(size)
-                batch.stdout.read(1)
+                if len(content) != size or batch.stdout.read(1) != b"\n":
+                    raise self._damaged(f"the object {header[0].decode()[:12]}")
             except OSError:
                 self.close()
                 raise Unavailable(f"git cannot read {self._git_dir}") from None
             return header[0].decode(), header[1].decode(), content
+
+    def _damaged(self, what: str) -> Unavailable:
+        """What to say of objects that ought to be there. A mirror of ours is made anew by the next fetch."""
+        self.close()
+        if self._remote is None:
+            return Unavailable(f"{what} cannot be read from {self._git_dir}: look at it with git fsck")
+        forget_mirror(self._git_dir)
+        return Unavailable(f"{what} could not be read from the local clone: it is cloned again", retry_after=1)
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._batch is None or self._batch.poll() is not None:
@@ -237,7 +248,7 @@ class Checkout:
             return
         with tempfile.TemporaryDirectory(prefix="plumbline-push-") as folder:
             git_dir = Path(folder)
-            _bare(git_dir)
+            bare(git_dir)
             alternates = [self._git_dir / "objects"]
             inherited = self._git_dir / "objects" / "info" / "alternates"
             if inherited.exists():
@@ -262,36 +273,46 @@ class Checkout:
             raise Unavailable(f"git {arguments[0]} failed on {self._git_dir}")
         return run.stdout
 
-    def _remote_git(self, *arguments: str) -> bytes:
+    def _remote_git(self, *arguments: str, keeps: int | None = None) -> bytes:
         assert self._remote is not None
-        run = self._run(list(arguments), seconds=FETCH_SECONDS, remote=True)
+        make_mirror(self._git_dir)
+        run = self._run(list(arguments), seconds=FETCH_SECONDS, remote=True, keeps=keeps)
         if run.returncode != 0:
             lines = run.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
+            line = next((each for each in lines if "No space left" in each), lines[-1])
             raise Unavailable(
-                f"{_shown(self._remote)} cannot be read: {lines[-1].replace(self._remote, _shown(self._remote))}"
+                f"{_shown(self._remote)} cannot be read: {line.replace(self._remote, _shown(self._remote))}"
             )
         return run.stdout
 
     def _run(
-        self, arguments: list[str], *, data: bytes | None = None, seconds: int = GIT_SECONDS, remote: bool = False
+        self,
+        arguments: list[str],
+        *,
+        data: bytes | None = None,
+        seconds: int = GIT_SECONDS,
+        remote: bool = False,
+        keeps: int | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
+        """Runs git in a process group of its own, so that its helpers end with it; it keeps the file `keeps` open."""
         with subprocess.Popen(
             _limited(*arguments),
             env=self._environ(remote=remote),
             stdin=subprocess.DEVNULL if data is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            pass_fds=() if keeps is None else (keeps,),
             start_new_session=True,
-        ) as running:
+        ) as process:
             try:
-                out, error = running.communicate(data, timeout=seconds)
-            except BaseException as stopped:
+                out, said = process.communicate(data, timeout=seconds)
+            except BaseException as error:
                 with contextlib.suppress(ProcessLookupError):
-                    os.killpg(running.pid, signal.SIGKILL)
-                if isinstance(stopped, subprocess.TimeoutExpired):
+                    os.killpg(process.pid, signal.SIGKILL)
+                if isinstance(error, subprocess.TimeoutExpired):
                     raise Unavailable(f"git {arguments[0]} took longer than {seconds} s") from None
                 raise
-        return subprocess.CompletedProcess(arguments, running.returncode, out, error)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, said)
 
     def _environ(self, *, remote: bool = False) -> dict[str, str]:
         """Nothing of this process's environment but the path to programs: no user's or system's configuration."""
@@ -316,6 +337,7 @@ class Checkout:
             "LC_ALL": "C",
         }
         if remote:
+            settings |= {"http.lowSpeedLimit": "1000", "http.lowSpeedTime": str(FETCH_SECONDS // 2)}
             environ |= {name: os.environ[name] for name in ("SSH_AUTH_SOCK", "GIT_SSH_COMMAND") if name in os.environ}
             settings |= {f"protocol.{each}.allow": "always" for each in ("https", "http", "ssh", "git")}
             settings |= {"fetch.fsckObjects": "true", **{f"fetch.fsck.{name}": "ignore" for name in HARMLESS}}
@@ -344,36 +366,10 @@ def _local(url: str) -> Path | None:
     raise Unavailable(f"{path} is not a Git repository")
 
 
-def _bare(folder: Path) -> None:
-    for each in ("objects/pack", "objects/info", "refs/heads"):
-        (folder / each).mkdir(parents=True, exist_ok=True, mode=0o700)
-    (folder / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
-    (folder / "HEAD").write_text("ref: refs/heads/main\n")
-
-
 def _limited(*arguments: str) -> list[str]:
     """A git command under limits of memory (KiB) and of the files that it writes (512 bytes), for it and its children."""
     limits = (str(GIT_MEMORY >> 10), str(LARGEST_PACK >> 9))
     return ["/bin/sh", "-c", _LIMITED, "git", *limits, *arguments]
-
-
-def _tree_rows(tree: tuple[str, str, bytes] | None, folder: str) -> Iterator[tuple[str, str, str]]:
-    """(mode, name, id) of a tree's entries. Raises DesiredStateError for what no honest git has written."""
-    if tree is None or tree[1] != "tree":
-        raise Unavailable(f"the tree of {folder or '.'} is missing from the repository")
-    content, id_length, position = tree[2], len(tree[0]) // 2, 0
-    names: set[str] = set()
-    while position < len(content):
-        space = content.find(b" ", position)
-        end = content.find(b"\0", space)
-        after = end + 1 + id_length
-        name = content[space + 1 : end].decode(errors="surrogateescape")
-        if space < 0 or end < 0 or after > len(content) or "/" in name or name in ("", ".", "..") or name in names:
-            message = "is a tree that git would not make (a damaged, doubled or leading-out name)"
-            raise DesiredStateError([Problem(message, folder or ".", suggestion="make the commit again")])
-        names.add(name)
-        yield content[position:space].decode(errors="replace").lstrip("0"), name, content[end + 1 : after].hex()
-        position = after
 
 
 def _unreadable(error: str) -> Problem:

@@ -1,7 +1,8 @@
 """One writer per environment: a Lease in the cluster, and the knowledge whether it is still ours.
 
 A check is not a fence: every write also carries the uid and resourceVersion of what was judged, and its time-out is
-shorter than the lease. The figures are the design's: 8 s, renewed every 2 s.
+shorter than the lease. The figures are the design's: 8 s, renewed every 2 s. How old a renewal is, is told by the API
+server's clock alone (when it stored the renewal, and what time it says it is now): clocks of workers may differ or jump.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def _acquire(records: Records, name: str, environment: str, holder: str) -> dict
     started = time.monotonic()
     seen: tuple[str, float] | None = None
     while True:
-        found = records.read("Lease", name)
+        found, server_time = records.read_at("Lease", name)
         if found is None:
             fresh = {"spec": _spec(holder, 0)}
             if (created := records.create("Lease", name, LABELS, fresh)) is not None:
@@ -110,7 +111,7 @@ def _acquire(records: Records, name: str, environment: str, holder: str) -> dict
             seen = (version, time.monotonic())
         owner = found.get("spec", {}).get("holderIdentity") or ""
         still = time.monotonic() - seen[1]
-        if not owner or (_age(found) > DURATION and still >= STILL_FOR):
+        if not owner or (_age(found, server_time) > DURATION and still >= STILL_FOR):
             if (taken := records.replace(_held(found, holder))) is not None:
                 return taken
             continue
@@ -135,8 +136,9 @@ def _spec(holder: str, transitions: int) -> dict[str, Any]:
     }
 
 
-def _age(record: dict[str, Any]) -> float:
-    written = record.get("spec", {}).get("renewTime")
+def _age(record: dict[str, Any], server_time: float) -> float:
+    """Seconds since the record was last written, by the server's clock (which counts whole seconds: one less is certain)."""
+    written = [entry["time"] for entry in record["metadata"].get("managedFields") or () if entry.get("time")]
     if not written:
         return DURATION + 1
-    return (datetime.now(UTC) - datetime.fromisoformat(written)).total_seconds()
+    return server_time - max(datetime.fromisoformat(time).timestamp() for time in written) - 1

@@ -9,9 +9,12 @@ from typing import Any, Final
 
 import redis
 
-from worker.domain.errors import Unavailable
+from worker.domain.messages import KEYS, told_key
+from worker.signed_queue import redis_failed
 
 PREDICTION_SECONDS: Final = 7 * 24 * 3600
+RETOLD_SECONDS: Final = 600
+"""An ending that nobody says was written back is reported again this often."""
 
 
 class Store:
@@ -23,20 +26,20 @@ class Store:
 
     def wanted(self, repository: str, environment: str) -> str | None:
         """The newest revision that somebody announced; a hint that Git must confirm."""
-        return self._text(f"plumbline:head:{repository}:{environment}")
+        return self._text(f"{KEYS}:head:{repository}:{environment}")
 
     def remember_prediction(self, slug: str, revision: str, prediction: dict[str, Any]) -> None:
         """Keeps what a push was told (fingerprint, summary, time) until it is applied."""
         body = json.dumps(prediction, sort_keys=True)
         value = json.dumps({"body": body, "signature": self._sign(slug, revision, body)})
         try:
-            self._connection.set(f"plumbline:prediction:{slug}:{revision}", value, ex=PREDICTION_SECONDS)
+            self._connection.set(f"{KEYS}:prediction:{slug}:{revision}", value, ex=PREDICTION_SECONDS)
         except redis.RedisError as error:
-            raise Unavailable(f"Redis does not answer ({type(error).__name__})") from None
+            raise redis_failed(error) from None
 
     def prediction(self, slug: str, revision: str) -> dict[str, Any] | None:
         """What was predicted for a revision; None where nothing is known or what is there is not ours."""
-        text = self._text(f"plumbline:prediction:{slug}:{revision}")
+        text = self._text(f"{KEYS}:prediction:{slug}:{revision}")
         if text is None:
             return None
         try:
@@ -48,6 +51,17 @@ class Store:
         except (ValueError, KeyError, TypeError):
             pass
         return None
+
+    def told(self, repository: str, environment: str) -> str | None:
+        """The ending of an operation that the bot last wrote back; None where that is not known (any more)."""
+        return self._text(told_key(repository, environment))
+
+    def telling(self, repository: str, environment: str, ending: str) -> None:
+        """Says that an ending is on its way to the bot, so that nobody else sends it for a while."""
+        try:
+            self._connection.set(told_key(repository, environment), ending, ex=RETOLD_SECONDS)
+        except redis.RedisError as error:
+            raise redis_failed(error) from None
 
     def _text(self, key: str) -> str | None:
         try:

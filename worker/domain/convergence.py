@@ -126,6 +126,8 @@ class EnvironmentState:
     """Everything durable about one environment but its inventory; kept in the cluster, signed.
 
     `finished` has the manifest's hash of each Job and removed hook that has run to its end, by the object's name in words.
+    `ending` is the fact that ended the operation, as it was or will be said: step, text, at (Unix time), proof. It is kept
+    with the state, so a worker that dies between the two leaves nothing unsaid.
     """
 
     environment: str
@@ -138,6 +140,7 @@ class EnvironmentState:
     place: str = ""
     finished: Mapping[str, str] = field(default_factory=dict)
     history: tuple[Mapping[str, Any], ...] = ()
+    ending: Mapping[str, Any] = field(default_factory=dict)
 
     def remembering(self, entry: Mapping[str, Any]) -> EnvironmentState:
         """The state with one more line of history (revision, outcome, at), the oldest forgotten."""
@@ -150,6 +153,7 @@ class EnvironmentState:
             **asdict(self),
             "finished": dict(self.finished),
             "history": [dict(entry) for entry in self.history],
+            "ending": dict(self.ending),
         }
 
     @staticmethod
@@ -178,6 +182,7 @@ class EnvironmentState:
             place=value.get("place", ""),
             finished=value.get("finished", {}),
             history=tuple(value["history"]),
+            ending=value.get("ending", {}),
         )
 
 

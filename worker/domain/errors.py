@@ -115,6 +115,13 @@ class Unavailable(PlumblineError):
         super().__init__(what)
 
 
+class Stopping(PlumblineError):
+    """This process was told to stop: what it was doing goes on in another, and nothing has failed."""
+
+    def __init__(self) -> None:
+        super().__init__("stopping: another worker goes on")
+
+
 class Denied(PlumblineError):
     """The API server refused one object (an admission webhook, a validation, a right that is missing).
 

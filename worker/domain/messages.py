@@ -16,15 +16,19 @@ SCHEMA: Final = 1
 PREVIEW: Final = "worker.jobs.preview"
 CONVERGE: Final = "worker.jobs.converge"
 CHECK: Final = "worker.jobs.check"
+GIVE_UP: Final = "worker.jobs.give_up"
 COMMITTED: Final = "bot.intake.committed"
 DELIVER: Final = "bot.reports.deliver"
 
-JOBS: Final = (PREVIEW, CONVERGE, CHECK, COMMITTED, DELIVER)
+JOBS: Final = (PREVIEW, CONVERGE, CHECK, GIVE_UP, COMMITTED, DELIVER)
 """The only functions that a job may name; the workers' tables hold these and nothing else."""
 
-INTAKE_QUEUE: Final = "intake"
-REPORTS_QUEUE: Final = "reports"
-PREVIEWS_QUEUE: Final = "previews"
+INTAKE_QUEUE: Final = f"v{SCHEMA}-intake"
+REPORTS_QUEUE: Final = f"v{SCHEMA}-reports"
+PREVIEWS_QUEUE: Final = f"v{SCHEMA}-previews"
+"""Queues and keys carry the schema's number: two versions on one Redis leave each other's work alone."""
+
+KEYS: Final = f"plumbline:v{SCHEMA}"
 
 NO_COMMIT: Final = "0" * 40
 """Git's id for "no such commit": the old side of a new branch, the new side of a deleted one."""
@@ -32,12 +36,17 @@ NO_COMMIT: Final = "0" * 40
 
 def applies_queue(cluster: str) -> str:
     """The queue of everything that writes to one cluster."""
-    return f"applies-{cluster}"
+    return f"v{SCHEMA}-applies-{cluster}"
 
 
 def _named(*parts: str) -> str:
     """A name that RQ takes in a job's id (letters, digits, `_` and `-`)."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def told_key(repository: str, environment: str) -> str:
+    """Where the bot notes which ending of an environment it wrote back: `<revision> <step>`."""
+    return f"{KEYS}:told:{repository}:{environment}"
 
 
 class UnknownMessage(ValueError):
@@ -220,3 +229,28 @@ class CheckRequest:
         """The inverse of `to_json`; raises UnknownMessage for another schema."""
         value = checked(value)
         return CheckRequest(value["repository"], value["environment"], value["cluster"])
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """A job that no worker survived: its function, its message, the id to look for in the logs, and how often it was tried."""
+
+    job: str
+    message: Mapping[str, Any]
+    reference: str
+    tries: int
+
+    @property
+    def job_id(self) -> str:
+        """The id of its job."""
+        return f"give-up-{_named(self.reference)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON types, with the schema number."""
+        return {"schema": SCHEMA, **asdict(self), "message": dict(self.message)}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> GiveUp:
+        """The inverse of `to_json`; raises UnknownMessage for another schema."""
+        value = checked(value)
+        return GiveUp(value["job"], value["message"], value["reference"], value["tries"])

@@ -127,6 +127,9 @@ class Step(enum.StrEnum):
     SUPERSEDED = "superseded"
 
 
+ENDINGS: Final = frozenset({Step.CONVERGED, Step.FAILED, Step.HELD})
+"""The steps that end an operation and are kept in its state, so that they are said even if the first saying got lost."""
+
 FINAL_STEPS: Final = frozenset({Step.CONVERGED, Step.FAILED, Step.HELD, Step.SUPERSEDED})
 
 
@@ -154,6 +157,11 @@ class ConvergenceReport:
     def is_final(self) -> bool:
         """Whether nothing more comes for this revision."""
         return self.step in FINAL_STEPS
+
+    @property
+    def ending(self) -> str:
+        """What ended: the revision and the step, in one word each."""
+        return f"{self.revision} {self.step}"
 
     def to_json(self) -> dict[str, Any]:
         """JSON types, with the schema number and the message's type."""

@@ -38,11 +38,24 @@ TEMPLATED: Final = frozenset({"Deployment.apps", "StatefulSet.apps", "DaemonSet.
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Something to be said of the operation: the step, the sentence, and the proof where there is one."""
+    """Something to be said of the operation: the step, the sentence, the proof where there is one, and when (0: now)."""
 
     step: Step
     text: str
     proof: Mapping[str, Any] | None = None
+    at: float = 0.0
+
+    def kept(self) -> dict[str, Any]:
+        """The fact as the state keeps it."""
+        return {"step": str(self.step), "text": self.text, "proof": self.proof, "at": self.at}
+
+
+def ending_of(state: EnvironmentState) -> Fact | None:
+    """The fact that ended the operation of a state, None where it is open or was never kept."""
+    kept = state.ending
+    if not kept or state.operation is None or state.operation.phase.is_open:
+        return None
+    return Fact(Step(kept["step"]), kept["text"], kept["proof"], kept["at"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +147,9 @@ def advance(
     state = state.remembering({"revision": operation.revision, "outcome": "converged", "at": now})
     proof = proof_of(target, state, done, inventory, observed.live, healths, now)
     settled = f"{target.environment.policy.settle:g} s"
-    facts.append(Fact(Step.CONVERGED, f"{target.environment.name} stayed so for {settled}", proof))
-    return Advanced(state, inventory, tuple(facts))
+    converged = Fact(Step.CONVERGED, f"{target.environment.name} stayed so for {settled}", proof, now)
+    facts.append(converged)
+    return Advanced(replace(state, ending=converged.kept()), inventory, tuple(facts))
 
 
 def _unhealthy(
@@ -182,7 +196,8 @@ def _failed(
     state = replace(state, operation=failed)
     state = state.remembering({"revision": operation.revision, "outcome": "failed", "at": now, "text": text})
     proof = {"revision": operation.revision, "state": "failed", "reason": text, "verdict": operation.verdict}
-    return Advanced(state, inventory, (*facts, Fact(Step.FAILED, text, proof)))
+    ending = Fact(Step.FAILED, text, proof, now)
+    return Advanced(replace(state, ending=ending.kept()), inventory, (*facts, ending))
 
 
 def _lingering(

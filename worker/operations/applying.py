@@ -147,6 +147,7 @@ def _write_one(
     A write whose answer was lost may have been accepted, so the object is read again before anything is decided; the
     change that is reported is against what was there before the first try.
     """
+    checkpoint()
     planned = prediction.changes[resource.key]
     before = now = prediction.live.get(resource.key)
     doubtful = False

@@ -13,7 +13,7 @@ from worker.domain.inventory import Inventory, InventoryEntry
 from worker.domain.plan import Change, code
 from worker.domain.reports import Step
 from worker.domain.resource import Resource, ResourceKey
-from worker.operations.advancing import Advanced, Fact, advance, confirmed, failed, problems_text
+from worker.operations.advancing import Advanced, Fact, advance, confirmed, ending_of, failed, problems_text
 from worker.operations.applying import Checkpoint, Outcome, apply
 from worker.operations.predicting import Prediction, predict
 from worker.operations.preparing import Target, prepare
@@ -70,8 +70,7 @@ def converge(
         return _ended(run, recorded, operation.to(Phase.FAILED, said=str(error)), Step.FAILED, str(error))
     if _is_recorded(recorded, run.revision, prediction):
         assert recorded.state.operation is not None
-        said = f"{run.target.environment.name} is at {short(run.revision)} already, nothing was written"
-        run.say(recorded.state.operation, Fact(Step.VERIFIED, said))
+        _say_again(run, recorded)
         return recorded
 
     operation = operation.to(
@@ -185,6 +184,16 @@ def _is_recorded(recorded: Recorded, revision: str, prediction: Prediction) -> b
     )
 
 
+def _say_again(run: Run, recorded: Recorded) -> None:
+    """Where nothing is to be done: what is known, without a new proof, and how it ended, in case that was never heard."""
+    operation, ending = recorded.state.operation, ending_of(recorded.state)
+    assert operation is not None
+    text = f"{run.target.environment.name} is at {short(run.revision)} already, nothing was written"
+    run.say(operation, Fact(Step.WAITING if operation.phase is Phase.WAITING else Step.VERIFIED, text))
+    if ending is not None:
+        run.say(operation, ending)
+
+
 def _union(inventory: Inventory, desired: Iterable[Resource]) -> Inventory:
     entries: dict[ResourceKey, InventoryEntry] = {entry.key: entry for entry in inventory.entries}
     for resource in desired:
@@ -234,11 +243,14 @@ def _partly(run: Run, recorded: Recorded, operation: Operation, outcome: Outcome
 
 
 def _ended(run: Run, recorded: Recorded, operation: Operation, step: Step, text: str) -> Recorded:
-    entry = {"revision": run.revision, "outcome": str(operation.phase), "at": run.clock(), "text": text}
-    state: EnvironmentState = replace(recorded.state, operation=operation).remembering(entry)
+    entry: dict[str, Any] = {
+        "revision": run.revision, "outcome": str(operation.phase), "at": run.clock(), "text": text,
+    }  # fmt: skip
     proof = {"revision": run.revision, "state": str(operation.phase), "reason": text, "verdict": ""}
+    ending = Fact(step, text, proof, entry["at"])
+    state: EnvironmentState = replace(recorded.state, operation=operation, ending=ending.kept()).remembering(entry)
     stored = _write(run, recorded, state, recorded.inventory)
-    run.say(operation, Fact(step, text, proof))
+    run.say(operation, ending)
     return stored
 
 

@@ -22,7 +22,7 @@ from worker.planning.deletion import is_going
 from worker.planning.diffing import specified_differences
 from worker.planning.leaving import leaving, removal
 from worker.planning.proof import FINISHED, Proof, prove
-from worker.planning.pruning import guard, prunable
+from worker.planning.pruning import applied_by, guard, prunable
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,8 @@ def predict(
         dry_runs[wanting] = DryRun(None, None, virtual=f"{what} is free once {holding.key} is pruned")
     judged: list[Change] = []
     problems: list[Problem] = []
-    said = [*warnings, *([recorded.alarm] if recorded.alarm else [])]
+    alarm = recorded.alarm or lost(recorded, observed.live, manager)
+    said = [*warnings, *([alarm] if alarm else [])]
     for resource in desired:
         live = observed.live.get(resource.key)
         dry_run = dry_runs.get(resource.key)
@@ -135,6 +136,17 @@ def predict(
         deletes=frozenset(change.key for change in deleting),
         releases={wanting: holding for wanting, (holding, _) in releases.items()},
         unanswered=unanswered,
+    )
+
+
+def lost(recorded: Recorded, live: Mapping[ResourceKey, Resource], manager: str) -> str:
+    """The alarm of an environment that has objects and no record; empty where all is well."""
+    ours = [str(key) for key, found in live.items() if applied_by(found, manager)] if not recorded.record else []
+    if not ours:
+        return ""
+    return (
+        f"there is no record of this environment, though {ours[0]} is its own: what left Git before the record was lost "
+        "is not known, and is not pruned"
     )
 
 

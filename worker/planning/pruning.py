@@ -45,7 +45,7 @@ def prunable(
             action, reason = Action.SKIP, f"no longer in Git; it is being deleted, {held_up(now)}"
         elif entry.uid and entry.uid != now.uid:
             action, reason = Action.SKIP, "not pruned: another object has this name now (its uid differs)"
-        elif not entry.uid and not _applied_by(now, manager):
+        elif not entry.uid and not applied_by(now, manager):
             action, reason = Action.SKIP, "not pruned: it was never applied by this environment"
         elif entry.key.group_kind == "Namespace" and entry.key.name in IMMORTAL:
             action, reason = Action.SKIP, "not pruned: the API server never deletes this namespace"
@@ -58,7 +58,8 @@ def prunable(
     return tuple(changes)
 
 
-def _applied_by(live: Resource, manager: str) -> bool:
+def applied_by(live: Resource, manager: str) -> bool:
+    """Whether a field manager has applied the object."""
     entries = live.metadata.get("managedFields") or ()
     return any(entry.get("manager") == manager and entry.get("operation") == "Apply" for entry in entries)
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -36,10 +37,11 @@ class ClusterSettingsError(PlumblineError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer: its status and its body as bytes."""
+    """An HTTP answer: its status, its body as bytes, and when the server says that it answered (a Unix time)."""
 
     status: int
     body: bytes
+    at: float = 0.0
 
     def json(self) -> Any:
         """The decoded body. Raises Unavailable where it is not JSON: then no API server has answered."""
@@ -131,7 +133,7 @@ class Connection:
                 f"the API server at {self.address} is busy (HTTP {response.status})",
                 _seconds(response.headers.get("Retry-After")),
             )
-        return Answer(response.status, response.data), None
+        return Answer(response.status, response.data, _unix_time(response.headers.get("Date"))), None
 
     def _answered(
         self,
@@ -263,6 +265,14 @@ def _in_short(error: BaseException) -> str:
     if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
         return "no connection in time"
     return type(error).__name__
+
+
+def _unix_time(header: str | None) -> float:
+    """The time of a Date header; this machine's own where there is none."""
+    try:
+        return parsedate_to_datetime(header or "").timestamp()
+    except ValueError:
+        return time.time()
 
 
 def _seconds(header: str | None) -> float | None:

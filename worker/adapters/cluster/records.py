@@ -36,6 +36,11 @@ class Records:
             return None
         return self._body(answer, "read", kind)
 
+    def read_at(self, kind: str, name: str) -> tuple[dict[str, Any] | None, float]:
+        """The record and the Unix time at which the API server answered, by its own clock."""
+        answer = self._connection.request("GET", f"{self._path(kind)}/{name}")
+        return (None if answer.status == 404 else self._body(answer, "read", kind)), answer.at
+
     def list(self, kind: str, label: str) -> tuple[list[dict[str, Any]], str]:
         """All records with a label, and the resourceVersion to watch from."""
         answer = self._connection.request("GET", self._path(kind), query={"labelSelector": label})

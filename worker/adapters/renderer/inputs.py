@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from worker.adapters.checkout import FILE, LINK, MODULE, Checkout, TreeEntry
+from worker.adapters.checkout import Checkout
 from worker.adapters.confined.references import KUSTOMIZATIONS
+from worker.adapters.trees import FILE, LINK, MODULE, TreeEntry
 from worker.domain.declaration import FILE as DECLARATION
 from worker.domain.errors import DesiredStateError, Problem
 from worker.domain.installation import RenderLimits

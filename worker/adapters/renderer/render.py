@@ -13,12 +13,13 @@ from typing import Any, Final
 
 import orjson
 
-from worker.adapters.checkout import FILE, LINK, MODULE, Checkout, TreeEntry
+from worker.adapters.checkout import Checkout
 from worker.adapters.renderer import inputs, jail, programs
 from worker.adapters.renderer.chance import may_vary
 from worker.adapters.renderer.jail import Tree
 from worker.adapters.renderer.kept import Kept
 from worker.adapters.renderer.programs import RenderTools
+from worker.adapters.trees import FILE, LINK, MODULE, TreeEntry
 from worker.domain.environment import Environment
 from worker.domain.errors import DesiredStateError, Problem
 from worker.domain.installation import RenderLimits
