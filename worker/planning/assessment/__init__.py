@@ -17,8 +17,8 @@ from typing import Final
 from worker.domain.health import Health, ResourceHealth
 from worker.domain.resource import Resource, ResourceKey
 from worker.planning.assessment import others, workloads
-from worker.planning.assessment.conditions import Judgement, condition, generation_observed, spec_of
-from worker.planning.assessment.custom import custom
+from worker.planning.assessment.conditions import Judgement, condition, generation_observed, message, spec_of
+from worker.planning.assessment.custom import custom, is_failure
 from worker.planning.assessment.pods import judge_pod, pod_trouble, rollout_trouble
 
 __all__ = ["RULES", "assess", "pod_trouble", "rollout_trouble"]
@@ -67,6 +67,9 @@ def _judged(live: Resource) -> Judgement:
     if not generation_observed(live):
         return Health.PROGRESSING, "its controller has not seen the change yet"
     if (reconciling := condition(live, "Reconciling")) and reconciling.get("status") == "True":
+        ready = condition(live, "Ready")
+        if ready and str(ready.get("status")) == "False" and is_failure(ready):
+            return Health.DEGRADED, message(ready, "is tried again after a failure")
         return Health.PROGRESSING, reconciling.get("message") or "is reconciling"
     if (stalled := condition(live, "Stalled")) and stalled.get("status") == "True":
         return Health.DEGRADED, stalled.get("message") or stalled.get("reason") or "is stalled"
