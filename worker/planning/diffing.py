@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from worker.domain.plan import ABSENT, FieldChange
 from worker.domain.resource import LAST_APPLIED, Body, Resource, SecretValue
-from worker.planning.quantities import may_hold_quantity, same_quantity
+from worker.planning.quantities import may_hold_duration, may_hold_quantity, same_duration, same_quantity
 
 Path = tuple[str, ...]
 """Names of fields from the top; a list's items do not add to it (they are told apart in the text only)."""
@@ -252,7 +252,11 @@ def same(old: Any, new: Any, path: Path) -> bool:
         return all(same(old.get(name), new.get(name), (*path, name)) for name in names)
     if isinstance(old, list) and isinstance(new, list):
         return len(old) == len(new) and all(same(one, other, path) for one, other in zip(old, new, strict=True))
-    return bool(old == new) or (may_hold_quantity(path) and same_quantity(old, new))
+    return (
+        bool(old == new)
+        or (may_hold_quantity(path) and same_quantity(old, new))
+        or (may_hold_duration(path) and same_duration(old, new))
+    )
 
 
 def _is_unset(value: Any) -> bool:
