@@ -140,12 +140,18 @@ def _lists(old: list[Any], new: list[Any], path: Path, text: str, keys: MergeKey
         yield from (FieldChange(f"{text}[{value}]", value, ABSENT) for value in old if value not in new)
         yield from (FieldChange(f"{text}[{value}]", ABSENT, value) for value in new if value not in old)
         return
-    if len(old) == len(new) and all(isinstance(item, dict) for item in (*old, *new)):
+    if len(old) == len(new) and all(isinstance(item, dict) for item in (*old, *new)) and not _is_moved(old, new):
         for position, (one, other) in enumerate(zip(old, new, strict=True)):
             yield from _values(one, other, path, f"{text}[{position}]", keys)
         return
     if not same(old, new, path):
         yield FieldChange(text, old, new)
+
+
+def _is_moved(old: list[Any], new: list[Any]) -> bool:
+    """Whether an item stands at another place than before: then the list is one change, not a rewrite of each item."""
+    places = {repr(item): position for position, item in enumerate(old)}
+    return any(places.get(repr(item), position) != position for position, item in enumerate(new))
 
 
 def _leaves(value: Any, path: Path, text: str, keys: MergeKeys) -> Iterator[FieldChange]:
