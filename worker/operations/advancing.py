@@ -18,9 +18,10 @@ from worker.domain.plan import Action, Change, FieldChange
 from worker.domain.reports import Step
 from worker.domain.resource import Resource, ResourceKey
 from worker.operations.applying import Checkpoint, delete
+from worker.operations.explaining import TEMPLATED, explained, trouble_of
 from worker.operations.predicting import dry_run, is_finished, observe
 from worker.operations.preparing import Target
-from worker.planning.assessment import assess, rollout_trouble
+from worker.planning.assessment import assess
 from worker.planning.changes import judge
 from worker.planning.diffing import specified_differences
 from worker.planning.ordering import prune_order
@@ -29,8 +30,6 @@ from worker.planning.pruning import prunable
 
 GRACE: Final = 10.0
 """Seconds that an object may be degraded before the operation has failed: a pull that is tried again may still work."""
-
-TEMPLATED: Final = frozenset({"Deployment.apps", "StatefulSet.apps", "DaemonSet.apps", "ReplicaSet.apps", "Job.batch"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +143,7 @@ def _unhealthy(
         subject, text = troubles[0][0], f"{troubles[0][0].key}: {troubles[0][1]}"
     else:
         subject = degraded[0] if degraded else max(unhealthy, key=lambda health: health.health.rank)
-        text = f"{subject.key}: {subject.reason or subject.health.value}"
+        text = f"{subject.key}: {explained(target, subject, live)}"
     if len(unhealthy) > 1:
         text += f" (and {len(unhealthy) - 1} more not healthy)"
     bad = bool(troubles or degraded)
@@ -174,25 +173,6 @@ def _failed(
     state = state.remembering({"revision": operation.revision, "outcome": "failed", "at": now, "text": text})
     proof = {"revision": operation.revision, "state": "failed", "reason": text, "verdict": operation.verdict}
     return Advanced(state, inventory, (*facts, Fact(Step.FAILED, text, proof)))
-
-
-def trouble_of(target: Target, health: ResourceHealth, live: Mapping[ResourceKey, Resource]) -> str | None:
-    """What the Pods of a workload's newest template say about why it is not healthy; None where they say nothing."""
-    workload = live.get(health.key)
-    if workload is None or health.key.group_kind not in TEMPLATED:
-        return None
-    selector = ((workload.body.get("spec") or {}).get("selector") or {}).get("matchLabels")
-    if not selector:
-        return None
-    label = ",".join(f"{name}={value}" for name, value in sorted(selector.items()))
-    pods_kind = target.cluster.discovery.find("", "Pod", "v1")
-    sets_kind = target.cluster.discovery.find("apps", "ReplicaSet", "v1")
-    assert pods_kind is not None
-    assert sets_kind is not None
-    namespace = health.key.namespace
-    pods = target.cluster.select(pods_kind, namespace, label=label)
-    sets = target.cluster.select(sets_kind, namespace, label=label) if health.key.kind == "Deployment" else ()
-    return rollout_trouble(workload, pods, sets)
 
 
 def _prune(

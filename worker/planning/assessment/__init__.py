@@ -21,9 +21,26 @@ from worker.domain.scrubbing import scrubbed_text
 from worker.planning.assessment import others, workloads
 from worker.planning.assessment.conditions import Judgement, condition, generation_observed, message, spec_of
 from worker.planning.assessment.custom import custom, is_failure
-from worker.planning.assessment.pods import judge_pod, pod_trouble, rollout_trouble
+from worker.planning.assessment.events import telling
+from worker.planning.assessment.pods import (
+    current_pods,
+    is_ready,
+    judge_pod,
+    newest_replica_set,
+    pod_trouble,
+    rollout_trouble,
+)
 
-__all__ = ["RULES", "assess", "pod_trouble", "rollout_trouble"]
+__all__ = [
+    "RULES",
+    "assess",
+    "current_pods",
+    "is_ready",
+    "newest_replica_set",
+    "pod_trouble",
+    "rollout_trouble",
+    "telling",
+]
 
 RULES: Final[Mapping[str, Callable[[Resource], Judgement]]] = {
     "Deployment.apps": workloads.deployment,
