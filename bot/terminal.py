@@ -1,4 +1,4 @@
-"""What the pusher reads: a prediction or a fact as lines of at most 100 columns. Pure.
+"""What the pusher reads: a prediction or a fact as lines of at most 92 columns, 100 with git's `remote: `. Pure.
 
 Nothing of a repository, a cluster or a message reaches a terminal unshown: control characters, invisible ones and those
 that turn the direction of text are written out.
@@ -7,19 +7,29 @@ that turn the direction of text are written out.
 from __future__ import annotations
 
 import re
+import textwrap
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from worker.domain.errors import Problem
+from worker.domain.field_text import DiffLine, block, counted, in_line, is_block, sides
 from worker.domain.messages import RefUpdate
-from worker.domain.plan import ABSENT, Action, Change, FieldChange, Plan, code, shown
+from worker.domain.plan import Action, Change, FieldChange, Plan, code
 from worker.domain.reports import ConvergenceReport, EnvironmentPreview, Outcome, PreviewReport, Step
 
 WIDTH: Final = 92
 """`git push` puts `remote: ` before each line and a person's terminal has often 100 columns."""
 
 CHANGES: Final = 40
+FIELDS: Final = 8
+BLOCK: Final = 12
+"""Most lines of one text diff."""
+
+IN_LINE: Final = 64
+"""Characters of both values side by side; longer ones stand below each other."""
+
 MOST: Final = 200
 NAME: Final = "plumbline"
 NOT_VALIDATED: Final = "not validated"
@@ -39,7 +49,11 @@ _STEPS: Final = {
     Step.CONVERGED: "32;1",
     Step.HEALTHY: "32",
 }
-_UNNAMED: Final = re.compile(r"^(?:spec\.(?:template\.)?(?:spec\.)?)?(?:containers\[name=([^\]]*)\]\.)?")
+_DIFF: Final = {"-": "31", "+": "32", "@": "2"}
+_UNNAMED: Final = re.compile(
+    r"^(?:spec\.(?:jobTemplate\.spec\.)?(?:template\.)?(?:spec\.)?)?(?:(?:c|initC)ontainers\[name=([^\]]*)\]\.)?"
+)
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def visible(text: str) -> str:
@@ -65,7 +79,7 @@ def preview_lines(report: PreviewReport, updates: Sequence[RefUpdate], *, colour
     moves = {update.branch: update for update in updates}
     for preview in report.environments:
         lines += _environment(preview, moves, ink)
-    lines += [f"{NAME}  {visible(notice)}" for notice in report.notices]
+    lines += [piece for notice in report.notices for piece in _pieces(f"{NAME}  {visible(notice)}", WIDTH)]
     return _fitted(lines)
 
 
@@ -101,15 +115,20 @@ def _environment(preview: EnvironmentPreview, moves: dict[str | None, RefUpdate]
 def plan_lines(plan: Plan, ink: _Ink) -> list[str]:
     """Each change that would happen on a line, then what it comes to."""
     told = [change for change in plan.changes if change.action is not Action.UNCHANGED]
-    width = max((len(change.key.kind) for change in told[:CHANGES]), default=0)
-    lines = [_change(change, width, ink) for change in told[:CHANGES]]
+    widths = (
+        max((len(change.action) for change in told[:CHANGES]), default=0),
+        max((len(change.key.kind) for change in told[:CHANGES]), default=0),
+    )
+    lines = [line for change in told[:CHANGES] for line in _change(change, widths, ink)]
     if len(told) > CHANGES:
         lines.append(f"  and {len(told) - CHANGES} more")
     unchecked = Counter(change.reason for change in told if change.reason.startswith(NOT_VALIDATED))
     for reason, count in unchecked.items():
         objects = "1 object is" if count == 1 else f"{count} objects are"
         lines.append(f"  note       {objects} {visible(reason)}")
-    lines += [f"  note       {visible(warning)}" for warning in plan.warnings]
+    for warning in plan.warnings:
+        first, *rest = _pieces(visible(warning), WIDTH - 13)
+        lines += [f"  note       {first}", *(f"             {piece}" for piece in rest)]
     if plan.is_empty:
         left = f", {plan.summary[Action.SKIP]} are left as they are" if plan.summary[Action.SKIP] else ""
         return [
@@ -123,41 +142,77 @@ def plan_lines(plan: Plan, ink: _Ink) -> list[str]:
     return [*lines, f"  {touched} of {len(plan.changes)} objects {verb}{pruned}.{unknown}"]
 
 
-def _change(change: Change, width: int, ink: _Ink) -> str:
+def _change(change: Change, widths: tuple[int, int], ink: _Ink) -> list[str]:
     name = change.key.name if not change.key.namespace else f"{change.key.namespace}/{change.key.name}"
-    action = ink.paint(f"{change.action:<10}", _COLOURS.get(change.action, "2"))
-    head = f"  {action} {change.key.kind:<{width}} {visible(name)}"
-    words = visible(change.reason) if change.action in (Action.SKIP, Action.UNPREDICTABLE) else _fields(change)
-    return f"{head}  {words}".rstrip()
+    action = ink.paint(f"{change.action:<{max(widths[0], 10)}}", _COLOURS.get(change.action, "2"))
+    head = f"  {action} {change.key.kind:<{widths[1]}} {visible(name)}"
+    room = WIDTH - _columns(head) - 2
+    words = _words(change)
+    if words and len(words) <= 3 and _columns(", ".join(words)) <= room:
+        lines, words = [f"{head}  {', '.join(words)}"], []
+    else:
+        lines = [head.rstrip()]
+    more = len(words) - FIELDS
+    lines += [f"    {piece}" for word in words[:FIELDS] for piece in _pieces(word, WIDTH - 4)]
+    if more > 0:
+        lines.append(f"    and {more} more {'field' if more == 1 else 'fields'}")
+    if change.action in (Action.CONFIGURE, Action.RECREATE):
+        blocks = [field for field in change.fields if _is_tall(field)]
+        for field in blocks[:FIELDS]:
+            lines += _block(field, ink)
+        if len(blocks) > FIELDS:
+            lines.append(f"    and {len(blocks) - FIELDS} more")
+    return lines
 
 
-def _fields(change: Change) -> str:
+def _words(change: Change) -> list[str]:
+    """What is said of a change in words: fields in short, or its reason."""
+    reason = [visible(change.reason)] if change.reason and not change.reason.startswith(NOT_VALIDATED) else []
     if change.action is Action.CREATE:
         images = [visible(str(field.new)) for field in change.fields if field.path.endswith("].image")]
-        return f"image {', '.join(images[:2])}" if images else ""
-    words = [short_field(field) for field in change.fields[:3]]
-    more = f", and {len(change.fields) - 3} more" if len(change.fields) > 3 else ""
-    return ", ".join(words) + more
+        return [f"image {', '.join(images[:2])}"] if images else []
+    if change.action not in (Action.CONFIGURE, Action.RECREATE):
+        return reason
+    several = len({found[1] for field in change.fields if (found := _UNNAMED.match(field.path)) and found[1]}) > 1
+    return [short_field(field, several=several) for field in change.fields if not _is_tall(field)] + reason
 
 
-def short_field(field: FieldChange) -> str:
-    """One field in short: `image 1.4.1 -> 1.5.0`, `replicas 2 -> 3`, `data.password ••••• (before) -> ••••• (after)`."""
-    container = _UNNAMED.match(field.path)
-    path = field.path[container.end() :] if container else field.path
+def short_field(field: FieldChange, *, several: bool = False) -> str:
+    """One field in short: `image 1.4.1 -> 1.5.0`, `replicas 2 -> 3`, `data.password ••••• (before) -> ••••• (after)`.
+
+    Where fields of `several` containers change, the container is named.
+    """
+    found = _UNNAMED.match(field.path)
+    path = field.path[found.end() :] if found else field.path
     name = path.removeprefix("resources.") or field.path
-    old, new = shown(field.old, "before"), shown(field.new, "after")
+    owner = f"{found[1]} " if several and found and found[1] else ""
+    old, new = field.shown()
     if name == "image" and isinstance(old, str) and isinstance(new, str):
         before, after = old.rpartition(":"), new.rpartition(":")
         if before[0] == after[0] and before[0]:
-            old, new = before[2], after[2]
-    return f"{visible(name)} {_value(old, field.old)} -> {_value(new, field.new)}"
+            field = FieldChange(field.path, before[2], after[2])
+    return f"{visible(owner + name)} {visible(in_line(field, IN_LINE))}"
 
 
-def _value(value: Any, raw: Any) -> str:
-    if raw is ABSENT or value is None:
-        return "unset"
-    text = visible(value if isinstance(value, str) else str(value))
-    return text if len(text) <= 40 else f"{text[:39]}…"
+def _is_tall(field: FieldChange) -> bool:
+    """Whether a field is shown below its object: a text of lines, a list, or what is too long to stand side by side."""
+    return is_block(field) or len("".join(sides(field, WIDTH))) > IN_LINE
+
+
+def _block(field: FieldChange, ink: _Ink) -> list[str]:
+    """A text diff below its field's name."""
+    if is_block(field):
+        found = block(field)
+        lines = [f"    {visible(field.path)}  {counted(found)}"]
+    else:
+        found = [DiffLine(sign, text) for sign, text in zip("-+", sides(field, 2 * (WIDTH - 10)), strict=True)]
+        lines = [f"    {visible(field.path)}"]
+    for line in found[:BLOCK]:
+        text = f"{line.sign} {visible(line.text)}".rstrip()
+        lines.append("      " + ink.paint(_cut(text, WIDTH - 6), _DIFF.get(line.sign, "0")))
+    if len(found) > BLOCK:
+        lines.append(f"      and {len(found) - BLOCK} more lines")
+    return lines
 
 
 def _problems(environment: str, problems: Iterable[Problem], ink: _Ink) -> list[str]:
@@ -166,7 +221,7 @@ def _problems(environment: str, problems: Iterable[Problem], ink: _Ink) -> list[
         place = ":".join(str(part) for part in (problem.file, problem.line) if part is not None)
         where = " ".join(part for part in (visible(place), visible(problem.where or "")) if part)
         title = " ".join(part for part in (f"{NAME}  refused", environment, where) if part)
-        lines.append(ink.paint(title, "31;1"))
+        lines += [ink.paint(piece, "31;1") for piece in _pieces(title, WIDTH)]
         lines += _wrapped(problem.message)
         lines += _wrapped(problem.suggestion or "")
     return lines
@@ -195,23 +250,45 @@ def _wrapped(text: str) -> list[str]:
 
 
 def _pieces(text: str, width: int) -> list[str]:
-    import textwrap
+    """The text in lines of so many columns, at spaces where it has some."""
+    pieces = textwrap.wrap(text, width, break_on_hyphens=False) if text else []
+    return [part for piece in pieces for part in _sliced(piece, width)]
 
-    return textwrap.wrap(text, width, break_on_hyphens=False) if text else []
+
+def _sliced(text: str, width: int) -> list[str]:
+    """A piece without spaces to break at, by columns (wide characters take two)."""
+    parts = []
+    while _columns(text) > width:
+        parts.append(_cut(text, width, ""))
+        text = text[len(parts[-1]) :]
+    return [*parts, text]
 
 
 def _fitted(lines: list[str]) -> list[str]:
-    cut = [line if len(line) <= WIDTH * 2 else line[: WIDTH * 2] for line in lines]
-    short = [line if len(_bare(line)) <= WIDTH + 8 else _shortened(line) for line in cut]
+    short = [line if _columns(line) <= WIDTH else _cut(_COLOUR.sub("", line), WIDTH) for line in lines]
     return short if len(short) <= MOST else [*short[: MOST - 1], f"  and {len(short) - MOST + 1} more lines"]
 
 
-def _bare(line: str) -> str:
-    return re.sub(r"\x1b\[[0-9;]*m", "", line)
+def _columns(text: str) -> int:
+    """How many columns a terminal gives to a text: colours none, wide characters two."""
+    bare = _COLOUR.sub("", text)
+    return len(bare) if bare.isascii() else sum(_width(char) for char in bare)
 
 
-def _shortened(line: str) -> str:
-    return f"{_bare(line)[: WIDTH + 7]}…"
+def _width(char: str) -> int:
+    return 0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def _cut(text: str, width: int, mark: str = "…") -> str:
+    """The text without colours, cut to so many columns, with a mark where something is left out."""
+    if _columns(text) <= width:
+        return text
+    taken = 0
+    for position, char in enumerate(text):
+        taken += _width(char)
+        if taken > width - len(mark):
+            return text[:position] + mark
+    return text
 
 
 class _Ink:

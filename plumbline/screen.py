@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
 from worker.domain.desired import Stage
 from worker.domain.errors import DesiredStateError, PlumblineError, Refused
-from worker.domain.plan import Action, Change, Plan, shown
+from worker.domain.plan import Action, Change, FieldChange, Plan
 
 SIGNS: Final = {
     Action.CREATE: ("+", "32"),
@@ -19,7 +21,10 @@ SIGNS: Final = {
     Action.SKIP: ("·", "2"),
     Action.UNPREDICTABLE: ("?", "35"),
 }
+DIFF: Final = {"-": "31", "+": "32", "@": "2"}
 LONGEST: Final = 160
+BLOCK: Final = 200
+"""Most lines of one text diff."""
 
 
 def coloured(text: str, code: str, stream: TextIO | None = None) -> str:
@@ -69,7 +74,8 @@ def print_plan(plan: Plan, environment: str) -> None:
         if change.action is not Action.UNCHANGED:
             _print_change(change)
     for warning in plan.warnings:
-        print(coloured("note  ", "33") + safe(warning))
+        for number, piece in enumerate(textwrap.wrap(safe(warning), _columns() - 6)):
+            print((coloured("note  ", "33") if number == 0 else "      ") + piece)
     unchanged = plan.summary[Action.UNCHANGED]
     if plan.is_empty:
         print(f"{environment}: no changes; {unchanged} objects are proven to be as specified")
@@ -90,15 +96,29 @@ def _print_change(change: Change) -> None:
     if change.action is Action.CREATE:
         return
     for field in change.fields:
-        print(f"    {safe(field.path)}: {_value(field.old, 'before')} -> {_value(field.new, 'after')}")
+        _print_field(field)
 
 
-def _value(value: Any, side: str) -> str:
-    import json
+def _print_field(field: FieldChange) -> None:
+    """A field on a line; what does not fit as a diff below its name."""
+    from worker.domain.field_text import DiffLine, block, counted, in_line, is_block, sides
 
-    visible = shown(value, side)
-    if visible is None:
-        return coloured("unset", "2")
-    text = visible if isinstance(visible, str) else json.dumps(visible, ensure_ascii=False)
-    text = safe(text)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    path, room = safe(field.path), _columns() - 4
+    if is_block(field):
+        found = block(field)
+        print(f"    {path}: {counted(found)}")
+    elif len(line := f"{path}: {safe(in_line(field, LONGEST))}") <= room:
+        print(f"    {line}")
+        return
+    else:
+        found = [DiffLine(sign, text) for sign, text in zip("-+", sides(field, 2 * (room - 4)), strict=True)]
+        print(f"    {path}:")
+    for each in found[:BLOCK]:
+        print("      " + coloured(f"{each.sign} {safe(each.text)}".rstrip(), DIFF.get(each.sign, "0")))
+    if len(found) > BLOCK:
+        print(f"      and {len(found) - BLOCK} more lines (-o json has them all)")
+
+
+def _columns() -> int:
+    """The terminal's width, 100 where there is none."""
+    return shutil.get_terminal_size((100, 24)).columns

@@ -20,6 +20,7 @@ from worker.adapters.renderer import Capabilities, Renderer, RenderTools
 from worker.domain.convergence import Operation, Phase
 from worker.domain.environment import Ceiling, Environment, Policy
 from worker.domain.errors import DesiredStateError, PlumblineError, Refused
+from worker.domain.health import IGNORE, HealthPolicy
 from worker.domain.installation import RenderLimits
 from worker.domain.plan import Action, Change, FieldChange, code, shown
 from worker.domain.resource import Resource, ResourceKey
@@ -109,7 +110,11 @@ class Replay:
         self._renderer = Renderer(cache, RenderLimits(), RenderTools(tools))
         self._capabilities = Capabilities(self._cluster.version(), self._cluster.discovery.api_versions())
         policy = Policy(
-            settle=0, health_timeout=3600, unserved="skip", health=dict(NEVER_HEALTHY_HERE), recreate=RECREATED
+            settle=0,
+            health_timeout=3600,
+            unserved="skip",
+            health=dict.fromkeys(NEVER_HEALTHY_HERE, IGNORE),
+            recreate=RECREATED,
         )
         self._environment = Environment(
             history.name,
@@ -253,7 +258,7 @@ class Replay:
         target, run = self._target, running
         while (operation := recorded.state.operation) is not None and operation.phase.is_open:
             if time.monotonic() > until or operation.troubled:
-                ignored = {resource.key.group_kind: "ignore" for resource in rendered}
+                ignored: dict[str, HealthPolicy] = {resource.key.group_kind: IGNORE for resource in rendered}
                 policy = replace(self._environment.policy, health=ignored)
                 target = replace(target, environment=replace(self._environment, policy=policy))
                 run = replace(running, target=target)

@@ -13,6 +13,8 @@ from typing import Final
 
 from worker.domain.environment import NAMESPACE, Ceiling, Environment, Policy
 from worker.domain.errors import DesiredStateError, Problem
+from worker.domain.expression import Expression, ExpressionError
+from worker.domain.health import IGNORE, HealthPolicy, HealthRule
 from worker.domain.installation import Installation, Repository
 from worker.domain.schema import Reader, Section
 
@@ -23,6 +25,7 @@ RELEASE: Final = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,51}[a-z0-9])?")
 
 RELEASE_HELP: Final = "use lower-case letters, digits, '-' and '.', at most 53"
 LONGEST_PATH: Final = 512
+GROUP_KIND: Final = re.compile(r"[A-Z][A-Za-z0-9]*(?:\.[a-z0-9][-a-z0-9.]*)?")
 NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -159,13 +162,60 @@ def _policy(section: Section, ceiling: Ceiling) -> Policy:
         settle=section.seconds("settle", default.settle),
         health_timeout=section.seconds("health-timeout", default.health_timeout),
         recreate=section.texts("recreate") or default.recreate,
-        health=section.mapping("health"),
+        health=_health(section.section("health")),
         force=section.flag("force", default=default.force) and ceiling.force,
         prune_budget=section.budget("prune-budget", default.prune_budget),
         unserved=section.text("unserved", default.unserved, choices=("refuse", "skip")),
     )
-    for kind, word in policy.health.items():
-        if word != "ignore":
-            section.problem("health", f"`health`: {kind}: {word!r} is not a rule", "the only rule is `ignore`")
     section.end()
     return policy
+
+
+def _health(section: Section | None) -> dict[str, HealthPolicy]:
+    """The rules by kind: `ignore`, or a mapping of expressions."""
+    found: dict[str, HealthPolicy] = {}
+    for kind in section.names() if section is not None else ():
+        assert section is not None
+        if not GROUP_KIND.fullmatch(kind):
+            section.problem(
+                kind, f"`health`: {kind!r} is not a kind", "write it like Deployment.apps, or Pod in the core group"
+            )
+        if section.holds_mapping(kind):
+            rule = _health_rule(section.section(kind, required=True))
+            if rule is not None:
+                found[kind] = rule
+        elif section.text(kind, required=True, choices=(IGNORE,)) == IGNORE:
+            found[kind] = IGNORE
+    return found
+
+
+def _health_rule(section: Section | None) -> HealthRule | None:
+    assert section is not None
+    healthy = _expression(section, "healthy", required=True)
+    others = {name: _expression(section, name) for name in ("degraded", "suspended", "reason")}
+    section.end()
+    return HealthRule(healthy, **others) if healthy is not None else None
+
+
+def _expression(section: Section, name: str, *, required: bool = False) -> Expression | None:
+    text = section.text(name, required=required)
+    if not text:
+        return None
+    try:
+        return Expression(text)
+    except ExpressionError as error:
+        section.problem(name, f"`{name}`: the expression {error}", _hint(text, error.column))
+    return None
+
+
+def _hint(text: str, column: int) -> str:
+    """What to write instead, for the mistakes that are made most."""
+    if column and re.search(r"(?<![=!<>])=(?!=)", text):
+        return "write == to compare: status.phase == 'Ready'"
+    if column and re.search(r"(?:==|!=|[<>]=?)\s*-?\d", text):
+        return "numbers stand between backticks: status.readyReplicas >= `1`"
+    if column and re.search(r"\band\b|\bor\b|\bnot\b", text):
+        return "write && for and, || for or, ! for not"
+    if column:
+        return f"it is JMESPath: status.phase == 'Ready'; it goes wrong before {text[column - 1 : column + 19]!r}"
+    return "it is JMESPath that only reads the object: status.phase == 'Ready'"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Final
+
+from worker.domain.health import HealthPolicy
 
 FIELD_MANAGER_LIMIT: Final = 128
 """Longest field manager the API server takes (ManagedFieldsEntry validation, fieldManager ≤ 128 characters)."""
@@ -80,15 +83,15 @@ class Policy:
     """What an environment asks for; durations in seconds.
 
     `recreate` lists kinds that may be deleted and created again where a field is immutable; `health` overrides the
-    judgement per kind (`Deployment.apps: ignore`, the only word so far: the object counts as healthy). `unserved` says
-    what becomes of objects whose version the server does not serve: `refuse` the whole, or `skip` them alone.
+    judgement per kind (`Deployment.apps`): a rule, or `ignore`, with which it counts as healthy. `unserved` says what
+    becomes of objects whose version the server does not serve: `refuse` the whole, or `skip` them alone.
     """
 
     prune: bool = True
     settle: float = 30.0
     health_timeout: float = 120.0
     recreate: tuple[str, ...] = ("Job.batch",)
-    health: dict[str, str] = field(default_factory=dict)
+    health: Mapping[str, HealthPolicy] = field(default_factory=dict)
     force: bool = True
     unserved: str = "refuse"
     prune_budget: Budget = field(default_factory=Budget)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
 
+from worker.domain.expression import Expression
 from worker.domain.resource import ResourceKey
+
+IGNORE: Final = "ignore"
 
 
 class Health(enum.Enum):
@@ -37,6 +41,23 @@ class ResourceHealth:
     key: ResourceKey
     health: Health
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthRule:
+    """How policy judges a kind: degraded where `degraded` holds, else suspended, else healthy, else progressing.
+
+    `reason` gives the sentence that says why, where it gives a text.
+    """
+
+    healthy: Expression
+    degraded: Expression | None = None
+    suspended: Expression | None = None
+    reason: Expression | None = None
+
+
+HealthPolicy: TypeAlias = HealthRule | Literal["ignore"]
+"""A rule of policy for one kind; `ignore` counts every object of it as healthy."""
 
 
 def worst(healths: Iterable[Health]) -> Health:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from worker.domain.resource import MASK, ResourceKey, SecretValue, Source
+from worker.domain.scrubbing import MASKED, name_at, scrubbed
 
 
 class Action(enum.StrEnum):
@@ -45,13 +46,41 @@ class FieldChange:
     old: FieldValue
     new: FieldValue
 
+    def shown(self) -> tuple[Any, Any]:
+        """Both values as they may be shown: secrets masked, what looks like one scrubbed, absent as None.
+
+        A scrubbed text that is on both sides is the same mask on both; another one says which side it is, so that what
+        changed is seen to change.
+        """
+        name = name_at(self.path)
+        old, new = shown(self.old, "before"), shown(self.new, "after")
+        kept = _texts(old, name) & _texts(new, name)
+
+        def scrub(value: Any, side: str) -> Any:
+            return scrubbed(value, name, lambda text: MASKED if text in kept else f"{MASKED} ({side})")
+
+        return scrub(old, "before"), scrub(new, "after")
+
     def to_json(self) -> dict[str, Any]:
-        """Path and both values as JSON; absent is null, a secret is a mask that says only which side it is."""
-        return {"path": self.path, "old": shown(self.old, "before"), "new": shown(self.new, "after")}
+        """Path and both values as JSON, as they may be shown; absent is null."""
+        old, new = self.shown()
+        return {"path": self.path, "old": old, "new": new}
+
+
+def _texts(value: Any, name: str) -> set[str]:
+    """What scrubbing takes out of a value."""
+    found: set[str] = set()
+
+    def take(text: str) -> str:
+        found.add(text)
+        return MASKED
+
+    scrubbed(value, name, take)
+    return found
 
 
 def shown(value: FieldValue, side: str) -> Any:
-    """A value as it may be shown on a `side` (before, after): secrets masked at any depth, absent as None."""
+    """A value as it is, but for Secrets' values, masked at any depth with their `side` (before, after); absent is None."""
     if value is ABSENT:
         return None
     if isinstance(value, SecretValue):

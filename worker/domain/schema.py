@@ -42,6 +42,10 @@ class Section:
         """Whether the key is there with a value."""
         return self._value.get(name) is not None
 
+    def holds_mapping(self, name: str) -> bool:
+        """Whether the key is there with a mapping."""
+        return isinstance(self._value.get(name), dict)
+
     def _get(self, name: str, *, required: bool) -> Any:
         self._asked.add(name)
         value = self._value.get(name)
@@ -147,13 +151,6 @@ class Section:
                 yield Section(self._reader, item, place)
             else:
                 self._reader.problem(place, f"`{name}`: expected a mapping, found {_kind(item)}")
-
-    def mapping(self, name: str) -> dict[str, str]:
-        """A mapping of texts to texts, empty where it is absent."""
-        below = self.section(name)
-        if below is None:
-            return {}
-        return {key: below.text(key) for key in below.names()}
 
     def peek(self, name: str) -> object:
         """What stands at a key, without judging it."""

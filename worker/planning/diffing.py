@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from worker.domain.plan import ABSENT, FieldChange
 from worker.domain.resource import LAST_APPLIED, Body, Resource, SecretValue
-from worker.planning.quantities import may_hold_quantity, same_quantity
+from worker.planning.quantities import may_hold_duration, may_hold_quantity, same_duration, same_quantity
 
 Path = tuple[str, ...]
 """Names of fields from the top; a list's items do not add to it (they are told apart in the text only)."""
@@ -140,12 +140,18 @@ def _lists(old: list[Any], new: list[Any], path: Path, text: str, keys: MergeKey
         yield from (FieldChange(f"{text}[{value}]", value, ABSENT) for value in old if value not in new)
         yield from (FieldChange(f"{text}[{value}]", ABSENT, value) for value in new if value not in old)
         return
-    if len(old) == len(new) and all(isinstance(item, dict) for item in (*old, *new)):
+    if len(old) == len(new) and all(isinstance(item, dict) for item in (*old, *new)) and not _is_moved(old, new):
         for position, (one, other) in enumerate(zip(old, new, strict=True)):
             yield from _values(one, other, path, f"{text}[{position}]", keys)
         return
     if not same(old, new, path):
         yield FieldChange(text, old, new)
+
+
+def _is_moved(old: list[Any], new: list[Any]) -> bool:
+    """Whether an item stands at another place than before: then the list is one change, not a rewrite of each item."""
+    places = {repr(item): position for position, item in enumerate(old)}
+    return any(places.get(repr(item), position) != position for position, item in enumerate(new))
 
 
 def _leaves(value: Any, path: Path, text: str, keys: MergeKeys) -> Iterator[FieldChange]:
@@ -252,7 +258,11 @@ def same(old: Any, new: Any, path: Path) -> bool:
         return all(same(old.get(name), new.get(name), (*path, name)) for name in names)
     if isinstance(old, list) and isinstance(new, list):
         return len(old) == len(new) and all(same(one, other, path) for one, other in zip(old, new, strict=True))
-    return bool(old == new) or (may_hold_quantity(path) and same_quantity(old, new))
+    return (
+        bool(old == new)
+        or (may_hold_quantity(path) and same_quantity(old, new))
+        or (may_hold_duration(path) and same_duration(old, new))
+    )
 
 
 def _is_unset(value: Any) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from worker.domain.plan import Action, Change, FieldChange, shown
+from worker.domain.plan import Action, Change, FieldChange
 
 RANDOM: Final = (
     (r"spec\.clusterIPs?(\[.*\])?", "drawn by the server from the Service range"),
@@ -65,11 +65,9 @@ def _fields(key: object, predicted: Iterable[FieldChange], actual: Iterable[Fiel
     found = []
     for path, field in happened.items():
         if path not in expected:
-            found.append(f"{key} {path} became {shown(field.new, 'after')}, which was not predicted")
+            found.append(f"{key} {path} became {field.shown()[1]}, which was not predicted")
         elif expected[path].new != field.new:
-            found.append(
-                f"{key} {path} became {shown(field.new, 'after')} instead of {shown(expected[path].new, 'after')}"
-            )
+            found.append(f"{key} {path} became {field.shown()[1]} instead of {expected[path].shown()[1]}")
     found += [f"{key} {path} was predicted to change and did not" for path in expected if path not in happened]
     return found
 

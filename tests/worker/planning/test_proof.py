@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import pytest
 
 from worker.domain.resource import resource_of
+from worker.planning.diffing import field_changes
 from worker.planning.proof import prove
 
 MANAGER = "plumbline:shop/production"
@@ -170,3 +172,41 @@ def test_secret_values_are_compared_without_being_shown() -> None:
     entry = {"manager": MANAGER, "operation": "Apply", "apiVersion": "v1", "fieldsV1": {"f:data": {"f:p": {}}}}
     assert proven(secret("YQ=="), secret("YQ==", managedFields=[entry]))
     assert not proven(secret("Yg=="), secret("YQ==", managedFields=[entry]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "owned", "name"),
+    [
+        ("ConfigMap", {"data": {"value": "1000m"}}, {"f:data": {"f:value": {}}}, "value"),
+        ("ConfigMap", {"data": {"max": "1000m"}}, {"f:data": {"f:max": {}}}, "max"),
+        ("ConfigMap", {"data": {"sizeLimit": "1000m"}}, {"f:data": {"f:sizeLimit": {}}}, "sizeLimit"),
+        ("Widget", {"spec": {"value": "1000m"}}, {"f:spec": {"f:value": {}}}, "value"),
+        ("Widget", {"spec": {"default": {"a": "1000m"}}}, {"f:spec": {"f:default": {"f:a": {}}}}, "a"),
+        (
+            "Pod",
+            {"spec": {"containers": [{"name": "c", "env": [{"name": "A", "value": "1000m"}]}]}},
+            {
+                "f:spec": {
+                    "f:containers": {
+                        'k:{"name":"c"}': {
+                            ".": {},
+                            "f:name": {},
+                            "f:env": {'k:{"name":"A"}': {".": {}, "f:name": {}, "f:value": {}}},
+                        }
+                    }
+                }
+            },
+            "value",
+        ),
+    ],
+)
+def test_a_text_that_looks_like_a_quantity_is_compared_as_text(
+    kind: str, body: dict[str, Any], owned: dict[str, Any], name: str
+) -> None:
+    applied = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "x"}, **copy.deepcopy(body)}
+    entry = {"manager": MANAGER, "operation": "Apply", "apiVersion": "v1", "fieldsV1": owned}
+    live = {**copy.deepcopy(applied), "metadata": {"name": "x", "managedFields": [entry]}}
+    assert prove(resource_of(applied), resource_of(live), MANAGER).unchanged
+    desired = json.loads(json.dumps(applied).replace("1000m", "1"))
+    assert not prove(resource_of(desired), resource_of(live), MANAGER).unchanged
+    assert [each.old for each in field_changes(live, desired)] == ["1000m"]

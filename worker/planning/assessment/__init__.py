@@ -14,16 +14,33 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from worker.domain.health import Health, ResourceHealth
+from worker.domain.expression import EvaluationError
+from worker.domain.health import IGNORE, Health, HealthPolicy, HealthRule, ResourceHealth
 from worker.domain.resource import Resource, ResourceKey
+from worker.domain.scrubbing import scrubbed_text
 from worker.planning.assessment import others, workloads
-from worker.planning.assessment.conditions import Judgement, condition, generation_observed, spec_of
-from worker.planning.assessment.custom import custom
-from worker.planning.assessment.pods import judge_pod, pod_trouble, rollout_trouble
+from worker.planning.assessment.conditions import Judgement, condition, generation_observed, message, spec_of
+from worker.planning.assessment.custom import custom, is_failure
+from worker.planning.assessment.events import telling
+from worker.planning.assessment.pods import (
+    current_pods,
+    is_ready,
+    judge_pod,
+    newest_replica_set,
+    pod_trouble,
+    rollout_trouble,
+)
 
-__all__ = ["RULES", "assess", "pod_trouble", "rollout_trouble"]
-
-IGNORE: Final = "ignore"
+__all__ = [
+    "RULES",
+    "assess",
+    "current_pods",
+    "is_ready",
+    "newest_replica_set",
+    "pod_trouble",
+    "rollout_trouble",
+    "telling",
+]
 
 RULES: Final[Mapping[str, Callable[[Resource], Judgement]]] = {
     "Deployment.apps": workloads.deployment,
@@ -48,14 +65,35 @@ RULES: Final[Mapping[str, Callable[[Resource], Judgement]]] = {
 }
 
 
-def assess(live: Resource | None, key: ResourceKey, overrides: Mapping[str, str]) -> ResourceHealth:
-    """The health of an object that should exist; `overrides` are the policy's, per kind (`ignore`: it counts as healthy)."""
+def assess(live: Resource | None, key: ResourceKey, overrides: Mapping[str, HealthPolicy]) -> ResourceHealth:
+    """The health of an object that should exist; `overrides` are the policy's, per kind (`ignore`, or a rule)."""
     if live is None:
         return ResourceHealth(key, Health.MISSING, "does not exist")
-    if overrides.get(key.group_kind) == IGNORE:
+    override = overrides.get(key.group_kind)
+    if override == IGNORE:
         return ResourceHealth(key, Health.HEALTHY, "its health is ignored by the environment's policy")
-    health, reason = _judged(live)
-    return ResourceHealth(key, health, str(reason))
+    health, reason = _judged(live) if override is None else _ruled(live, override)
+    return ResourceHealth(key, health, scrubbed_text(str(reason)))
+
+
+def _ruled(live: Resource, rule: HealthRule) -> Judgement:
+    """A policy's rule; a status that is not of the newest generation is not asked, and a failing rule is never healthy."""
+    if live.metadata.get("deletionTimestamp"):
+        return Health.PROGRESSING, "is being deleted"
+    if not generation_observed(live):
+        return Health.PROGRESSING, "its controller has not seen the change yet"
+    try:
+        told = rule.reason.value(live.body) if rule.reason else None
+        said = told if isinstance(told, str) and told else ""
+        if rule.degraded is not None and rule.degraded.holds(live.body):
+            return Health.DEGRADED, said or f"the policy's rule says so: {rule.degraded.text}"
+        if rule.suspended is not None and rule.suspended.holds(live.body):
+            return Health.SUSPENDED, said or "is suspended, as the policy's rule says"
+        if rule.healthy.holds(live.body):
+            return Health.HEALTHY, ""
+    except EvaluationError as error:
+        return Health.UNKNOWN, f"the policy's health rule has no answer: {error}"
+    return Health.PROGRESSING, said or f"does not fulfil the policy's rule yet: {rule.healthy.text}"
 
 
 def _judged(live: Resource) -> Judgement:
@@ -67,6 +105,9 @@ def _judged(live: Resource) -> Judgement:
     if not generation_observed(live):
         return Health.PROGRESSING, "its controller has not seen the change yet"
     if (reconciling := condition(live, "Reconciling")) and reconciling.get("status") == "True":
+        ready = condition(live, "Ready")
+        if ready and str(ready.get("status")) == "False" and is_failure(ready):
+            return Health.DEGRADED, message(ready, "is tried again after a failure")
         return Health.PROGRESSING, reconciling.get("message") or "is reconciling"
     if (stalled := condition(live, "Stalled")) and stalled.get("status") == "True":
         return Health.DEGRADED, stalled.get("message") or stalled.get("reason") or "is stalled"

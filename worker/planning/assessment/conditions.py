@@ -46,6 +46,8 @@ def message(found: dict[str, Any] | None, otherwise: str) -> str:
 def generation_observed(live: Resource) -> bool:
     """Whether the controller has seen the newest generation (true where it does not say, or not in numbers)."""
     observed = status_of(live).get("observedGeneration")
+    if isinstance(observed, str) and observed.isdecimal() and len(observed) < 20:
+        observed = int(observed)
     generation = live.metadata.get("generation")
     if not isinstance(observed, int) or not isinstance(generation, int):
         return True

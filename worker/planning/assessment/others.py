@@ -120,6 +120,8 @@ def definition(live: Resource) -> Judgement:
     names = condition(live, "NamesAccepted")
     if names and str(names.get("status")) == "False":
         return Health.DEGRADED, message(names, "its names are taken by another definition")
+    if is_true(live, "NonStructuralSchema"):
+        return Health.DEGRADED, message(condition(live, "NonStructuralSchema"), "its schema is not structural")
     established = condition(live, "Established")
     if (
         established

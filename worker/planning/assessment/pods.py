@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from worker.domain.health import Health
 from worker.domain.resource import Resource
+from worker.domain.scrubbing import scrubbed_text
 from worker.planning.assessment.conditions import Judgement, condition, is_true, spec_of, status_of
 
 REVISION: Final = "deployment.kubernetes.io/revision"
@@ -56,19 +57,41 @@ def pod_trouble(pod: Resource) -> str | None:
 
 def rollout_trouble(workload: Resource, pods: Iterable[Resource], replica_sets: Iterable[Resource]) -> str | None:
     """What the Pods of the workload's newest template say; None where nothing points at trouble."""
-    current = [pod for pod in pods if _is_current(workload, pod, tuple(replica_sets))]
-    for pod in current:
+    for pod in current_pods(workload, pods, replica_sets):
         if trouble := pod_trouble(pod):
-            return trouble
+            return scrubbed_text(trouble)
     return None
+
+
+def current_pods(
+    workload: Resource, pods: Iterable[Resource], replica_sets: Iterable[Resource]
+) -> tuple[Resource, ...]:
+    """The Pods of a workload's newest template that are not being deleted."""
+    sets = tuple(replica_sets)
+    return tuple(pod for pod in pods if _is_current(workload, pod, sets))
+
+
+def is_ready(pod: Resource) -> bool:
+    """Whether a Pod is ready, or has ended well."""
+    return is_true(pod, "Ready") or status_of(pod).get("phase") == "Succeeded"
+
+
+def newest_replica_set(workload: Resource, replica_sets: Iterable[Resource]) -> Resource | None:
+    """The ReplicaSet of a Deployment's newest template."""
+    own = [each for each in replica_sets if _owner_uid(each) == workload.uid]
+    return max(own, key=_revision, default=None)
+
+
+def _revision(replica_set: Resource) -> int:
+    text = str(replica_set.annotations.get(REVISION, ""))
+    return int(text) if text.isdecimal() and len(text) < 19 else 0
 
 
 def _is_current(workload: Resource, pod: Resource, replica_sets: tuple[Resource, ...]) -> bool:
     if pod.metadata.get("deletionTimestamp"):
         return False
     if workload.key.kind == "Deployment":
-        own = [each for each in replica_sets if _owner_uid(each) == workload.uid]
-        newest = max(own, key=lambda each: int(each.annotations.get(REVISION, 0)), default=None)
+        newest = newest_replica_set(workload, replica_sets)
         return newest is not None and pod.labels.get(TEMPLATE_HASH) == newest.labels.get(TEMPLATE_HASH)
     if workload.key.kind == "StatefulSet":
         return pod.labels.get(CONTROLLER_HASH) == status_of(workload).get("updateRevision")
@@ -82,8 +105,11 @@ def _owner_uid(resource: Resource) -> str:
 
 def _containers(pod: Resource) -> Iterator[dict[str, Any]]:
     status = status_of(pod)
-    for member in ("initContainerStatuses", "containerStatuses"):
-        yield from (each for each in status.get(member) or () if isinstance(each, dict))
+    for member, word in (("initContainerStatuses", "init container"), ("containerStatuses", "container")):
+        listed = status.get(member)
+        for each in listed if isinstance(listed, list) else ():
+            if isinstance(each, dict):
+                yield {**each, "name": f"{word} {each.get('name')}"}
 
 
 def _waiting_trouble(pod: Resource) -> str | None:
@@ -95,16 +121,14 @@ def _waiting_trouble(pod: Resource) -> str | None:
         if reason == "CrashLoopBackOff":
             return f"{reason}: {_crash(container)}"
         said = str(waiting.get("message") or "").strip()
-        return (
-            f"{reason}: {said}" if said else f"{reason} (container {container.get('name')}, {container.get('image')})"
-        )
+        return f"{reason}: {said}" if said else f"{reason} ({container.get('name')}, {container.get('image')})"
     return None
 
 
 def _crash(container: dict[str, Any]) -> str:
     last = (container.get("lastState") or {}).get("terminated") or {}
     restarts = container.get("restartCount", 0)
-    parts = [f"container {container.get('name')}"]
+    parts = [str(container.get("name"))]
     if "exitCode" in last:
         named = f" ({last['reason']})" if last.get("reason") else ""
         parts.append(f"exit code {last['exitCode']}{named}")
@@ -121,8 +145,8 @@ def _terminated(pod: Resource) -> str:
             if ended.get("message"):
                 return str(ended["message"])
             if ended.get("reason") == "OOMKilled":
-                return "OOMKilled"
-            return f"container {container.get('name')} failed with exit code {ended['exitCode']}"
+                return f"OOMKilled: {container.get('name')} used more memory than its limit"
+            return f"{container.get('name')} failed with exit code {ended['exitCode']}"
     return ""
 
 
