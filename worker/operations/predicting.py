@@ -94,31 +94,9 @@ def predict(
     }
     for wanting, (holding, what) in releases.items():
         dry_runs[wanting] = DryRun(None, None, virtual=f"{what} is free once {holding.key} is pruned")
-    judged: list[Change] = []
-    problems: list[Problem] = []
     alarm = recorded.alarm or lost(recorded, observed.live, manager)
-    said = [*warnings, *([alarm] if alarm else [])]
-    for resource in desired:
-        live = observed.live.get(resource.key)
-        dry_run = dry_runs.get(resource.key)
-        outcome = judge(resource, live, dry_run, proofs.get(resource.key), environment.policy)
-        if isinstance(outcome, Problem):
-            problems.append(outcome)
-            continue
-        judged.append(outcome)
-        if outcome.action is not Action.UNCHANGED:
-            said += [f"{resource.key}: {why}" for why in opened(resource, target.ceiling)]
-        if dry_run is not None and dry_run.result is not None:
-            answer = replace(dry_run.result, source=resource.source)
-            problems += denied(answer, target.ceiling, observed.live.get(resource.key))
-        if dry_run is not None and dry_run.forced and outcome.action is not Action.UNCHANGED:
-            said.append(_taken(resource.key, dry_run))
-        if dry_run is not None and dry_run.result is not None:
-            said += not_kept(resource, dry_run)
-            said += _left_behind(resource.key, dry_run)
-    if problems:
-        raise DesiredStateError(problems)
-
+    judged, said = _judged(target, desired, observed, proofs, dry_runs)
+    said = [*warnings, *([alarm] if alarm else []), *said]
     judged += [unserved(target, resource) for resource in state.unserved]
     judged += [never_run(resource) for resource in state.never]
     plan = assemble(environment.slug, revision, judged, prunes, said, key)
@@ -137,6 +115,37 @@ def predict(
         releases={wanting: holding for wanting, (holding, _) in releases.items()},
         unanswered=unanswered,
     )
+
+
+def _judged(
+    target: Target,
+    desired: Iterable[Resource],
+    observed: Observation,
+    proofs: Mapping[ResourceKey, Proof],
+    dry_runs: Mapping[ResourceKey, DryRun],
+) -> tuple[list[Change], list[str]]:
+    """The change of every desired object, and what is to be said of them. Raises DesiredStateError with every problem."""
+    changes: list[Change] = []
+    problems: list[Problem] = []
+    said: list[str] = []
+    for resource in desired:
+        live = observed.live.get(resource.key)
+        dry_run = dry_runs.get(resource.key)
+        outcome = judge(resource, live, dry_run, proofs.get(resource.key), target.environment.policy)
+        if isinstance(outcome, Problem):
+            problems.append(outcome)
+            continue
+        changes.append(outcome)
+        if outcome.action is not Action.UNCHANGED:
+            said += [f"{resource.key}: {why}" for why in opened(resource, target.ceiling)]
+            said += [_taken(resource.key, dry_run)] if dry_run is not None and dry_run.forced else []
+        if dry_run is not None and dry_run.result is not None:
+            problems += denied(replace(dry_run.result, source=resource.source), target.ceiling, live)
+            said += not_kept(resource, dry_run)
+            said += _left_behind(resource.key, dry_run)
+    if problems:
+        raise DesiredStateError(problems)
+    return changes, said
 
 
 def lost(recorded: Recorded, live: Mapping[ResourceKey, Resource], manager: str) -> str:

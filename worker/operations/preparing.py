@@ -76,7 +76,7 @@ def check(target: Target, placed: DesiredState) -> DesiredState:
         resources, environment, target.ceiling, scope, state_namespace=target.state_namespace
     )
     owner = environment.owner_label
-    ordered = sequence(labelled(resource, owner) for resource in resources)
+    ordered = sequence(labelled(_without_status(target, resource), owner) for resource in resources)
     if problems or ordered.problems:
         raise DesiredStateError([*problems, *ordered.problems])
     applied = tuple(resource for stage in ordered.stages for resource in stage.resources)
@@ -85,6 +85,17 @@ def check(target: Target, placed: DesiredState) -> DesiredState:
 
 def _scope(target: Target, resources: Iterable[Resource]) -> validation.Scope:
     return functools.cache(validation.scope_with(resources, target.cluster.discovery.scope))
+
+
+def _without_status(target: Target, resource: Resource) -> Resource:
+    """The object without a status that the server would ignore: generators of definitions leave one in manifests."""
+    if "status" not in resource.body:
+        return resource
+    served = target.cluster.discovery.of(resource.key, resource.version)
+    if served is None or not served.has_status:
+        return resource
+    body = {name: value for name, value in resource.body.items() if name != "status"}
+    return Resource(resource.key, resource.version, body, resource.source)
 
 
 def labelled(resource: Resource, owner: str) -> Resource:

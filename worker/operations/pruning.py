@@ -22,8 +22,8 @@ class Pruned:
     """What pruning came to.
 
     `inventory` still has what is desired, what it lives in, what could not be deleted and what is not gone yet
-    (`lingering`, as it is now). `failed` says in words what was refused for good, `passing` has the failures that another try may mend; `postponed`
-    counts what an operation may not delete that was planned without seeing all of the API.
+    (`lingering`, as it is now). `failed` says in words what was refused for good, `passing` has the failures that another
+    try may mend; `postponed` counts what an operation may not delete that was planned without seeing all of the API.
     """
 
     inventory: Inventory

@@ -184,7 +184,9 @@ def _is_same_set(desired: list[Any], live: list[Any], keys: list[str]) -> bool:
 def _item(
     desired: dict[str, Any], live: dict[str, Any], owned: dict[str, Any], key: dict[str, Any], name: str, depth: int
 ) -> str | None:
-    """Like `_map`, for an item whose key fields may be owned, or be the server's default."""
+    """Like `_map`, for an item whose key fields may be owned, or be the server's default; or that is owned as a whole."""
+    if not owned:
+        return None if _equal(desired, live) else ""
     for field in key:
         if field not in desired and f"f:{field}" in owned:
             return field

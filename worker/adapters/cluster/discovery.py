@@ -24,7 +24,10 @@ class AccessDenied(PlumblineError):
 
 @dataclass(frozen=True, slots=True)
 class ApiResource:
-    """One served kind in one version; `plural` is its name in paths."""
+    """One served kind in one version; `plural` is its name in paths.
+
+    `has_status` says that its status is written through a door of its own, so that applying the object ignores one.
+    """
 
     group: str
     version: str
@@ -32,6 +35,7 @@ class ApiResource:
     plural: str
     namespaced: bool
     verbs: frozenset[str]
+    has_status: bool = False
 
     @property
     def root(self) -> str:
@@ -99,6 +103,7 @@ class Discovery:
                     plural=resource["resource"],
                     namespaced=resource["scope"] == "Namespaced",
                     verbs=frozenset(resource["verbs"]),
+                    has_status=any(each["subresource"] == "status" for each in resource.get("subresources", ())),
                 )
                 versions = served.setdefault((name, kind), {})
                 if found.version not in versions:
