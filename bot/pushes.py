@@ -134,8 +134,6 @@ def stream() -> Response:
         revisions[revision] = entry_id
         if "expects" in entry:
             expected[revision] = json.loads(entry["expects"])
-            if not expected[revision]:
-                lines.append("plumbline  no environment follows this branch")
         elif "line" in entry:
             lines.append(entry["line"])
         elif "report" in entry:

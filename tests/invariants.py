@@ -12,7 +12,8 @@ from plumbline.local_system import REPOSITORY, LocalSystem, git
 from sandbox.processes import wait_until
 from worker.adapters.inventory import Recorded
 from worker.domain.environment import Environment
-from worker.jobs import LOOKED_AT, _predict
+from worker.jobs import LOOKED_AT
+from worker.previews import predict_revision
 from worker.settings import Settings
 from worker.workbench import Workbench
 
@@ -78,7 +79,7 @@ def assert_invariants(
             return operation is not None and operation.phase not in LOOKED_AT
 
         wait_until(at_rest, 30, "the operation is over")
-        prediction = _predict(bench, repository, checkout, found, revision)
+        prediction = predict_revision(bench, repository, checkout, found, revision)
         assert prediction.plan.is_empty, prediction.plan.to_json()
         recorded = side.states.read(found)
         desired = set(prediction.desired.keys)

@@ -7,7 +7,7 @@ import os
 import sys
 from functools import partial
 
-from worker import jobs
+from worker import jobs, previews
 from worker.adapters.renderer import jail
 from worker.domain.errors import PlumblineError
 from worker.domain.messages import CHECK, CONVERGE, GIVE_UP, PREVIEW, PREVIEWS_QUEUE, applies_queue
@@ -33,7 +33,7 @@ def main() -> int:
         log.warning("rendering is confined less than it could be: %s by this machine's kernel", shortfall)
     queues = [PREVIEWS_QUEUE, *(applies_queue(cluster.name) for cluster in bench.installation.clusters)]
     table = {
-        PREVIEW: partial(jobs.preview, bench),
+        PREVIEW: partial(previews.preview, bench),
         CONVERGE: partial(jobs.converge, bench),
         CHECK: partial(jobs.check, bench),
         GIVE_UP: partial(jobs.give_up, bench),

@@ -1,4 +1,4 @@
-"""What the queue calls: preview a push, converge an environment, look at an open operation.
+"""What the queue calls: converge an environment, look at an open operation, give one up.
 
 Each job reads as its phases: gather, judge, act, report. None of them waits for anything in the cluster; `watch` asks for
 the next look.
@@ -6,7 +6,6 @@ the next look.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import Any
 
@@ -16,164 +15,24 @@ from worker.domain.convergence import Operation, Phase
 from worker.domain.environment import Environment
 from worker.domain.errors import (
     DesiredStateError,
-    Held,
     LeaseLost,
     Moved,
-    PlumblineError,
-    Problem,
     Refused,
     Stopping,
     Superseded,
     Unavailable,
+    Unfit,
 )
 from worker.domain.installation import Repository
-from worker.domain.messages import CheckRequest, ConvergeRequest, GiveUp, PreviewRequest, RefUpdate
-from worker.domain.plan import code
-from worker.domain.reports import ConvergenceReport, EnvironmentPreview, Outcome, PreviewReport, Step
+from worker.domain.messages import CheckRequest, ConvergeRequest, GiveUp
+from worker.domain.reports import ConvergenceReport, Step
 from worker.operations.advancing import Fact, failed
 from worker.operations.converging import Run, look
 from worker.operations.converging import converge as converge_run
-from worker.operations.predicting import Prediction, predict
-from worker.workbench import Workbench, missing_environment
-
-log = logging.getLogger("plumbline.jobs")
-
-FORCED = "{branch} would be rewritten: {old} is not in the history of {new}"
-
+from worker.previews import forced
+from worker.workbench import Workbench, missing_environment, shortage
 
 LOOKED_AT = (Phase.WAITING, Phase.SETTLING)
-
-
-def preview(bench: Workbench, message: dict[str, Any]) -> None:
-    """Says what a push that is not accepted yet would change, environment by environment."""
-    request = PreviewRequest.from_json(message)
-    began = bench.queue.now()
-    if began > request.deadline:
-        return
-    bench.outbox.report(_previewed(bench, request, began))
-
-
-def _previewed(bench: Workbench, request: PreviewRequest, began: float) -> PreviewReport:
-    environments: list[EnvironmentPreview] = []
-    problems: list[Problem] = []
-    notices: list[str] = []
-    try:
-        repository = bench.repository(request.repository)
-        pack = bench.queue.take_parcel(request.ticket) if request.has_objects else None
-        if request.has_objects and pack is None:
-            raise Unavailable("the pushed objects did not arrive in time")
-        with bench.checkout(repository).quarantined(pack) as checkout:
-            for update in request.updates:
-                if update.branch is None or update.deletes:
-                    continue
-                found = _preview_branch(bench, repository, checkout, update, request.approvals)
-                environments += found
-                notices += _no_longer_declared(bench, repository, checkout, update, found)
-                if not found:
-                    notices.append(f"no environment follows the branch {update.branch}")
-    except DesiredStateError as error:
-        problems += error.problems
-    except PlumblineError as error:
-        environments.append(_no_preview("", error))
-    except (OSError, MemoryError) as error:
-        environments.append(_no_preview("", shortage(error)))
-    return PreviewReport(
-        request.ticket,
-        request.repository,
-        tuple(environments),
-        tuple(problems),
-        tuple(notices),
-        bench.queue.now() - began,
-    )
-
-
-def _preview_branch(
-    bench: Workbench, repository: Repository, checkout: Checkout, update: RefUpdate, approvals: tuple[str, ...]
-) -> list[EnvironmentPreview]:
-    assert update.branch is not None
-    if not repository.follows(update.branch):
-        return []
-    declaration = bench.declaration(checkout, repository, update.new, update.branch)
-    bench.renderer.read_ahead(checkout, update.new, declaration.environments)
-    return [
-        *(
-            _preview_one(bench, repository, checkout, environment, update, approvals)
-            for environment in declaration.environments
-        ),
-        *(EnvironmentPreview(broken.name, Outcome.INVALID, None, broken.problems) for broken in declaration.broken),
-    ]
-
-
-def _no_longer_declared(
-    bench: Workbench,
-    repository: Repository,
-    checkout: Checkout,
-    update: RefUpdate,
-    found: list[EnvironmentPreview],
-) -> list[str]:
-    """One sentence for each environment that the branch declared until now."""
-    if update.creates or update.branch is None or not repository.follows(update.branch):
-        return []
-    try:
-        before = bench.declaration(checkout, repository, update.old, update.branch)
-    except DesiredStateError:
-        return []
-    kept = {each.environment for each in found}
-    return [
-        f"{each.name} is no longer declared: its objects stay as they are, and nobody looks after them"
-        for each in before.environments
-        if each.name not in kept
-    ]
-
-
-def _preview_one(
-    bench: Workbench,
-    repository: Repository,
-    checkout: Checkout,
-    environment: Environment,
-    update: RefUpdate,
-    approvals: tuple[str, ...],
-) -> EnvironmentPreview:
-    try:
-        prediction = _predict(bench, repository, checkout, environment, update.new)
-    except PlumblineError as error:
-        return _no_preview(environment.name, error)
-    except (OSError, MemoryError) as error:
-        return _no_preview(environment.name, shortage(error))
-    plan = prediction.plan
-    confirmed = code(plan.fingerprint) in {approval.lower() for approval in approvals}
-    hold: Held | Refused | None = prediction.hold
-    if hold is None and not update.creates and not checkout.is_ancestor(update.old, update.new):
-        hold = _forced(update.branch or "", update.old, update.new, code(plan.fingerprint))
-    if isinstance(hold, Held) and not confirmed:
-        return EnvironmentPreview(environment.name, Outcome.HELD, plan, (), hold.reason, hold.next_step)
-    if hold is not None and not isinstance(hold, Held):
-        return EnvironmentPreview(environment.name, Outcome.REFUSED, plan, (), hold.reason, hold.next_step)
-    told = {"fingerprint": plan.fingerprint, "summary": dict(plan.summary), "at": bench.queue.now()}
-    bench.store.remember_prediction(environment.slug, update.new, told)
-    return EnvironmentPreview(environment.name, Outcome.PLANNED, plan)
-
-
-def _no_preview(environment: str, error: PlumblineError) -> EnvironmentPreview:
-    if isinstance(error, DesiredStateError):
-        return EnvironmentPreview(environment, Outcome.INVALID, None, error.problems)
-    if isinstance(error, Refused):
-        return EnvironmentPreview(environment, Outcome.REFUSED, None, (), error.reason, error.next_step)
-    return EnvironmentPreview(environment, Outcome.UNAVAILABLE, None, (), str(error))
-
-
-def _predict(
-    bench: Workbench, repository: Repository, checkout: Checkout, environment: Environment, revision: str
-) -> Prediction:
-    target = bench.target(environment, repository)
-    side = bench.bench(environment.cluster)
-    rendered = bench.renderer.render_revision(checkout, revision, environment, side.capabilities())
-    recorded = side.states.read(environment)
-    return predict(target, revision, rendered.resources, recorded, side.states.key(), warnings=rendered.warnings)
-
-
-def _forced(branch: str, old: str, new: str, confirmation: str) -> Held:
-    return Held(FORCED.format(branch=branch, old=old[:7], new=new[:7]), confirmation)
 
 
 def converge(bench: Workbench, message: dict[str, Any]) -> None:
@@ -195,7 +54,7 @@ def converge(bench: Workbench, message: dict[str, Any]) -> None:
                 raise Superseded(applied)
             hold = None
             if applied and not applied.startswith("worktree:") and not checkout.is_ancestor(applied, request.revision):
-                hold = _forced(request.branch, applied, request.revision, "")
+                hold = forced(request.branch, applied, request.revision, "")
 
             def checkpoint() -> None:
                 _may_write(bench, lease)
@@ -224,7 +83,7 @@ def converge(bench: Workbench, message: dict[str, Any]) -> None:
             )
     except Superseded as error:
         speaker.say(operation, Fact(Step.SUPERSEDED, f"{error.by[:7]} took over"))
-    except (DesiredStateError, Refused) as error:
+    except (DesiredStateError, Refused, Unfit) as error:
         speaker.say(operation, Fact(Step.FAILED, str(error)))
     except (LeaseLost, Moved) as error:
         raise Unavailable(str(error), retry_after=1) from None
@@ -353,15 +212,6 @@ def _may_write(bench: Workbench, lease: Lease) -> None:
     if bench.stop.asked.is_set():
         raise Stopping
     lease.check()
-
-
-def shortage(error: OSError | MemoryError) -> Unavailable:
-    """What to say of a machine that has run out of something; anything else that the system refused is named too."""
-    if isinstance(error, MemoryError):
-        return Unavailable("the worker's machine has no memory left")
-    what = ": ".join(str(part) for part in (error.strerror or type(error).__name__, error.filename) if part)
-    log.warning("the worker's machine cannot go on: %s", what)
-    return Unavailable(f"the worker's machine cannot go on: {what}")
 
 
 def _newest(checkout: Checkout, request: ConvergeRequest) -> None:

@@ -123,7 +123,7 @@ class Poller:
         )
         queue = applies_queue(environment.cluster)
         if self._bench.queue.enqueue(queue, CONVERGE, request.to_json(), job_id=request.job_id, timeout=600):
-            log.info("found %s of %s/%s without an alert", tip[:7], repository.name, environment.name)
+            log.info("asks for %s of %s/%s, which nothing is recorded of", tip[:7], repository.name, environment.name)
 
     def _is_stuck(self, operation: Operation) -> bool:
         begun = operation.phase in (Phase.PLANNING, Phase.APPLYING, Phase.QUEUED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from dataclasses import dataclass, field
@@ -14,12 +15,14 @@ from worker.adapters.renderer import Capabilities, Renderer, RenderTools
 from worker.adapters.store import Store
 from worker.domain.declaration import FILE, Declaration, read_declaration
 from worker.domain.environment import Environment
-from worker.domain.errors import DesiredStateError, Problem, Refused
+from worker.domain.errors import DesiredStateError, Problem, Refused, Unavailable
 from worker.domain.installation import Impersonation, Installation, Repository
 from worker.operations.preparing import Target
 from worker.queue_worker import Stop
 from worker.settings import Settings
 from worker.signed_queue import SignedQueue
+
+log = logging.getLogger("plumbline.workbench")
 
 
 @dataclass(slots=True)
@@ -125,3 +128,12 @@ def missing_environment(name: str, revision: str) -> DesiredStateError:
     """For an environment that a commit does not declare (any more): nothing is deleted by that."""
     message = f"the environment {name} is not declared in {revision[:7]}; its objects stay as they are"
     return DesiredStateError([Problem(message, FILE, suggestion="declare it again, or delete its objects by hand")])
+
+
+def shortage(error: OSError | MemoryError) -> Unavailable:
+    """What to say of a machine that has run out of something; anything else that the system refused is named too."""
+    if isinstance(error, MemoryError):
+        return Unavailable("the worker's machine has no memory left")
+    what = ": ".join(str(part) for part in (error.strerror or type(error).__name__, error.filename) if part)
+    log.warning("the worker's machine cannot go on: %s", what)
+    return Unavailable(f"the worker's machine cannot go on: {what}")

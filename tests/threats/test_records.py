@@ -229,7 +229,7 @@ import resource, sys
 from pathlib import Path
 from worker.adapters.checkout import Checkout
 from worker.domain.errors import PlumblineError
-from worker.jobs import shortage
+from worker.workbench import shortage
 url, cache, revision, limit = sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 if limit >= 0:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))

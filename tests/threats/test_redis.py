@@ -202,7 +202,7 @@ def test_f06_a_redis_that_may_evict_is_refused_and_one_that_is_full_says_so(own_
     queue.connection.config_set("maxmemory-policy", "noeviction")
     queue.connection.config_set("maxmemory", 1)
     with pytest.raises(Unavailable, match="Redis is full"):
-        queue.enqueue("previews", "worker.jobs.preview", {"schema": 1}, job_id="one")
+        queue.enqueue("previews", "worker.previews.preview", {"schema": 1}, job_id="one")
     with pytest.raises(Unavailable, match="Redis is full"):
         queue.put_parcel("one", b"x")
     assert queue.connection.keys("rq:job:*") == []

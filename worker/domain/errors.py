@@ -115,6 +115,13 @@ class Unavailable(PlumblineError):
         super().__init__(what)
 
 
+class Unfit(PlumblineError):
+    """The operator's side lacks something (a program, a right, a file), so that no commit can be converged.
+
+    Nothing in the repository mends it; the text says what is missing and how it is brought.
+    """
+
+
 class Stopping(PlumblineError):
     """This process was told to stop: what it was doing goes on in another, and nothing has failed."""
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 SCHEMA: Final = 1
 
-PREVIEW: Final = "worker.jobs.preview"
+PREVIEW: Final = "worker.previews.preview"
 CONVERGE: Final = "worker.jobs.converge"
 CHECK: Final = "worker.jobs.check"
 GIVE_UP: Final = "worker.jobs.give_up"

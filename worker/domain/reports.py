@@ -118,6 +118,7 @@ class Step(enum.StrEnum):
     WAITING = "waiting"
     DEGRADED = "degraded"
     HEALTHY = "healthy"
+    PRUNED = "pruned"
     VERIFIED = "verified"
     SETTLING = "settling"
     CONVERGED = "converged"

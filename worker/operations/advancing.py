@@ -21,7 +21,7 @@ from worker.operations.applying import Checkpoint, delete
 from worker.operations.explaining import TEMPLATED, explained, troubles_of
 from worker.operations.predicting import dry_run, is_finished, observe
 from worker.operations.preparing import Target
-from worker.operations.pruning import prune
+from worker.operations.pruning import Pruned, prune
 from worker.planning.assessment import assess
 from worker.planning.changes import judge
 from worker.planning.deletion import held_up
@@ -103,7 +103,7 @@ def advance(
     if pruned.failed:
         return _failed(recorded.state, inventory, operation, pruned.failed, now, facts)
     if pruned.lingering and operation.phase is Phase.WAITING:
-        return _lingering(recorded.state, inventory, operation, pruned.lingering, now)
+        return _lingering(recorded.state, operation, pruned, now)
     differing, kept_otherwise = _moved(
         target, resources, differences(resources, observed.live, target.environment.field_manager), observed.live
     )
@@ -116,6 +116,7 @@ def advance(
     inventory = confirmed(inventory, observed.live, target.environment.field_manager)
     if operation.phase is not Phase.SETTLING:
         facts.append(Fact(Step.HEALTHY, _healthy_text(resources, healths, observed.live)))
+        facts += [Fact(Step.PRUNED, pruned.text)] if pruned.deleted else []
         verified = operation.to(
             Phase.SETTLING, verified=now, settles=now + target.environment.policy.settle, said="", troubled=0.0
         )
@@ -196,16 +197,16 @@ def _failed(
     return Advanced(replace(state, ending=ending.kept()), inventory, (*facts, ending))
 
 
-def _lingering(
-    state: EnvironmentState, inventory: Inventory, operation: Operation, lingering: tuple[Resource, ...], now: float
-) -> Advanced:
+def _lingering(state: EnvironmentState, operation: Operation, pruned: Pruned, now: float) -> Advanced:
     """Pruned, and still there: waited for as long as for health, and kept in the inventory until it is gone."""
-    more = f" (and {len(lingering) - 1} more)" if len(lingering) > 1 else ""
-    text = f"{lingering[0].key}: deleting, {held_up(lingering[0])}{more}"
+    more = f" (and {len(pruned.lingering) - 1} more)" if len(pruned.lingering) > 1 else ""
+    text = f"{pruned.lingering[0].key}: deleting, {held_up(pruned.lingering[0])}{more}"
+    facts = [Fact(Step.PRUNED, pruned.text)] if pruned.deleted else []
     if now > operation.deadline:
-        return _failed(state, inventory, operation, f"not gone after {now - operation.applied:.0f} s: {text}", now, [])
-    facts = (Fact(Step.WAITING, text),) if text != operation.said else ()
-    return Advanced(replace(state, operation=replace(operation, said=text)), inventory, facts)
+        waited = f"not gone after {now - operation.applied:.0f} s: {text}"
+        return _failed(state, pruned.inventory, operation, waited, now, facts)
+    facts += [Fact(Step.WAITING, text)] if text != operation.said else []
+    return Advanced(replace(state, operation=replace(operation, said=text)), pruned.inventory, tuple(facts))
 
 
 def differences(

@@ -8,7 +8,7 @@ from typing import Any
 
 from worker.adapters.inventory import Recorded, StateStore
 from worker.domain.convergence import EnvironmentState, Mark, Operation, Phase, short
-from worker.domain.errors import DesiredStateError, Held, LeaseLost, Moved, Refused, Superseded, Unavailable
+from worker.domain.errors import DesiredStateError, Held, LeaseLost, Moved, Refused, Superseded, Unavailable, Unfit
 from worker.domain.inventory import Inventory, InventoryEntry
 from worker.domain.plan import Change, code
 from worker.domain.reports import Step
@@ -66,7 +66,7 @@ def converge(
     except DesiredStateError as error:
         text = problems_text(error.problems)
         return _ended(run, recorded, operation.to(Phase.FAILED, said=text), Step.FAILED, text)
-    except Refused as error:
+    except (Refused, Unfit) as error:
         return _ended(run, recorded, operation.to(Phase.FAILED, said=str(error)), Step.FAILED, str(error))
     if _is_recorded(recorded, run.revision, prediction):
         assert recorded.state.operation is not None

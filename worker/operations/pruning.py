@@ -23,7 +23,8 @@ class Pruned:
 
     `inventory` still has what is desired, what it lives in, what could not be deleted and what is not gone yet
     (`lingering`, as it is now). `failed` says in words what was refused for good, `passing` has the failures that another
-    try may mend; `postponed` counts what an operation may not delete that was planned without seeing all of the API.
+    try may mend; `deleted` went just now, `postponed` counts what an operation may not delete that was planned without
+    seeing all of the API.
     """
 
     inventory: Inventory
@@ -31,6 +32,15 @@ class Pruned:
     failed: str = ""
     passing: tuple[PlumblineError, ...] = ()
     postponed: int = 0
+    deleted: tuple[ResourceKey, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """What was deleted just now, in words; empty where nothing was."""
+        if not self.deleted:
+            return ""
+        more = f" and {len(self.deleted) - 1} more" if len(self.deleted) > 1 else ""
+        return f"{self.deleted[0]}{more}"
 
 
 def prune(
@@ -64,4 +74,5 @@ def prune(
     passing = tuple(error for _, error in deleted.failed if isinstance(error, Unavailable | Moved))
     said = "; ".join(f"could not be pruned: {error}" for _, error in deleted.failed[:3])
     only_passing = len(passing) == len(deleted.failed)
-    return Pruned(Inventory(entries), lingering, said, passing if only_passing else ())
+    gone = tuple(change.key for change in deleted.done)
+    return Pruned(Inventory(entries), lingering, said, passing if only_passing else (), deleted=gone)

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import orjson
 import urllib3
 
-from worker.domain.errors import PlumblineError, Unavailable
+from worker.domain.errors import Unavailable, Unfit
 
 READ_SECONDS: Final = 30.0
 WRITE_SECONDS: Final = 6.0
@@ -31,7 +31,7 @@ PATIENCE_SECONDS: Final = 5.0
 log = logging.getLogger("plumbline.cluster")
 
 
-class ClusterSettingsError(PlumblineError):
+class ClusterSettingsError(Unfit):
     """The kubeconfig cannot be used; the text says which file or context and what to do."""
 
 

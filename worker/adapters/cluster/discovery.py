@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from worker.adapters.cluster.connection import Connection
-from worker.domain.errors import PlumblineError, Unavailable
+from worker.domain.errors import Unavailable, Unfit
 from worker.domain.resource import ResourceKey
 
 AGGREGATED: Final = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
@@ -18,7 +18,7 @@ STALE_SECONDS: Final = 2.0
 """A kind that is not known is asked for again, but not more often than this: somebody may have installed it meanwhile."""
 
 
-class AccessDenied(PlumblineError):
+class AccessDenied(Unfit):
     """The credentials lack a right that everything needs."""
 
 

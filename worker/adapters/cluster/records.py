@@ -9,7 +9,7 @@ import orjson
 
 from worker.adapters.cluster.connection import WRITE_SECONDS, Answer, Connection
 from worker.adapters.cluster.failures import status_of
-from worker.domain.errors import PlumblineError, Unavailable
+from worker.domain.errors import Unavailable, Unfit
 
 PATHS: Final = {
     "ConfigMap": ("v1", "/api/v1/namespaces/{namespace}/configmaps"),
@@ -18,7 +18,7 @@ PATHS: Final = {
 }
 
 
-class RecordDenied(PlumblineError):
+class RecordDenied(Unfit):
     """The credentials may not keep Plumbline's own records; the text says which right is missing."""
 
 

@@ -12,14 +12,14 @@ from worker.adapters.renderer import jail
 from worker.adapters.renderer.jail import Tree
 from worker.domain.declaration import FILE as DECLARATION
 from worker.domain.environment import Environment
-from worker.domain.errors import DesiredStateError, PlumblineError, Problem
+from worker.domain.errors import DesiredStateError, Problem, Unfit
 from worker.domain.installation import RenderLimits
 
 _HELM_PLACE: Final = re.compile(r"\(([^()\s]+?/templates/[^():\s]+):(\d+)(?::\d+)?\)")
 _KUSTOMIZE_FILE: Final = re.compile(r"'?(?P<file>[\w./-]+\.(?:ya?ml|json))'?")
 
 
-class MissingTool(PlumblineError):
+class MissingTool(Unfit):
     """A program that a renderer needs is not there; the text says how to get it."""
 
 
