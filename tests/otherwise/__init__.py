@@ -38,3 +38,16 @@ KUSTOMIZE: Final = {
     ),
 }
 """Cases of kustomize_builds that are refused."""
+
+REFUSED: Final = {
+    'Invalid value: "null"': "an empty map that replaces a filled one is made null by the API server, and refused",
+    "nothing is rendered": "an empty folder is never a desired state",
+    "would be fetched from elsewhere": "nothing is fetched while rendering",
+    "is not a Kubernetes object": "a file that is none lies among the manifests",
+    "is declared twice": "which of the two is meant is not known; whoever applied file by file got the later one",
+    "has generateName": "an object without a name is another one at each apply, and can be neither proved nor pruned",
+    "`selector` does not match template `labels`": "the API server refuses it",
+    "subjects[0].namespace: Required value": "the API server refuses it",
+    "roleRef.kind: Unsupported value": "the API server refuses it",
+}  # fmt: skip
+"""Commits of the histories that are refused, by what the refusal says. What kustomize does not build is asked of itself."""

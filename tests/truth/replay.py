@@ -6,12 +6,14 @@ What happened is read from the API server itself, before and after, not from Plu
 from __future__ import annotations
 
 import subprocess
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from tests.otherwise import REFUSED
 from tests.truth.histories import History, Step
 from worker.adapters.checkout import Checkout
 from worker.adapters.cluster import Cluster, Records, connect
@@ -48,15 +50,6 @@ RECREATED = (
     "RoleBinding.rbac.authorization.k8s.io", "ClusterRoleBinding.rbac.authorization.k8s.io",
 )  # fmt: skip
 """Kinds whose immutable fields the histories change, as people did with `kubectl replace --force`."""
-
-REFUSALS = (
-    'Invalid value: "null"',
-    "nothing is rendered",
-    "would be fetched from elsewhere",
-    "is not a Kubernetes object",
-    "`selector` does not match template `labels`",
-)
-"""Reasons for which a commit of the corpora is rightly refused."""
 
 PATIENCE = 6.0
 """Seconds that a commit's objects may take to be healthy, before the rest of it is judged without their health."""
@@ -107,6 +100,7 @@ class Replay:
         self.count = Count()
         self._cluster = Cluster(connect(kubeconfig))
         self._checkout = Checkout.open(str(history.repository), cache)
+        self._tools = tools
         self._renderer = Renderer(cache, RenderLimits(), RenderTools(tools))
         self._capabilities = Capabilities(self._cluster.version(), self._cluster.discovery.api_versions())
         policy = Policy(
@@ -176,8 +170,19 @@ class Replay:
         self._again(step, rendered, recorded)
 
     def _is_expected(self, step: Step, error: Exception) -> bool:
-        """Whether a refusal is right: the corpus knows the files as bad, or the reason is one of the world's."""
-        return step.unreadable or any(reason in str(error) for reason in REFUSALS)
+        """Whether a refusal is right: the corpus or kustomize itself knows the commit as bad, or the reason is listed."""
+        if "kustomize does not build it" in str(error):
+            return not self._builds(step)
+        return step.unreadable or any(reason in str(error) for reason in REFUSED)
+
+    def _builds(self, step: Step) -> bool:
+        """Whether kustomize, run by hand on the commit's files, builds the folder."""
+        with tempfile.TemporaryDirectory(prefix="plumbline-truth-") as folder:
+            archive = ["git", "-C", str(self.history.repository), "archive", step.commit]
+            files = subprocess.run(archive, check=True, capture_output=True).stdout
+            subprocess.run(["tar", "-x", "-C", folder], check=True, input=files)
+            build = [str(self._tools / "kustomize"), "build", str(Path(folder) / self.history.root)]
+            return subprocess.run(build, check=False, capture_output=True).returncode == 0
 
     def _predict(self, step: Step, rendered: tuple[Resource, ...], recorded: Recorded) -> Prediction:
         return predict(self._target, step.commit, rendered, recorded, self._states.key())
