@@ -71,17 +71,23 @@ class Renderer:
         entries = checkout.entries(revision, folder)
         names = [entry.path[len(folder) + 1 if folder else 0 :] for entry in entries]
         renderer = inputs.choose(environment.renderer, (name for name in names if "/" not in name))
+        skipped: list[str] = []
         outside = renderer != "yaml" and inputs.reaches_out(entries, checkout, environment.values)
         if renderer == "yaml":
-            entries = tuple(entry for entry, name in zip(entries, names, strict=True) if inputs.is_manifest(name))
+            manifests = [inputs.is_manifest(name) for name in names]
+            skipped = [
+                each.path for each, read in zip(entries, manifests, strict=True) if each.mode == LINK and not read
+            ]
+            entries = tuple(entry for entry, read in zip(entries, manifests, strict=True) if read)
             outside = any(entry.mode == LINK for entry in entries)
         read = checkout.entries(revision, "") if outside else entries
-        parts = [part for entry in read for part in (entry.mode, entry.id, entry.path)]
+        parts = [*skipped, *(part for entry in read for part in (entry.mode, entry.id, entry.path))]
         own = [entry.path for entry in entries if entry.mode != MODULE]
 
         def write(root: Path) -> list[str]:
             (root / folder).mkdir(parents=True, exist_ok=True)
-            return inputs.write_tree(checkout, read, root, self._limits, folder)
+            warnings = inputs.write_tree(checkout, read, root, self._limits, folder)
+            return [*warnings, *(f"{path} is a link, which is not followed" for path in skipped)]
 
         return self._render(environment, renderer, parts, capabilities, own, write)
 
