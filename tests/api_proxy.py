@@ -30,6 +30,7 @@ class ApiProxy:
         authority.write_bytes(base64.b64decode(cluster.pop("certificate-authority-data")))
         self._pool = urllib3.PoolManager(ca_certs=str(authority), maxsize=16)
         self.requests: list[tuple[str, str]] = []
+        self.impersonated: list[tuple[str, str, str | None, list[str]]] = []
         self.rule: Rule = lambda _method, _path: None
         self.before: Callable[[str, str], None] = lambda _method, _path: None
         self._guard = threading.Lock()
@@ -57,6 +58,9 @@ class ApiProxy:
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
         with self._guard:
             self.requests.append((handler.command, handler.path))
+            groups = handler.headers.get_all("Impersonate-Group") or []
+            user = handler.headers.get("Impersonate-User")
+            self.impersonated.append((handler.command, handler.path, user, groups))
             status = self.rule(handler.command, handler.path)
         if status is not None:
             content = json.dumps(
@@ -65,9 +69,10 @@ class ApiProxy:
             self._send(handler, status, content.encode())
             return
         self.before(handler.command, handler.path)
-        headers = {
-            name: value for name, value in handler.headers.items() if name.lower() not in ("host", "content-length")
-        }
+        headers = urllib3.HTTPHeaderDict()
+        for name, value in handler.headers.items():
+            if name.lower() not in ("host", "content-length"):
+                headers.add(name, value)
         answer = self._pool.request(handler.command, self._target + handler.path, body=body or None, headers=headers)
         self._send(handler, answer.status, answer.data)
 

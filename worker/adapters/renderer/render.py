@@ -166,7 +166,7 @@ class Renderer:
     ) -> None:
         """A chart that renders differently each time has no desired state to prove: it is refused, and named."""
         again = home / "again.yaml"
-        programs.helm(self._tools, environment, versions, tree, folder, again, self._limits)
+        programs.helm(self._tools, environment, versions, tree, folder, again, self._limits, again=True)
         first, second = (home / OUTPUT).read_text(), again.read_text()
         if first == second:
             return
