@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from plumbline.local_system import Clone, LocalSystem
+from plumbline.local_system import Clone, LocalSystem, git
 from sandbox.control_plane import ControlPlane
 from sandbox.processes import wait_until
 from tests.api_proxy import ApiProxy
