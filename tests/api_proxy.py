@@ -49,6 +49,7 @@ class ApiProxy:
         self._pool = urllib3.PoolManager(ca_certs=str(authority), maxsize=16)
         self.requests: list[tuple[str, str]] = []
         self.bodies: list[tuple[str, str, bytes]] = []
+        self.impersonated: list[tuple[str, str, str | None, list[str]]] = []
         self.rule: Rule = lambda _method, _path: None
         self.before: Callable[[str, str], None] = lambda _method, _path: None
         self._guard = threading.Lock()
@@ -77,6 +78,9 @@ class ApiProxy:
         with self._guard:
             self.requests.append((handler.command, handler.path))
             self.bodies.append((handler.command, handler.path, body))
+            groups = handler.headers.get_all("Impersonate-Group") or []
+            user = handler.headers.get("Impersonate-User")
+            self.impersonated.append((handler.command, handler.path, user, groups))
             found = self.rule(handler.command, handler.path)
         fault = Fault(found) if isinstance(found, int) else found or Fault()
         time.sleep(fault.delay)
@@ -90,9 +94,10 @@ class ApiProxy:
             self._cut(handler)
             return
         self.before(handler.command, handler.path)
-        headers = {
-            name: value for name, value in handler.headers.items() if name.lower() not in ("host", "content-length")
-        }
+        headers = urllib3.HTTPHeaderDict()
+        for name, value in handler.headers.items():
+            if name.lower() not in ("host", "content-length"):
+                headers.add(name, value)
         answer = self._pool.request(
             handler.command, self._target + handler.path, body=body or None, headers=headers, retries=False
         )

@@ -32,7 +32,7 @@ def stop_web(system: LocalSystem) -> None:
 
 
 class TestA26:
-    def test_a_branch_that_moves_while_it_is_read_changes_nothing_of_what_is_read(self, tmp_path: Path) -> None:
+    def test_a26_a_branch_that_moves_while_it_is_read_changes_nothing_of_what_is_read(self, tmp_path: Path) -> None:
         git("init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "r.git"))
         clone = Clone(tmp_path / "clone", tmp_path / "r.git")
         clone.write("app/a.yaml", config_map("a", n="first"))
@@ -59,7 +59,7 @@ class TestA26:
             assert rendered.resources[0].body["data"] == {"n": expected}
         checkout.close()
 
-    def test_commits_that_come_while_the_worker_is_busy_end_at_the_newest(
+    def test_a26_commits_that_come_while_the_worker_is_busy_end_at_the_newest(
         self, system: LocalSystem, clone: Clone, namespace: str, kubectl: Kubectl
     ) -> None:
         clone.write("app/a.yaml", config_map("a", n="0"))
@@ -80,7 +80,7 @@ class TestA26:
 
 
 class TestA29:
-    def test_git_attributes_hide_nothing_and_change_nothing(
+    def test_a29_git_attributes_hide_nothing_and_change_nothing(
         self, clone: Clone, namespace: str, kubectl: Kubectl, tmp_path: Path
     ) -> None:
         witness = tmp_path / "filtered"
@@ -98,7 +98,7 @@ class TestA29:
         assert live == "$Format:%H$ $Id$"
         assert not witness.exists()
 
-    def test_links_and_submodules_lead_nowhere(self, tmp_path: Path) -> None:
+    def test_a29_links_and_submodules_lead_nowhere(self, tmp_path: Path) -> None:
         git("init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "r.git"))
         clone = Clone(tmp_path / "clone", tmp_path / "r.git")
         (tmp_path / "outside.yaml").write_text(config_map("outside", a="1"))
@@ -116,7 +116,7 @@ class TestA29:
 
 
 class TestA52:
-    def test_no_secret_of_ours_is_an_argument_a_log_line_or_a_job(
+    def test_a52_no_secret_of_ours_is_an_argument_a_log_line_or_a_job(
         self, system: LocalSystem, clone: Clone, redis_url: str
     ) -> None:
         secrets = [
@@ -156,7 +156,7 @@ class TestA52:
 
 
 class TestA57:
-    def test_nothing_that_is_pushed_can_steer_the_pusher_s_terminal(self, clone: Clone) -> None:
+    def test_a57_nothing_that_is_pushed_can_steer_the_pusher_s_terminal(self, clone: Clone) -> None:
         evil = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\u202egnp\u200b\nremote: deploy OK"
         clone.write("app/a.yaml", json.dumps(json.loads(config_map("a", n="1"))))
         clone.commit("one")
@@ -170,7 +170,7 @@ class TestA57:
         assert "^[" in push.stderr
         assert "\nremote: deploy OK" not in push.stderr
 
-    def test_a_refusal_shows_hostile_names_instead_of_obeying_them(self, clone: Clone) -> None:
+    def test_a57_a_refusal_shows_hostile_names_instead_of_obeying_them(self, clone: Clone) -> None:
         clone.write(
             "app/a.yaml", json.dumps({"apiVersion": "v1", "kind": "Config\x1b[31mMap", "metadata": {"name": "a\x9bb"}})
         )
@@ -183,7 +183,7 @@ class TestA57:
 
 
 class TestA62:
-    def test_hostile_push_options_are_words_and_nothing_else(self, clone: Clone, tmp_path: Path) -> None:
+    def test_a62_hostile_push_options_are_words_and_nothing_else(self, clone: Clone, tmp_path: Path) -> None:
         clone.write("app/a.yaml", config_map("a", n="1"))
         clone.commit("1")
         witness = tmp_path / "witness"
@@ -198,7 +198,7 @@ class TestA62:
         assert refused.returncode != 0
         assert "there is no push option plumbline.aprove" in refused.stderr
 
-    def test_results_cannot_be_forged(self, system: LocalSystem, clone: Clone) -> None:
+    def test_a62_results_cannot_be_forged(self, system: LocalSystem, clone: Clone) -> None:
         clone.write("app/a.yaml", config_map("a", n="1"))
         clone.commit("1")
         assert clone.push().returncode == 0
@@ -211,7 +211,7 @@ class TestA62:
             if ref.endswith("converged"):
                 assert git("for-each-ref", "--format=%(objectname)", ref, at=system.repository) == before
 
-    def test_a_thousand_and_one_refs_are_refused_with_advice(self, clone: Clone) -> None:
+    def test_a62_a_thousand_and_one_refs_are_refused_with_advice(self, clone: Clone) -> None:
         clone.write("app/a.yaml", config_map("a", n="1"))
         tip = clone.commit("1")
         refs = "".join(f"create refs/tags/t{number} {tip}\n" for number in range(1001))
@@ -222,7 +222,7 @@ class TestA62:
         assert push.returncode != 0
         assert "Push at most 1000 at a time" in push.stderr
 
-    def test_when_the_bot_is_away_protected_branches_refuse_and_others_accept_with_a_notice(
+    def test_a62_when_the_bot_is_away_protected_branches_refuse_and_others_accept_with_a_notice(
         self, system: LocalSystem, clone: Clone
     ) -> None:
         clone.write("app/a.yaml", config_map("a", n="1"))
@@ -238,7 +238,7 @@ class TestA62:
         assert "not predicted" in accepted.stderr
         assert "finds it by itself" in accepted.stderr
 
-    def test_the_hook_reads_its_secret_from_no_link_and_nothing_that_others_can_read(
+    def test_a62_the_hook_reads_its_secret_from_no_link_and_nothing_that_others_can_read(
         self, system: LocalSystem, clone: Clone
     ) -> None:
         clone.write("app/a.yaml", config_map("a", n="1"))
@@ -256,7 +256,7 @@ class TestA62:
         kept.rename(secret)
         assert clone.push().returncode == 0
 
-    def test_the_pushed_commit_cannot_configure_the_hook(
+    def test_a62_the_pushed_commit_cannot_configure_the_hook(
         self, system: LocalSystem, clone: Clone, namespace: str
     ) -> None:
         clone.write("config", "[plumbline]\n\twhenAway = accept\n\taddress = http://127.0.0.1:1\n")
@@ -267,7 +267,7 @@ class TestA62:
         stop_web(system)
         assert clone.push().returncode != 0
 
-    def test_the_pusher_s_environment_does_not_reach_the_hook_s_git(
+    def test_a62_the_pusher_s_environment_does_not_reach_the_hook_s_git(
         self, system: LocalSystem, clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         witness = tmp_path / "witness"
@@ -287,7 +287,7 @@ class TestA62:
         assert "verified" in push.stderr
         assert not witness.exists()
 
-    def test_names_that_are_not_utf_8_are_pushed_like_any_other(self, clone: Clone, namespace: str) -> None:
+    def test_a62_names_that_are_not_utf_8_are_pushed_like_any_other(self, clone: Clone, namespace: str) -> None:
         import subprocess
 
         clone.write("app/a.yaml", config_map("a", n="1"))

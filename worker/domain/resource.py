@@ -128,13 +128,15 @@ class Resource:
 
     @property
     def annotations(self) -> dict[str, str]:
-        """The annotations, empty where there are none."""
-        return self.metadata.get("annotations") or {}
+        """The annotations, empty where there are none (or where what stands there is no mapping)."""
+        value = self.metadata.get("annotations")
+        return value if isinstance(value, dict) else {}
 
     @property
     def labels(self) -> dict[str, str]:
-        """The labels, empty where there are none."""
-        return self.metadata.get("labels") or {}
+        """The labels, empty where there are none (or where what stands there is no mapping)."""
+        value = self.metadata.get("labels")
+        return value if isinstance(value, dict) else {}
 
 
 def key_of(body: Mapping[str, Any]) -> tuple[ResourceKey, str]:

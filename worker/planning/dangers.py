@@ -110,8 +110,7 @@ def _wide_binding(body: dict[str, Any], namespace: str, ceiling: Ceiling) -> Ite
 
 
 def _weak_pod_security(resource: Resource) -> Iterator[str]:
-    labels = resource.labels if isinstance(resource.labels, dict) else {}
-    level, version = labels.get(ENFORCE, "restricted"), labels.get(f"{ENFORCE}-version", "latest")
+    level, version = resource.labels.get(ENFORCE, "restricted"), resource.labels.get(f"{ENFORCE}-version", "latest")
     if level != "restricted" or version != "latest":
         yield f"sets how safe Pods have to be ({ENFORCE}: {level}, version {version})"
 

@@ -118,8 +118,12 @@ class _Scan:
             return None
         return target
 
-    def text_file(self, path: str, *, plugins: bool = False) -> None:
-        """Looks at a file that will be read as YAML."""
+    def text_file(self, path: str, *, plugins: bool = False, wholly: bool = False) -> None:
+        """Looks at a file that will be read as YAML.
+
+        It is read `wholly` where a program would take the last of two equal keys without a word: kustomize refuses them
+        in resources, and what it and helm print is read by us, but not in patches or values.
+        """
         if (path, plugins) in self._seen:
             return
         self._seen.add((path, plugins))
@@ -130,7 +134,7 @@ class _Scan:
             return
         try:
             content = reading.content(path, self.name(path), self._largest)
-            reading.screen(content, self.name(path), wholly=self._wholly)
+            reading.screen(content, self.name(path), wholly=wholly or self._wholly)
         except DesiredStateError as error:
             self.problems += error.problems
 
@@ -151,12 +155,12 @@ class _Scan:
     def chart(self, folder: str, values: list[str]) -> None:
         """Looks at what helm reads as YAML of a chart and the charts in it; templates are text until they are rendered."""
         for path in values:
-            self.text_file(os.path.realpath(path))
+            self.text_file(os.path.realpath(path), wholly=True)
         for place, _, names in os.walk(folder):
             crds = "crds" in Path(place).parts
             for name in names:
                 if name in ("Chart.yaml", "Chart.lock", "values.yaml", "requirements.yaml") or crds:
-                    self.text_file(os.path.join(place, name))  # noqa: PTH118
+                    self.text_file(os.path.join(place, name), wholly=not crds)  # noqa: PTH118
 
 
 class _Spot:
@@ -249,14 +253,14 @@ class _Kustomization:
         if "\n" in text:
             self._inline(place, text, plugins=False)
         elif (target := self._scan.inside(self._spot(place), text)) is not None:
-            self._scan.text_file(target)
+            self._scan.text_file(target, wholly=True)
 
     def _inline(self, place: Place, text: str, *, plugins: bool) -> None:
         """A text inside the kustomization; its lines are counted from the entry's."""
         spot = self._spot(place)
         try:
             if not plugins:
-                reading.screen(text.encode(errors="surrogatepass"), "")
+                reading.screen(text.encode(errors="surrogatepass"), "", wholly=True)
                 return
             for document in reading.parsed(text, ""):
                 if isinstance(document.value, dict):

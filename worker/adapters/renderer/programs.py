@@ -56,10 +56,13 @@ def helm(
     folder: Path,
     output: Path,
     limits: RenderLimits,
+    *,
+    again: bool = False,
 ) -> None:
     """Templates a chart into `output`, its CRDs included, test hooks left out.
 
-    `versions` are the cluster's version and its API list. Raises DesiredStateError where the chart does not template.
+    `versions` are the cluster's version and its API list; `again` spares looking at files that were looked at before.
+    Raises DesiredStateError where the chart does not template.
     """
     kube_version, api_versions = versions
     command: list[str | Path] = [
@@ -73,7 +76,7 @@ def helm(
     command += [f"--values={path}" for path in values]
     command += ["--", environment.release or environment.name, folder]
     looks = {"renderer": "helm", "folder": str(folder), "values": [str(path) for path in values], "wholly": False}
-    ended = jail.run(command, output, tree, limits, what="helm", looks=looks)
+    ended = jail.run(command, output, tree, limits, what="helm", looks=None if again else looks)
     if ended.code != 0:
         raise DesiredStateError([_helm_problem(ended.error, folder, tree.names)])
 

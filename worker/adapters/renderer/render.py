@@ -69,13 +69,17 @@ class _Read:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What rendering one environment of a commit comes to: `own` are its files, `read` all that the render may see."""
+    """What rendering one environment of a commit comes to: `own` are its files, `read` all that the render may see.
+
+    `skipped` are links beside manifests, which nothing follows.
+    """
 
     environment: Environment
     renderer: str
     key: str
     own: tuple[TreeEntry, ...]
     read: tuple[TreeEntry, ...]
+    skipped: tuple[str, ...] = ()
 
     @property
     def is_plain(self) -> bool:
@@ -174,15 +178,20 @@ class Renderer:
         entries = checkout.entries(revision, folder)
         names = [entry.path[len(folder) + 1 if folder else 0 :] for entry in entries]
         renderer = inputs.choose(environment.renderer, (name for name in names if "/" not in name))
+        skipped: list[str] = []
         outside = renderer != "yaml" and inputs.reaches_out(entries, checkout, environment.values)
         if renderer == "yaml":
-            entries = tuple(entry for entry, name in zip(entries, names, strict=True) if inputs.is_manifest(name))
+            manifests = [inputs.is_manifest(name) for name in names]
+            skipped = [
+                each.path for each, read in zip(entries, manifests, strict=True) if each.mode == LINK and not read
+            ]
+            entries = tuple(entry for entry, read in zip(entries, manifests, strict=True) if read)
             outside = any(entry.mode == LINK for entry in entries)
         read = checkout.entries(revision, "") if outside else entries
-        parts = [part for entry in read for part in (entry.mode, entry.id, entry.path)]
+        parts = [*skipped, *(part for entry in read for part in (entry.mode, entry.id, entry.path))]
         options = self._options(environment, renderer, capabilities)
         key = inputs.digest([FORMAT, renderer, environment.path, *parts, *options])
-        return _Work(environment, renderer, key, entries, read)
+        return _Work(environment, renderer, key, entries, read, tuple(skipped))
 
     def _found(self, work: _Work) -> Rendered | None:
         """What is kept of exactly this render."""
@@ -194,13 +203,14 @@ class Renderer:
         return self._made(documents, work.key, work.renderer, work.environment, document["warnings"])
 
     def _rendered(self, checkout: Checkout, work: _Work, capabilities: Capabilities) -> Rendered:
-        warnings: list[str] = []
+        warnings = [f"{path} is a link, which is not followed" for path in work.skipped]
         if work.is_plain:
             known = self._known(work)
             found = known | self._read_files(checkout, work.own, work.folder, known)
             files = [found[entry.path] for entry in work.own]
         else:
-            files, warnings = self._run_on_tree(checkout, work, capabilities)
+            files, said = self._run_on_tree(checkout, work, capabilities)
+            warnings += said
         documents = [[file.path, *each] for file in files for each in file.documents]
         made = self._made(documents, work.key, work.renderer, work.environment, warnings)
         self._keep(work, files, warnings)
@@ -307,7 +317,7 @@ class Renderer:
     ) -> None:
         """A chart that renders differently each time has no desired state to prove: it is refused, and named."""
         again = home / "again.yaml"
-        programs.helm(self._tools, environment, versions, tree, folder, again, self._limits)
+        programs.helm(self._tools, environment, versions, tree, folder, again, self._limits, again=True)
         first, second = (home / OUTPUT).read_text(), again.read_text()
         if first == second:
             return
