@@ -146,6 +146,8 @@ class Checkout:
         """Every file below a folder of a commit, sorted by path. Raises DesiredStateError where there is no such folder."""
         root = _clean(path)
         if self._tree(revision, root) is None:
+            if root and self._is_listed(revision, root):
+                raise self._damaged(f"the folder {root} of {revision[:12]}")
             message = f"the folder {root or '.'} does not exist in {revision[:7]}"
             raise DesiredStateError([Problem(message, suggestion="check the environment's path in plumbline.yaml")])
         found: list[TreeEntry] = []
@@ -177,6 +179,14 @@ class Checkout:
         if found is None or found[1] != "tree":
             return None
         return tuple(_tree_rows(found[2], len(found[0]) // 2))
+
+    def _is_listed(self, revision: str, path: str) -> bool:
+        """Whether a commit says that there is a folder, whether or not its tree can be read."""
+        parent, _, name = path.rpartition("/")
+        rows = self._tree(revision, parent)
+        if rows is None:
+            return bool(parent) and self._is_listed(revision, parent)
+        return any(mode == FOLDER and each == name for mode, each, _ in rows)
 
     def _object(self, name: str) -> tuple[str, str, bytes] | None:
         """(id, type, content) of what a name stands for, None where there is nothing."""
@@ -215,7 +225,9 @@ class Checkout:
         return Unavailable(f"{what} could not be read from the local clone: it is cloned again", retry_after=1)
 
     def _running(self) -> subprocess.Popen[bytes]:
-        if self._batch is None or self._batch.poll() is not None:
+        if self._batch is not None and self._batch.poll() is not None:
+            self.close()
+        if self._batch is None:
             self._batch = subprocess.Popen(
                 ["git", "cat-file", "--batch"],
                 env=self._environ(),
@@ -325,7 +337,11 @@ class Checkout:
             "LC_ALL": "C",
         }
         if remote:
-            settings |= {"http.lowSpeedLimit": "1000", "http.lowSpeedTime": str(FETCH_SECONDS // 2)}
+            settings |= {
+                "fetch.unpackLimit": "1",
+                "http.lowSpeedLimit": "1000",
+                "http.lowSpeedTime": str(FETCH_SECONDS // 2),
+            }
             environ |= {name: os.environ[name] for name in ("SSH_AUTH_SOCK", "GIT_SSH_COMMAND") if name in os.environ}
             if self._credentials is not None:
                 settings["http.extraHeader"] = f"Authorization: Bearer {self._credentials.opened()}"
