@@ -211,6 +211,8 @@ class TestA62:
         clone.write("app/a.yaml", config_map("a", n="1"))
         clone.commit("1")
         assert "converged" in clone.push("-o", "plumbline.wait=60", "origin", "main").stderr
+        clone.write("app/a.yaml", config_map("a", n="2"))
+        clone.commit("2, which nobody converged")
         for ref in ("refs/plumbline/production/converged", "refs/notes/plumbline"):
             before = git("for-each-ref", "--format=%(objectname)", ref, at=system.repository)
             for option in ([], ["-o", "plumbline.approve=00000000"]):
