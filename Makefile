@@ -45,13 +45,13 @@ test: tools check
 	$(VENV)/bin/python -m pytest $(ARGS)
 
 test-all: tools check
-	PLUMBLINE_TRUTH_COMMITS=100000 PLUMBLINE_PROOF_EXAMPLES=2500 $(VENV)/bin/python -m pytest --timeout 3600 $(ARGS)
+	PLUMBLINE_TRUTH_COMMITS=100000 PLUMBLINE_PROOF_EXAMPLES=2500 PLUMBLINE_ALL_FAULTS=1 $(VENV)/bin/python -m pytest --timeout 3600 $(ARGS)
 
 truth: tools
 	@$(VENV)/bin/python -m tests.truth $(ARGS)
 
 threats: tools
-	@$(VENV)/bin/python -m tests.threats
+	@PLUMBLINE_ALL_FAULTS=1 $(VENV)/bin/python -m tests.threats $(ARGS)
 
 bench: tools
 	$(VENV)/bin/python -m tests.bench $(ARGS)

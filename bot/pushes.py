@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 import time
 from typing import Any, Final
 
@@ -23,6 +24,8 @@ LARGEST_BODY: Final = 9 << 20
 SKEW_SECONDS: Final = 300
 LONGEST_WAIT: Final = 9.5
 STREAM_BLOCK_MS: Final = 1000
+MOST_WORDS: Final = 2000
+STREAM_ID: Final = re.compile(r"\d{1,15}(-\d{1,15})?")
 
 pushes = Blueprint("pushes", __name__, url_prefix="/pushes")
 
@@ -63,6 +66,8 @@ def _updates(document: dict[str, Any]) -> tuple[RefUpdate, ...]:
         found = tuple(RefUpdate(str(each["ref"]), str(each["old"]), str(each["new"])) for each in document["updates"])
     except (KeyError, TypeError):
         abort(400)
+    if len(found) > MOST_WORDS:
+        abort(400)
     if any(not COMMIT_ID.fullmatch(value) for update in found for value in (update.old, update.new)):
         abort(400)
     return found
@@ -70,12 +75,51 @@ def _updates(document: dict[str, Any]) -> tuple[RefUpdate, ...]:
 
 def _document(text: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(text)
-    except ValueError:
+        document = json.loads(text, object_pairs_hook=_once, parse_constant=_refused)
+    except (ValueError, RecursionError):
         abort(400)
     if not isinstance(document, dict):
         abort(400)
     return document
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _refused(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _number(document: dict[str, Any], name: str, default: float) -> float:
+    found = document.get(name) or default
+    if not isinstance(found, int | float) or not 0 <= found < 1e12:
+        abort(400)
+    return float(found)
+
+
+def _words(document: dict[str, Any], name: str) -> tuple[str, ...]:
+    found = document.get(name) or []
+    if not isinstance(found, list) or len(found) > MOST_WORDS:
+        abort(400)
+    return tuple(str(each)[:64] for each in found)
+
+
+def _texts(document: dict[str, Any], name: str) -> dict[str, str]:
+    found = document.get(name) or {}
+    if not isinstance(found, dict):
+        abort(400)
+    return {key: value for key, value in found.items() if isinstance(value, str)}
+
+
+def _lists(document: dict[str, Any], name: str) -> dict[str, list[str]]:
+    found = document.get(name) or {}
+    if not isinstance(found, dict) or not all(isinstance(each, list) for each in found.values()):
+        abort(400)
+    return {key: [str(each) for each in value] for key, value in found.items()}
 
 
 @pushes.post("/preview")
@@ -86,9 +130,9 @@ def preview() -> Response:
     header, _, pack = body.partition(b"\n")
     document = _document(header)
     updates = _updates(document)
-    seconds = min(float(document.get("seconds") or LONGEST_WAIT), LONGEST_WAIT)
+    seconds = min(_number(document, "seconds", LONGEST_WAIT), LONGEST_WAIT)
     ticket = new_ticket()
-    approvals = tuple(str(each)[:64] for each in document.get("approvals") or ())
+    approvals = _words(document, "approvals")
     asked = PreviewRequest(ticket, repository, updates, bool(pack), requests.queue.now() + seconds, approvals)
     requests.preview(asked, pack)
     report = board.wait(ticket, seconds)
@@ -105,11 +149,10 @@ def committed() -> tuple[Response, int]:
     repository, body = _verified()
     document = _document(body)
     updates = _updates(document)
-    hints = document.get("declaration")
-    declaration = {str(name): str(text) for name, text in hints.items()} if isinstance(hints, dict) else {}
-    approvals = tuple(str(each)[:64] for each in document.get("approvals") or ())
+    declaration = _texts(document, "declaration")
+    approvals = _words(document, "approvals")
     now = requests.queue.now()
-    at = min(float(document.get("at") or 0.0) or now, now)
+    at = min(_number(document, "at", now), now)
     cursor = board.cursor(repository, [update.new for update in updates])
     requests.committed(Committed(repository, updates, at, declaration, approvals))
     state = {"revisions": cursor, "expected": {}, "ended": {}}
@@ -125,9 +168,10 @@ def stream() -> Response:
     cursor = document.get("cursor")
     if not isinstance(cursor, dict) or not isinstance(cursor.get("revisions"), dict):
         abort(400)
-    revisions = {str(name): str(last) for name, last in cursor["revisions"].items() if COMMIT_ID.fullmatch(str(name))}
-    expected: dict[str, list[str]] = dict(cursor.get("expected") or {})
-    ended: dict[str, list[str]] = dict(cursor.get("ended") or {})
+    revisions = {name: last for name, last in _texts(cursor, "revisions").items() if COMMIT_ID.fullmatch(name)}
+    if any(not STREAM_ID.fullmatch(last) for last in revisions.values()):
+        abort(400)
+    expected, ended = _lists(cursor, "expected"), _lists(cursor, "ended")
     lines: list[str] = []
     colour, patient = bool(document.get("colour")), bool(document.get("patient"))
     for revision, entry_id, entry in board.read(repository, revisions, STREAM_BLOCK_MS) if revisions else []:

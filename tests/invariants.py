@@ -9,7 +9,7 @@ from typing import Any
 import redis
 
 from plumbline.local_system import REPOSITORY, LocalSystem, git
-from sandbox.processes import wait_until
+from sandbox.processes import Server, wait_until
 from worker.adapters.inventory import Recorded
 from worker.domain.environment import Environment
 from worker.jobs import LOOKED_AT
@@ -62,8 +62,8 @@ def assert_invariants(
     """Asserts what must hold once an environment is converged at a revision, whatever happened on the way.
 
     The cluster holds exactly what Git says, and one record and one note say so (1, 2, 5); only `deletes` (names) were
-    deleted, as the proxied `requests` show (4); `secrets` are in no log and nowhere in Redis (6); the lease is free and the
-    cache clean (8); no trace of ours and no internal error is in any log or note (9).
+    deleted, as the proxied `requests` show (4); `secrets` are in no log and nowhere in Redis (6); no living worker holds the
+    lease, and the cache is clean (8); no trace of ours and no internal error is in any log or note (9).
     """
     bench = _bench(system)
     try:
@@ -94,9 +94,10 @@ def assert_invariants(
 
         def released() -> bool:
             lease = side.states.records.read("Lease", found.state_name)
-            return not (lease or {}).get("spec", {}).get("holderIdentity")
+            holder = str((lease or {}).get("spec", {}).get("holderIdentity") or "")
+            return not holder or holder.rpartition("-")[2] not in {str(each.pid) for each in alive(system)}
 
-        wait_until(released, 15, "the lease is free")
+        wait_until(released, 15, "no living worker holds the lease")
     finally:
         bench.queue.connection.close()
     assert note_of(system, revision, environment)["state"] == "converged"
@@ -104,6 +105,11 @@ def assert_invariants(
         gone = {path.partition("?")[0].rpartition("/")[2] for method, path in requests if method == "DELETE"}
         assert gone <= set(deletes), gone
     _assert_clean(system, list(secrets))
+
+
+def alive(system: LocalSystem) -> list[Server]:
+    """The processes of a system that run."""
+    return [server for server in system.servers.values() if server.is_running]
 
 
 def _assert_clean(system: LocalSystem, secrets: list[str]) -> None:

@@ -24,7 +24,7 @@ from worker.domain.errors import (
     Unfit,
 )
 from worker.domain.installation import Repository
-from worker.domain.messages import CheckRequest, ConvergeRequest, GiveUp
+from worker.domain.messages import CHECK, CONVERGE, CheckRequest, ConvergeRequest, GiveUp
 from worker.domain.reports import ConvergenceReport, Step
 from worker.operations.advancing import Fact, failed
 from worker.operations.converging import Run, look
@@ -137,14 +137,14 @@ def check(bench: Workbench, message: dict[str, Any]) -> None:
 def give_up(bench: Workbench, message: dict[str, Any]) -> None:
     """Records and says that a job killed every worker that took it, so that nobody takes it again by itself."""
     given_up = GiveUp.from_json(message)
-    request: ConvergeRequest | CheckRequest
-    match given_up.job:
-        case "worker.jobs.converge":
-            request = ConvergeRequest.from_json(given_up.message)
-        case "worker.jobs.check":
-            request = CheckRequest.from_json(given_up.message)
-        case _:
-            return
+    if given_up.job == CONVERGE:
+        _give_up(bench, given_up, ConvergeRequest.from_json(given_up.message))
+    elif given_up.job == CHECK:
+        _give_up(bench, given_up, CheckRequest.from_json(given_up.message))
+    bench.queue.forget(given_up.reference)
+
+
+def _give_up(bench: Workbench, given_up: GiveUp, request: ConvergeRequest | CheckRequest) -> None:
     text = (
         f"given up: {given_up.tries} workers died while they worked on it; what was written stays as it is. "
         f"The workers' logs say more (reference {given_up.reference}); push another commit to try again"

@@ -32,8 +32,8 @@ from worker.sweeper import HEARTBEAT_SECONDS, SWEEP_SECONDS, Sweeper
 BACKOFF_SECONDS: Final = (1, 2, 5, 10, 30, 60, 120, 300)
 """Waits between tries of a job that met `Unavailable`; then it fails and the poller is what brings it back."""
 
-WORKER_SECONDS: Final = 20
-"""RQ's `worker_ttl`: an idle worker asks Redis anew 15 s before, so it notices within 5 s that Redis was changed."""
+WORKER_SECONDS: Final = 18
+"""RQ's `worker_ttl`: an idle worker asks anew 15 s before it ends, so each blocking read takes 3 s, less than an answer may."""
 
 STOP_SECONDS: Final = 12.0
 """A job that has not come to one of its steps by then (a long render) is broken off and goes back to the queue."""
@@ -52,6 +52,7 @@ class SignedWorker(SimpleWorker):
     """Our RQ worker: JSON only, signed jobs only, in one process, with a heartbeat thread."""
 
     job_class = SignedJob
+    max_connection_wait_time = 2.0
     waits = False
 
     def subscribe(self) -> None:
@@ -105,7 +106,7 @@ class SignedWorker(SimpleWorker):
 
         def beat() -> None:
             while not done.wait(HEARTBEAT_SECONDS / 4):
-                with contextlib.suppress(redis.RedisError):
+                with contextlib.suppress(redis.RedisError, OSError):
                     self.heartbeat(WORKER_SECONDS + 60)
                     self._extend(job, execution)
 
@@ -236,7 +237,7 @@ def run_worker(
                 queue.require_lasting()
                 waits = iter(RECONNECT_SECONDS)
                 _work(queue, queues, table, name, stop)
-            except (redis.RedisError, Unavailable) as error:
+            except (redis.RedisError, Unavailable, OSError) as error:
                 log.warning("Redis is away, trying again: %s", error)
             stop.asked.wait(next(waits, RECONNECT_SECONDS[-1]))
     except (StopRequested, Stopping):
@@ -278,5 +279,5 @@ def _sweep(sweeper: Sweeper, stop: threading.Event) -> None:
     while not stop.wait(SWEEP_SECONDS):
         try:
             sweeper.sweep()
-        except (redis.RedisError, Unavailable) as error:
-            log.warning("Redis does not answer (%s), trying again", type(error).__name__)
+        except (redis.RedisError, Unavailable, OSError) as error:
+            log.warning("cannot look for lost jobs (%s), trying again", type(error).__name__)

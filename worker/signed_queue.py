@@ -128,9 +128,17 @@ class SignedQueue:
         return True
 
     def _forget_ended(self, job_id: str) -> None:
-        """A failed job of the same id must not stand in the way of asking again."""
-        if self.connection.hget(Job.key_for(job_id), "status") in ENDED:
-            self.connection.delete(Job.key_for(job_id))
+        """A failed job of the same id must not stand in the way of asking again, but one that was given up does."""
+        status, given_up = self._fields(Job.key_for(job_id), "status", "plumbline_given_up")
+        if status in ENDED and not given_up:
+            self.forget(job_id)
+
+    def forget(self, job_id: str) -> None:
+        """Lets a job that was given up be asked for again, once that is recorded where it lasts."""
+        self.connection.delete(Job.key_for(job_id))
+
+    def _fields(self, key: str, *names: str) -> Any:
+        return self.connection.hmget(key, names)
 
     def now(self) -> float:
         """Unix time by the one clock that all processes share, Redis'; while it is away, as it went on.

@@ -39,7 +39,7 @@ _LOST: Final = """
 if redis.call('zrem', KEYS[1], ARGV[1]) == 1 and redis.call('exists', KEYS[3]) == 1 then
   local tries = redis.call('hincrby', KEYS[3], 'plumbline_attempts', 1)
   if tries >= tonumber(ARGV[3]) then
-    redis.call('hset', KEYS[3], 'status', 'failed')
+    redis.call('hset', KEYS[3], 'status', 'failed', 'plumbline_given_up', '1')
     redis.call('expire', KEYS[3], ARGV[4])
     return -1
   end

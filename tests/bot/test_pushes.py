@@ -7,6 +7,8 @@ import hmac
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -20,7 +22,8 @@ from worker.domain.messages import COMMITTED, INTAKE_QUEUE, PREVIEWS_QUEUE
 from worker.domain.plan import Action, Change, FieldChange, Plan
 from worker.domain.reports import EnvironmentPreview, Outcome, PreviewReport
 from worker.domain.resource import ResourceKey
-from worker.domain.secret_text import SecretText
+from worker.domain.secret_text import SecretText, SettingsError
+from worker.installation_files import secret
 from worker.signed_queue import SignedQueue
 
 SECRET = "s" * 32
@@ -65,8 +68,8 @@ BODY = json.dumps({"updates": UPDATES, "at": 1.0}).encode()
 PATH = "/pushes/committed"
 
 
-def test_a_signed_alert_becomes_one_job_however_often_it_comes(client: FlaskClient, queue: SignedQueue) -> None:
-    for _ in range(3):
+def test_a04_f01_a_signed_alert_becomes_one_job_however_often_it_comes(client: FlaskClient, queue: SignedQueue) -> None:
+    for _ in range(100):
         assert client.post(PATH, data=BODY, headers=signed(PATH, BODY)).status_code == 202
     assert queue.connection.llen(f"rq:queue:{INTAKE_QUEUE}") == 1
     (job,) = queue.connection.lrange(f"rq:queue:{INTAKE_QUEUE}", 0, -1)
@@ -82,6 +85,8 @@ def test_a_signed_alert_becomes_one_job_however_often_it_comes(client: FlaskClie
         signed(PATH, BODY, repository="other"),
         signed(PATH, BODY, repository="nowhere"),
         signed(PATH, BODY, at=1.0),
+        signed(PATH, BODY, at=time.time() - 3600),
+        signed(PATH, BODY, at=time.time() + 3600),
         signed("/pushes/preview", BODY),
         signed(PATH, BODY + b" "),
         {**signed(PATH, BODY), "Plumbline-Signature": "sha256=\xff"},
@@ -93,13 +98,15 @@ def test_a_signed_alert_becomes_one_job_however_often_it_comes(client: FlaskClie
         "another repository's",
         "no repository",
         "old",
+        "an hour ago",
+        "in an hour",
         "another path",
         "another body",
         "garbage",
         "no time",
     ],
 )
-def test_what_is_not_signed_by_the_repository_is_refused_without_a_word(
+def test_a06_what_is_not_signed_by_the_repository_now_is_refused_without_a_word(
     client: FlaskClient, queue: SignedQueue, headers: dict[str, str]
 ) -> None:
     answer = client.post(PATH, data=BODY, headers=headers)
@@ -118,11 +125,66 @@ def test_what_is_not_signed_by_the_repository_is_refused_without_a_word(
         (b'{"updates": [{}]}', 400),
         (b'{"updates": [{"ref": "a", "old": "HEAD", "new": "x"}]}', 400),
         (b"x" * (10 << 20), 413),
+        (b'{"updates": ' + b"[" * 100_000, 400),
+        (b'{"updates": [], "updates": []}', 400),
+        (b'{"updates": [], "at": NaN}', 400),
+        ('{"updates": [], "at": "é"}'.encode("utf-16"), 400),
+        (b"\xef\xbb\xbf{}", 400),
     ],
-    ids=["empty", "not JSON", "a list", "nothing", "no ids", "names for ids", "too large"],
-)
-def test_a_body_of_another_shape_is_refused(client: FlaskClient, body: bytes, code: int) -> None:
+    ids=[
+        "empty", "not JSON", "a list", "nothing", "no ids", "names for ids", "too large", "too deep", "a key twice",
+        "not a number", "UTF-16", "a byte order mark",
+    ],
+)  # fmt: skip
+def test_a07_a09_a_body_of_another_shape_or_size_is_refused(client: FlaskClient, body: bytes, code: int) -> None:
     assert client.post(PATH, data=body, headers=signed(PATH, body)).status_code == code
+
+
+BODIES = {
+    "/pushes/committed": {
+        "updates": UPDATES, "at": 1.0, "declaration": {"main": "environments: []"}, "approvals": ["1a2b3c4d"],
+    },
+    "/pushes/preview": {"updates": UPDATES, "seconds": 0.01, "approvals": ["1a2b3c4d"], "colour": True},
+    "/pushes/stream": {
+        "cursor": {"revisions": {NEW: "0"}, "expected": {NEW: ["production"]}, "ended": {NEW: ["production"]}},
+        "colour": False, "patient": True,
+    },
+}  # fmt: skip
+ODD: tuple[Any, ...] = (None, "x", "x" * 1_000_000, -1, 1e300, [], {}, [[1]], {"a": {"b": 1}}, True)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place in a document."""
+    if path:
+        yield path
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, member in members:
+        yield from places(member, (*path, name))
+
+
+def changed(document: Any, path: tuple[Any, ...], odd: Any) -> Any:
+    """A copy of a document with something odd in one place."""
+    copied = json.loads(json.dumps(document))
+    spot = copied
+    for name in path[:-1]:
+        spot = spot[name]
+    spot[path[-1]] = odd
+    return copied
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_a10_a_signed_request_with_anything_odd_in_any_place_never_ends_in_an_internal_error(
+    client: FlaskClient, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.pushes.STREAM_BLOCK_MS", 1)
+    tried = 0
+    for place in places(BODIES[path]):
+        for odd in ODD:
+            body = json.dumps(changed(BODIES[path], place, odd)).encode()
+            answer = client.post(path, data=body, headers=signed(path, body))
+            assert answer.status_code in (200, 202, 400), (place, str(odd)[:20], answer.get_json())
+            tried += 1
+    assert tried >= 60
 
 
 def test_a_preview_that_nobody_answers_is_unknown_and_not_accepted(client: FlaskClient) -> None:
@@ -160,3 +222,14 @@ def test_ready_says_whether_redis_answers(client: FlaskClient) -> None:
     assert client.get("/healthz").status_code == 200
     assert client.get("/readyz").status_code == 200
     assert client.get("/nowhere").status_code == 404
+
+
+@pytest.mark.parametrize("value", ["", None])
+def test_a02_a_secret_that_is_missing_or_empty_stops_the_start(value: str | None, tmp_path: Path) -> None:
+    environ = {} if value is None else {"SECRET": value}
+    with pytest.raises(SettingsError, match="the environment variable SECRET is not set"):
+        secret(SecretReference(env="SECRET"), "shop.secret", environ, tmp_path)
+    if value is not None:
+        (tmp_path / "secret").touch(mode=0o600)
+    with pytest.raises(SettingsError, match=r"is empty|cannot read"):
+        secret(SecretReference(file="secret"), "shop.secret", {}, tmp_path)

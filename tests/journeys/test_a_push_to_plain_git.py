@@ -75,7 +75,7 @@ def test_a_push_prints_the_prediction_streams_the_convergence_and_writes_the_res
     assert git("rev-parse", "refs/plumbline/production/converged", at=system.repository).strip() == revision
 
 
-def test_a_secret_s_value_is_nowhere_but_in_the_cluster(
+def test_a47_a_secret_s_value_is_nowhere_but_in_the_cluster(
     system: LocalSystem, clone: Clone, namespace: str, kubectl: Kubectl, redis_url: str, tmp_path: Path
 ) -> None:
     canary = "canary-91d0c2"
@@ -255,7 +255,7 @@ def test_two_environments_of_one_commit_share_its_note(system: LocalSystem, clon
     wait_until(lambda: facts_of(system, revision).get("state") == "converged", 20, "production is converged")
 
 
-def test_a_push_whose_alert_was_lost_is_found(
+def test_f03_a_push_whose_alert_was_lost_is_found(
     system: LocalSystem, clone: Clone, namespace: str, kubectl: Kubectl
 ) -> None:
     clone.write("app/one.yaml", config_map("one", a="1"))
@@ -270,7 +270,7 @@ def test_a_push_whose_alert_was_lost_is_found(
     wait_until(lambda: facts_of(system, revision).get("state") == "converged", 30, "it is converged")
 
 
-def test_everything_is_found_again_after_redis_was_emptied(
+def test_f05_everything_is_found_again_after_redis_was_emptied(
     system: LocalSystem, clone: Clone, namespace: str, kubectl: Kubectl, redis_url: str
 ) -> None:
     import redis

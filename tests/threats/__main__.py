@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections import defaultdict
@@ -28,6 +29,7 @@ class Rows:
         self.tests: dict[str, set[str]] = defaultdict(set)
         self.failures: dict[str, str] = {}
         self._left = 0
+        self._screen = os.fdopen(os.dup(sys.stderr.fileno()), "w")
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Leaves out every test that holds no wanted row."""
@@ -52,8 +54,8 @@ class Rows:
             self.failures[report.nodeid] = f"did not run: {report.longreprtext}"
         if report.when == "teardown":
             self._left -= 1
-            if sys.stderr.isatty():
-                print(f"\r\033[K{self._left} tests to go", end="", file=sys.stderr, flush=True)
+            if self._screen.isatty():
+                print(f"\r\033[K{self._left} tests to go", end="", file=self._screen, flush=True)
 
     def result(self, row: str) -> str:
         """How a row stands: pass, fail, miss (no test holds it) or not applicable."""
@@ -75,7 +77,7 @@ def main() -> int:
     if unknown := wanted - ROWS.keys():
         parser.error(f"there is no row {', '.join(sorted(unknown))}")
     found = Rows(wanted)
-    pytest.main(["-p", "no:terminal", str(Path(__file__).parents[1])], plugins=[found])
+    pytest.main(["-o", "addopts=", "-p", "no:terminal", str(Path(__file__).parents[1])], plugins=[found])
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
     for test, text in sorted(found.failures.items()):

@@ -95,7 +95,7 @@ def test_f43_a_server_that_hangs_is_given_up_in_time_with_all_of_git_s_helpers(
     checkout = origin.open()
     origin.server.fault = lambda _path: "hang"
     began = time.monotonic()
-    with pytest.raises(Unavailable, match="took longer than 2 s"):
+    with pytest.raises(Unavailable, match=r"took longer than 2 s|Operation too slow"):
         checkout.fetch(revision)
     assert time.monotonic() - began < 6
     assert helpers(origin.url) == []

@@ -15,7 +15,7 @@ from worker.domain.errors import DesiredStateError
 from worker.domain.installation import Cluster, Installation, Repository, SecretReference
 from worker.domain.messages import PreviewRequest, RefUpdate
 from worker.domain.reports import Outcome
-from worker.jobs import _previewed
+from worker.previews import _previewed
 from worker.settings import Settings
 from worker.workbench import Workbench
 

@@ -57,7 +57,7 @@ def test_f13_an_environment_without_an_object_is_refused_and_never_verified(
     revision = clone.commit("empty")
     push = clone.push()
     assert push.returncode != 0, push.stderr
-    assert "no objects" in push.stderr, push.stderr
+    assert "nothing is rendered" in push.stderr, push.stderr
     assert "verified" not in push.stderr
     assert note_of(system, revision) == {}
 
@@ -115,7 +115,7 @@ def test_f42_an_environment_that_is_renamed_meets_its_old_self_and_deletes_nothi
     clone.commit("renamed")
     push = clone.push()
     assert push.returncode != 0
-    assert "plumbline:shop/production" in push.stderr
+    assert "belongs to the environment shop/production" in push.stderr
     assert names(kubectl, namespace) == {"a", "b"}
 
 
@@ -279,29 +279,27 @@ def test_f15_a_worker_without_descriptors_or_temporary_folder_says_so_and_the_ne
     assert clone.push("-o", "plumbline.wait=30", "origin", "main").returncode == 0
     wait_converged(system, first)
     worker = system.servers["worker"].pid
-    opened = len(list(Path(f"/proc/{worker}/fd").iterdir()))
     whole = resource.prlimit(worker, resource.RLIMIT_NOFILE)
-    resource.prlimit(worker, resource.RLIMIT_NOFILE, (opened, whole[1]))
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (3, whole[1]))
     clone.write("app/a.yaml", config_map("a", n="1"))
-    clone.commit("1")
-    push = clone.push()
-    assert push.returncode != 0
+    second = clone.commit("1")
+    push = clone.push("-o", "plumbline.wait=0", "origin", "main")
     assert "Too many open files" in push.stderr, push.stderr
+    assert "objects change" not in push.stderr
     assert "Traceback" not in push.stderr
     resource.prlimit(worker, resource.RLIMIT_NOFILE, whole)
-    push = clone.push("-o", "plumbline.wait=30", "origin", "main")
-    assert push.returncode == 0, push.stderr
+    wait_converged(system, second, 90)
     limit = resource.prlimit(worker, resource.RLIMIT_FSIZE)
     resource.prlimit(worker, resource.RLIMIT_FSIZE, (0, limit[1]))
     clone.write("app/a.yaml", config_map("a", n="2"))
     clone.commit("2")
-    push = clone.push()
-    assert push.returncode != 0
-    assert "nothing can be predicted" in push.stderr or "cannot" in push.stderr, push.stderr
+    push = clone.push("-o", "plumbline.wait=0", "origin", "main")
+    assert "objects change" not in push.stderr, push.stderr
     assert "Traceback" not in push.stderr
+    assert "cannot" in push.stderr, push.stderr
     resource.prlimit(worker, resource.RLIMIT_FSIZE, limit)
-    push = clone.push("-o", "plumbline.wait=30", "origin", "main")
-    assert push.returncode == 0, push.stderr
+    if push.returncode:
+        assert clone.push("-o", "plumbline.wait=0", "origin", "main").returncode == 0
     revision = git("rev-parse", "HEAD", at=clone.folder).strip()
-    wait_converged(system, revision)
+    wait_converged(system, revision, 90)
     assert_invariants(system, revision)

@@ -126,7 +126,7 @@ def test_f05_a_redis_killed_while_a_job_writes_neither_loses_nor_doubles_it(
         configuration = tmp_path / "redis" / "redis.conf"
         configuration.write_text(configuration.read_text() + "appendonly yes\nappendfsync always\n")
         own_redis.server.restart()
-        own_system.wait_ready()
+        wait_until(lambda: asked(own_system, "/readyz")[0] == 200, 20, "web answers again")
     writing, killed = threading.Event(), threading.Event()
 
     def before(method: str, path: str) -> None:
@@ -272,10 +272,10 @@ def test_f07_another_redis_under_the_same_address_does_not_make_two_writers(
 class SlowRedis:
     """A TCP proxy before Redis that waits before each answer and resets the connection at every n-th."""
 
-    def __init__(self, url: str, *, delay: float, reset_every: int) -> None:
+    def __init__(self, url: str, *, delay: float) -> None:
         parts = urlsplit(url)
         self._target = (parts.hostname or "", parts.port or 0)
-        self._delay, self._every = delay, reset_every
+        self._delay, self.reset_every = delay, 0
         self._count = 0
         self.resets = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -296,7 +296,7 @@ class SlowRedis:
                 if answers:
                     time.sleep(self._delay)
                     self._count += 1
-                    if self._every and self._count % self._every == 0:
+                    if self.reset_every and self._count % self.reset_every == 0:
                         self.resets += 1
                         break
                 target.sendall(data)
@@ -312,7 +312,7 @@ class SlowRedis:
 def test_f08_a_slow_redis_that_resets_connections_loses_no_job(
     control_plane: ControlPlane, own_redis: RedisServer, tools: dict[str, Path], namespace: str, tmp_path: Path
 ) -> None:
-    slow = SlowRedis(own_redis.url, delay=0.02, reset_every=20)
+    slow = SlowRedis(own_redis.url, delay=0.02)
     try:
         with LocalSystem.start(
             tmp_path / "system", kubeconfig=control_plane.kubeconfig("worker"), redis_url=slow.url,
@@ -320,10 +320,12 @@ def test_f08_a_slow_redis_that_resets_connections_loses_no_job(
         ) as system:  # fmt: skip
             clone = Clone(tmp_path / "clone", system.repository)
             clone.write("plumbline.yaml", declaration(namespace))
+            slow.reset_every = 20
             for number in range(4):
                 push_unheard(system, clone, f"{number}.")
                 revision = push_unheard(system, clone, f"{number}!")
                 wait_converged(system, revision, 60)
+            slow.reset_every = 0
             assert slow.resets > 3
             assert_invariants(system, revision)
     finally:

@@ -15,29 +15,23 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import urlsplit
 
+from worker.adapters.git_process import FETCH_SECONDS, LARGEST_BLOB, git_environ, limited
 from worker.adapters.mirror import alone, bare, forget_mirror, make_mirror
 from worker.adapters.trees import FILE, FOLDER, TreeEntry, tree_rows
 from worker.domain.environment import COMMIT_ID
 from worker.domain.errors import DesiredStateError, Problem, Unavailable
 from worker.domain.secret_text import SecretText
 
-FETCH_SECONDS: Final = 60
 GIT_SECONDS: Final = 30
-LARGEST_BLOB: Final = 64 << 20
-LARGEST_PACK: Final = 4 << 30
-GIT_MEMORY: Final = 1 << 30
 ENTRIES: Final = 200_000
 LONGEST_PATH: Final = 1024
 _BRANCH: Final = re.compile(r"(?!-)(?!.*(?:\.\.|@\{|//))[^\x00-\x20\x7f~^:?*\[\\]+")
-_LIMITED: Final = 'ulimit -c 0 -d "$1" -f "$2" 2>/dev/null; shift 2; exec git "$@"'
 _FSCK: Final = re.compile(r"object [0-9a-f]+: (\w+: .*)")
-HARMLESS: Final = ("badTimezone", "missingSpaceBeforeDate", "zeroPaddedFilemode")
-"""Mistakes that old tools left in honest histories; everything else that `git fsck` knows is refused."""
 
 
 class Checkout:
@@ -145,6 +139,8 @@ class Checkout:
         root = _clean(path)
         top = self._object(f"{_checked(revision)}:{root}")
         if top is None or top[1] != "tree":
+            if root and self._is_listed(revision, root):
+                raise self._damaged(f"the folder {root} of {revision[:12]}")
             message = f"the folder {root or '.'} does not exist in {revision[:7]}"
             raise DesiredStateError([Problem(message, suggestion="check the environment's path in plumbline.yaml")])
         found: list[TreeEntry] = []
@@ -176,6 +172,14 @@ class Checkout:
         if found is None:
             raise self._damaged(f"the object {blob[:12]} ({path})")
         return found[2]
+
+    def _is_listed(self, revision: str, path: str) -> bool:
+        """Whether a commit says that there is a folder, whether or not its tree can be read."""
+        parent, _, name = path.rpartition("/")
+        found = self._object(f"{_checked(revision)}:{parent}")
+        if found is None or found[1] != "tree":
+            return bool(parent) and self._is_listed(revision, parent)
+        return any(mode == FOLDER and each == name for mode, each, _ in tree_rows(found[2], len(found[0]) // 2, parent))
 
     def _object(self, name: str, path: str | None = None) -> tuple[str, str, bytes] | None:
         """(id, type, content) of what a name stands for (the file `path`), None where there is nothing."""
@@ -217,10 +221,12 @@ class Checkout:
         return Unavailable(f"{what} could not be read from the local clone: it is cloned again", retry_after=1)
 
     def _running(self) -> subprocess.Popen[bytes]:
-        if self._batch is None or self._batch.poll() is not None:
+        if self._batch is not None and self._batch.poll() is not None:
+            self.close()
+        if self._batch is None:
             self._batch = subprocess.Popen(
-                _limited("cat-file", "--batch"),
-                env=self._environ(),
+                limited("cat-file", "--batch"),
+                env=git_environ(self._git_dir),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -296,8 +302,8 @@ class Checkout:
     ) -> subprocess.CompletedProcess[bytes]:
         """Runs git in a process group of its own, so that its helpers end with it; it keeps the file `keeps` open."""
         with subprocess.Popen(
-            _limited(*arguments),
-            env=self._environ(remote=remote),
+            limited(*arguments),
+            env=git_environ(self._git_dir, remote=remote, credentials=self._credentials),
             stdin=subprocess.DEVNULL if data is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -314,46 +320,6 @@ class Checkout:
                 raise
         return subprocess.CompletedProcess(arguments, process.returncode, out, said)
 
-    def _environ(self, *, remote: bool = False) -> dict[str, str]:
-        """Nothing of this process's environment but the path to programs: no user's or system's configuration."""
-        settings = {
-            "safe.directory": "*",
-            "core.hooksPath": "/dev/null",
-            "core.fsmonitor": "false",
-            "core.attributesFile": "/dev/null",
-            "core.bigFileThreshold": str(LARGEST_BLOB),
-            "protocol.allow": "never",
-            "gc.auto": "0",
-            "maintenance.auto": "false",
-        }
-        environ = {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "GIT_DIR": str(self._git_dir),
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_GLOBAL": "/dev/null",
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_NO_REPLACE_OBJECTS": "1",
-            "HOME": "/nonexistent",
-            "LC_ALL": "C",
-        }
-        if remote:
-            settings |= {"http.lowSpeedLimit": "1000", "http.lowSpeedTime": str(FETCH_SECONDS // 2)}
-            environ |= {name: os.environ[name] for name in ("SSH_AUTH_SOCK", "GIT_SSH_COMMAND") if name in os.environ}
-            settings |= {f"protocol.{each}.allow": "always" for each in ("https", "http", "ssh", "git")}
-            settings |= {"fetch.fsckObjects": "true", **{f"fetch.fsck.{name}": "ignore" for name in HARMLESS}}
-            settings |= {"fetch.recurseSubmodules": "false", "credential.helper": ""}
-            if self._credentials is not None:
-                settings["http.extraHeader"] = f"Authorization: Bearer {self._credentials.opened()}"
-                settings["http.followRedirects"] = "false"
-        return environ | _as_environ(settings)
-
-
-def _as_environ(settings: Mapping[str, str]) -> dict[str, str]:
-    found = {"GIT_CONFIG_COUNT": str(len(settings))}
-    for number, (name, value) in enumerate(settings.items()):
-        found |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
-    return found
-
 
 def _local(url: str) -> Path | None:
     """The git folder of a repository on this machine, None for any other address."""
@@ -364,12 +330,6 @@ def _local(url: str) -> Path | None:
         if (git_dir / "HEAD").is_file() and (git_dir / "objects").is_dir():
             return git_dir
     raise Unavailable(f"{path} is not a Git repository")
-
-
-def _limited(*arguments: str) -> list[str]:
-    """A git command under limits of memory (KiB) and of the files that it writes (512 bytes), for it and its children."""
-    limits = (str(GIT_MEMORY >> 10), str(LARGEST_PACK >> 9))
-    return ["/bin/sh", "-c", _LIMITED, "git", *limits, *arguments]
 
 
 def _unreadable(error: str) -> Problem:

@@ -60,18 +60,32 @@ def alone(folder: Path, seconds: float) -> Iterator[int]:
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(folder.with_name(f"{folder.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        until = time.monotonic() + seconds
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise Unavailable(f"another process has been fetching into {folder} for {seconds:.0f} s") from None
-                time.sleep(POLL)
+        _lock(descriptor, folder, seconds)
         make_mirror(folder)
-        for left in (*folder.rglob("*.lock"), *(folder / "objects" / "pack").glob("tmp_*")):
-            left.unlink(missing_ok=True)
-        yield descriptor
+        _sweep(folder)
+        try:
+            yield descriptor
+        except Unavailable:
+            _sweep(folder)
+            raise
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise Unavailable(f"another process has been fetching into {folder} for {seconds:.0f} s") from None
+            time.sleep(POLL)
+        else:
+            return
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what a git that did not end well left; only for who holds the lock."""
+    for left in (*folder.rglob("*.lock"), *(folder / "objects").rglob("tmp_*")):
+        left.unlink(missing_ok=True)

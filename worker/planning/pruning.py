@@ -75,7 +75,12 @@ def guard(
     """
     doomed = tuple(prunes)
     count = len(doomed)
-    if desired == 0 and inventory.entries:
+    if desired == 0 and not inventory.entries:
+        return Refused(
+            "nothing is rendered: no objects at all are never a desired state",
+            "Commit the first object, or check the path in plumbline.yaml",
+        )
+    if desired == 0:
         return Refused(
             f"nothing is rendered: this would delete all {len(inventory.entries)} objects of the environment",
             "If they shall go, delete the environment's objects by hand; if not, check the path in plumbline.yaml",
