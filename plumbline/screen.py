@@ -30,7 +30,7 @@ BLOCK: Final = 200
 def coloured(text: str, code: str, stream: TextIO | None = None) -> str:
     """The text in a colour where the stream is a terminal and NO_COLOR is not set."""
     target = stream or sys.stdout
-    if "NO_COLOR" in os.environ or not target.isatty():
+    if code == "0" or "NO_COLOR" in os.environ or not target.isatty():
         return text
     return f"\x1b[{code}m{text}\x1b[0m"
 
@@ -117,6 +117,24 @@ def _print_field(field: FieldChange) -> None:
         print("      " + coloured(f"{each.sign} {safe(each.text)}".rstrip(), DIFF.get(each.sign, "0")))
     if len(found) > BLOCK:
         print(f"      and {len(found) - BLOCK} more lines (-o json has them all)")
+
+
+def print_fact(step: str, code: str, text: str, seconds: float, stream: TextIO) -> None:
+    """A fact of an operation: its step, the sentence in as many lines as it needs, and when it was so."""
+    room = max(min(_columns(), 100) - 11 - 11, 20)
+    first, *rest = textwrap.wrap(safe(text), room, break_on_hyphens=False) or [""]
+    print(f"{coloured(f'{step:<11}', code, stream)}{first:<{room}} {seconds:>7.1f} s", file=stream)
+    for piece in rest:
+        print(f"{'':<11}{piece}", file=stream)
+    stream.flush()
+
+
+def print_under(word: str, text: str) -> None:
+    """A word and what is said of it, in as many lines as it needs."""
+    first, *rest = textwrap.wrap(safe(text), max(_columns() - 14, 20), break_on_hyphens=False) or [""]
+    print(f"  {word:<11} {first}")
+    for piece in rest:
+        print(f"{'':<14}{piece}")
 
 
 def _columns() -> int:

@@ -14,6 +14,7 @@ from worker.planning.claims import TAKEN
 from worker.planning.diffing import MergeKeys, field_changes, specified_differences
 from worker.planning.hooks import placing
 from worker.planning.proof import Proof
+from worker.planning.verdict import is_random
 
 IMMUTABLE: Final = re.compile(
     r"field is immutable|is immutable|may not be changed|may not change once set|cannot be changed"
@@ -163,7 +164,7 @@ def _recreate(desired: Resource, live: Resource, dry_run: DryRun) -> Change | Pr
             live.uid,
             desired.source,
         )
-    fields = field_changes(live.body, fresh.result.body)
+    fields = tuple(field for field in field_changes(live.body, fresh.result.body) if not is_random(field.path))
     return Change(desired.key, desired.version, Action.RECREATE, reason, fields, live.uid, desired.source)
 
 
@@ -192,7 +193,7 @@ def _denied(desired: Resource, live: Resource | None, dry_run: DryRun, policy: P
         )
     if denied.reason == "NotServed":
         return _problem(desired, message, "change its apiVersion to one that the server serves")
-    if denied.code == 404 and "namespaces" in message:
+    if denied.code == 404 and desired.key.namespace:
         return _problem(
             desired,
             f"the namespace {desired.key.namespace} does not exist",

@@ -125,6 +125,20 @@ def test_a_fingerprint_is_of_what_a_plan_does_and_of_nothing_else() -> None:
     assert len({one, *different}) == len(different) + 1
 
 
+@pytest.mark.parametrize("action", [Action.CREATE, Action.RECREATE])
+def test_a_fingerprint_does_not_hang_on_what_the_server_draws_in_each_dry_run(action: Action) -> None:
+    key = b"k" * 32
+    for path in (
+        "spec.clusterIP",
+        "spec.ports[port=80].nodePort",
+        'metadata.labels["batch.kubernetes.io/controller-uid"]',
+    ):
+        one, two = (fingerprint(key, "e", [change(path, new, action=action)]) for new in ("a", "b"))
+        assert one == two
+    configured = (fingerprint(key, "e", [change("spec.ports[port=80].nodePort", new)]) for new in (1, 2))
+    assert len(set(configured)) == 2, "a field that Git changes is part of it"
+
+
 def test_a_verdict_names_each_field_that_went_otherwise() -> None:
     assert compare([change()], [change()]).as_predicted
     assert compare([change(path="spec.clusterIP", new="1")], [change(path="spec.clusterIP", new="2")]).as_predicted
