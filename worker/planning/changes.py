@@ -10,6 +10,7 @@ from worker.domain.environment import Policy
 from worker.domain.errors import Conflict, Denied, FieldOwner, Problem
 from worker.domain.plan import Action, Change
 from worker.domain.resource import Resource
+from worker.domain.scrubbing import scrubbed_text
 from worker.planning.claims import TAKEN
 from worker.planning.diffing import MergeKeys, field_changes, specified_differences
 from worker.planning.hooks import placing
@@ -207,7 +208,7 @@ def _denied(desired: Resource, live: Resource | None, dry_run: DryRun, policy: P
 def _sentence(message: str) -> str:
     """The server's words without its preamble: `Deployment.apps "cart" is invalid: spec.x: …` starts at the field."""
     text = re.sub(r'^\S+ "[^"]*" is invalid: ', "", message)
-    text = re.sub(r"^(?:\.|error: )", "", text).strip()
+    text = scrubbed_text(re.sub(r"^(?:\.|error: )", "", text).strip())
     return text if len(text) <= 400 else text[:397] + "…"
 
 
