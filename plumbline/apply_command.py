@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print(fact: Fact, seconds: float) -> None:
-    from plumbline.screen import coloured, safe
+    from plumbline.screen import print_fact
     from worker.domain.reports import Step
 
     colours = {
@@ -92,7 +92,7 @@ def _print(fact: Fact, seconds: float) -> None:
         Step.HELD: "33;1",
         Step.VERIFIED: "32;1",
         Step.CONVERGED: "32;1",
+        Step.HEALTHY: "32",
     }
-    word = coloured(f"{fact.step:<11}", colours.get(fact.step, "0"))
     stream = sys.stderr if fact.step in (Step.FAILED, Step.HELD) else sys.stdout
-    print(f"{word}{safe(fact.text)}  {seconds:.1f} s", file=stream, flush=True)
+    print_fact(str(fact.step), colours.get(fact.step, "0"), fact.text, seconds, stream)

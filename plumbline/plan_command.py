@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the plan; the exit code says what it comes to."""
-    from plumbline.screen import coloured, print_order, print_plan, safe
+    from plumbline.screen import print_marked, print_order, print_plan
     from worker.garbage import relax_collector
     from worker.operations.predicting import predict
 
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print_plan(plan, arguments.environment)
         if prediction.hold is not None:
-            print(coloured("held  ", "33;1") + safe(str(prediction.hold)))
+            print_marked("held", "33;1", str(prediction.hold))
     if plan.unpredictable:
         return UNPREDICTABLE
     if prediction.hold is not None:

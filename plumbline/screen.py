@@ -30,7 +30,7 @@ BLOCK: Final = 200
 def coloured(text: str, code: str, stream: TextIO | None = None) -> str:
     """The text in a colour where the stream is a terminal and NO_COLOR is not set."""
     target = stream or sys.stdout
-    if "NO_COLOR" in os.environ or not target.isatty():
+    if code == "0" or "NO_COLOR" in os.environ or not target.isatty():
         return text
     return f"\x1b[{code}m{text}\x1b[0m"
 
@@ -74,8 +74,7 @@ def print_plan(plan: Plan, environment: str) -> None:
         if change.action is not Action.UNCHANGED:
             _print_change(change)
     for warning in plan.warnings:
-        for number, piece in enumerate(textwrap.wrap(safe(warning), _columns() - 6)):
-            print((coloured("note  ", "33") if number == 0 else "      ") + piece)
+        print_marked("note", "33", warning)
     unchanged = plan.summary[Action.UNCHANGED]
     if plan.is_empty:
         print(f"{environment}: no changes; {unchanged} objects are proven to be as specified")
@@ -91,8 +90,17 @@ def print_plan(plan: Plan, environment: str) -> None:
 
 def _print_change(change: Change) -> None:
     sign, colour = SIGNS[change.action]
-    reason = f"  ({safe(change.reason)})" if change.reason else ""
-    print(coloured(f"{sign} {change.action:<9} {safe(str(change.key))}", colour) + reason)
+    head = f"{sign} {change.action:<9} {safe(str(change.key))}"
+    reason = f"({safe(change.reason)})" if change.reason else ""
+    if change.action is Action.CREATE:
+        images = [str(field.shown()[1]) for field in change.fields if field.path.endswith("].image")]
+        reason = "  ".join(part for part in (safe(f"image {', '.join(images)}") if images else "", reason) if part)
+    if len(head) + 2 + len(reason) <= _columns():
+        print(coloured(head, colour) + (f"  {reason}" if reason else ""))
+    else:
+        print(coloured(head, colour))
+        for piece in textwrap.wrap(reason, max(_columns() - 4, 20), break_on_hyphens=False):
+            print(f"    {piece}")
     if change.action is Action.CREATE:
         return
     for field in change.fields:
@@ -117,6 +125,30 @@ def _print_field(field: FieldChange) -> None:
         print("      " + coloured(f"{each.sign} {safe(each.text)}".rstrip(), DIFF.get(each.sign, "0")))
     if len(found) > BLOCK:
         print(f"      and {len(found) - BLOCK} more lines (-o json has them all)")
+
+
+def print_marked(word: str, code: str, text: str) -> None:
+    """A word in a colour, and the text in as many lines as it needs beside it."""
+    for number, piece in enumerate(textwrap.wrap(safe(text), max(_columns() - 6, 20), break_on_hyphens=False)):
+        print((coloured(f"{word:<6}", code) if number == 0 else "      ") + piece)
+
+
+def print_fact(step: str, code: str, text: str, seconds: float, stream: TextIO) -> None:
+    """A fact of an operation: its step, the sentence in as many lines as it needs, and when it was so."""
+    room = max(min(_columns(), 100) - 11 - 11, 20)
+    first, *rest = textwrap.wrap(safe(text), room, break_on_hyphens=False) or [""]
+    print(f"{coloured(f'{step:<11}', code, stream)}{first:<{room}} {seconds:>7.1f} s", file=stream)
+    for piece in rest:
+        print(f"{'':<11}{piece}", file=stream)
+    stream.flush()
+
+
+def print_under(word: str, text: str) -> None:
+    """A word and what is said of it, in as many lines as it needs."""
+    first, *rest = textwrap.wrap(safe(text), max(_columns() - 14, 20), break_on_hyphens=False) or [""]
+    print(f"  {word:<11} {first}")
+    for piece in rest:
+        print(f"{'':<14}{piece}")
 
 
 def _columns() -> int:

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from plumbline.target_arguments import add_target, cluster_of, states_of, target_of
 
 DIVERGED = 3
+MOST = 20
+"""Most objects that are told why they are not healthy: each costs a few requests."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,9 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the record; the exit code says what it comes to."""
-    from plumbline.screen import coloured, safe
+    from plumbline.screen import coloured, print_under
     from worker.domain.convergence import Phase
     from worker.domain.health import Health, worst
+    from worker.operations.explaining import explained, trouble_of
     from worker.planning.assessment import assess
 
     cluster = cluster_of(arguments)
@@ -37,6 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     live = cluster.read(wanted, target.environment.owner_label).live
     healths = [assess(live.get(key), key, target.environment.policy.health) for key in wanted]
     bad = [health for health in healths if not health.health.is_good]
+    why = {each.key: trouble_of(target, each, live) or explained(target, each, live) for each in bad[:MOST]}
     summed = worst(health.health for health in healths)
     document = {
         "environment": arguments.environment,
@@ -47,7 +51,10 @@ def run(arguments: argparse.Namespace) -> int:
         "converged": state.converged.revision if state.converged else None,
         "verdict": operation.verdict,
         "objects": len(wanted),
-        "unhealthy": [{"object": str(each.key), "health": each.health.value, "reason": each.reason} for each in bad],
+        "unhealthy": [
+            {"object": str(each.key), "health": each.health.value, "reason": why.get(each.key, each.reason)}
+            for each in bad
+        ],
         "reason": operation.said,
         "history": [dict(entry) for entry in state.history],
     }
@@ -55,18 +62,21 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         colour = "32" if operation.phase is Phase.SUCCEEDED and summed is Health.HEALTHY else "33"
-        print(coloured(f"{arguments.environment}  {operation.phase}, {summed.value}", colour))
+        health = summed.value if wanted else "nothing is applied yet"
+        print(coloured(f"{arguments.environment}  {operation.phase}, {health}", colour))
         for name in ("applied", "verified", "converged"):
             mark = getattr(state, name)
             if mark is not None:
                 when = datetime.fromtimestamp(mark.at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-                print(f"  {name:<10} {mark.revision}  {when}")
-        print(f"  objects    {len(wanted)}" + (f", {len(bad)} not healthy" if bad else ""))
-        for each in bad[:20]:
-            print(f"  {each.health.value:<10} {safe(str(each.key))}: {safe(each.reason)}")
-        if operation.said:
-            print(f"  reason     {safe(operation.said)}")
+                print(f"  {name:<11} {mark.revision}  {when}")
+        print(f"  objects     {len(wanted)}" + (f", {len(bad)} not healthy" if bad else ""))
+        for each in bad[:MOST]:
+            print_under(each.health.value, f"{each.key}: {why[each.key]}")
+        if len(bad) > MOST:
+            print(f"  and {len(bad) - MOST} more")
+        if operation.said and not any(operation.said == f"{key}: {text}" for key, text in why.items()):
+            print_under("reason", operation.said)
         if operation.verdict:
-            print(f"  verdict    {safe(operation.verdict)}")
+            print_under("verdict", operation.verdict)
     good = operation.phase in (Phase.SUCCEEDED, Phase.SETTLING) and not bad
     return 0 if good else DIVERGED

@@ -51,3 +51,26 @@ REFUSED: Final = {
     "roleRef.kind: Unsupported value": "the API server refuses it",
 }  # fmt: skip
 """Commits of the histories that are refused, by what the refusal says. What kustomize does not build is asked of itself."""
+
+NO_RULES: Final = "there are no rules that hide a difference: what Git specifies is compared"
+
+DRIFT: Final = {
+    "Deployment with ignored change path": NO_RULES,
+    "Deployment with annotation matching exclusion selector": NO_RULES,
+    "Deployment with label matching exclusion selector": NO_RULES,
+}
+"""Cases of drift_flux_jsondiff that are a difference here. Of drift_flux_selectors none carries over, for the same reason."""
+
+DIFF: Final = {
+    "service-webhook-ignored": "what an admission webhook adds is part of what merging does, so it is shown",
+    "aggr-clusterrole/ignore_aggregated_roles=false": "rules that a controller aggregates are not specified in Git, so not compared",
+    "TestManifests/OnChangeWithSuppressAll": "another apiVersion of the same object changes nothing of what it holds",
+}
+"""Cases of diff_argocd_server_side, diff_argocd_client_pairs and diff_helm_diff_text."""
+
+NORMALIZE: Final = {
+    "removes duplicated metrics from v2 HorizontalPodAutoscaler": (
+        "what the server answers is never mended before it is compared: a list that it doubles is a difference"
+    ),
+}
+"""Cases of normalize_flux_dry_run."""

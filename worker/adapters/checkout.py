@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import urlsplit
 
-from worker.adapters.git_process import FETCH_SECONDS, LARGEST_BLOB, git_environ, limited
+from worker.adapters.git_process import FETCH_SECONDS, HARMLESS, LARGEST_BLOB, git_environ, limited
 from worker.adapters.mirror import alone, bare, forget_mirror, make_mirror
 from worker.adapters.trees import FILE, FOLDER, TreeEntry, tree_rows
 from worker.domain.environment import COMMIT_ID

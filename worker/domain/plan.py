@@ -54,7 +54,10 @@ class FieldChange:
         """
         name = name_at(self.path)
         old, new = shown(self.old, "before"), shown(self.new, "after")
-        kept = _texts(old, name) & _texts(new, name)
+        before, after = _texts(old, name), _texts(new, name)
+        if not before and not after:
+            return old, new
+        kept = before & after
 
         def scrub(value: Any, side: str) -> Any:
             return scrubbed(value, name, lambda text: MASKED if text in kept else f"{MASKED} ({side})")

@@ -7,6 +7,7 @@ the time is linear in the text.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from typing import Any, Final
@@ -82,14 +83,19 @@ _SIGNED: Final = re.compile(r"([?&](?:sig|X-Amz-Signature|X-Goog-Signature|Signa
 _HASHED: Final = re.compile(r"\$(?:2[abxy]\$\d\d\$[./A-Za-z0-9]{53}|(?:apr1|1|5|6|y|argon2id?)\$[^\s:\"']{12,})")
 
 _NAMED: Final = (_HEADER, _ASSIGNED, _FLAG, _AUTH, _IN_ADDRESS, _NETRC, _IN_PATH, _SIGNED)
+_SHORT: Final = 200
 _LEAST: Final = 8
 """Characters of the shortest text in which anything of all this can stand."""
 
 
 def scrubbed_text(text: str, mask: Mask = lambda _: MASKED) -> str:
     """The text with everything masked that looks like a secret by its shape, or by the name in front of it."""
-    if len(text) < _LEAST:
+    if len(text) < _LEAST or (len(text) <= _SHORT and _is_plain(text)):
         return text
+    return _masked(text, mask)
+
+
+def _masked(text: str, mask: Mask) -> str:
     for pattern in (_KEY_BLOCK, _SHAPES, _HASHED):
         text = pattern.sub(lambda found: mask(found[0]), text)
     for pattern in _NAMED:
@@ -97,10 +103,21 @@ def scrubbed_text(text: str, mask: Mask = lambda _: MASKED) -> str:
     return text
 
 
+@functools.lru_cache(maxsize=4096)
+def _is_plain(text: str) -> bool:
+    """Whether nothing of a short text is masked; thousands of objects hold the same few texts."""
+    return _masked(text, lambda _: MASKED) == text
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_secret_name(name: str) -> bool:
+    return SECRET_NAME.search(name) is not None
+
+
 def scrubbed(value: Any, name: str, mask: Mask = lambda _: MASKED) -> Any:
     """A JSON value that goes by a name, with its texts scrubbed at any depth; other types stay as they are."""
     if isinstance(value, str):
-        if SECRET_NAME.search(name) and not _HARMLESS.fullmatch(value) and MASKED not in value:
+        if _is_secret_name(name) and not _HARMLESS.fullmatch(value) and MASKED not in value:
             return mask(value)
         return scrubbed_text(value, mask)
     if isinstance(value, dict):
@@ -125,6 +142,7 @@ def _item(items: list[Any] | tuple[Any, ...], position: int, name: str, mask: Ma
 _LAST: Final = re.compile(r"""\["([^"\]]+)"\]$|([^.\[\]"]+)$|\[name=([^\]]+)\](?:\.value)?$""")
 
 
+@functools.lru_cache(maxsize=4096)
 def name_at(path: str) -> str:
     """The name that the value at a field's path goes by: an environment variable's own, else the last one.
 

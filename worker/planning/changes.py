@@ -10,12 +10,14 @@ from worker.domain.environment import Policy
 from worker.domain.errors import Conflict, Denied, FieldOwner, Moved, Problem, Unavailable
 from worker.domain.plan import Action, Change
 from worker.domain.resource import Resource
+from worker.domain.scrubbing import scrubbed_text
 from worker.planning.claims import TAKEN
 from worker.planning.deletion import held_up, is_going
 from worker.planning.diffing import MergeKeys, field_changes, specified_differences
 from worker.planning.hooks import placing
 from worker.planning.leaving import Leaving
 from worker.planning.proof import Proof
+from worker.planning.verdict import is_random
 
 IMMUTABLE: Final = re.compile(
     r"field is immutable|is immutable|may not be changed|may not change once set|cannot be changed"
@@ -195,7 +197,7 @@ def _recreate(desired: Resource, live: Resource, dry_run: DryRun) -> Change | Pr
             live.uid,
             desired.source,
         )
-    fields = field_changes(live.body, fresh.result.body)
+    fields = tuple(field for field in field_changes(live.body, fresh.result.body) if not is_random(field.path))
     return Change(desired.key, desired.version, Action.RECREATE, reason, fields, live.uid, desired.source)
 
 
@@ -224,7 +226,7 @@ def _denied(desired: Resource, live: Resource | None, dry_run: DryRun, policy: P
         )
     if denied.reason == "NotServed":
         return _problem(desired, message, "change its apiVersion to one that the server serves")
-    if denied.code == 404 and "namespaces" in message:
+    if denied.code == 404 and desired.key.namespace:
         return _problem(
             desired,
             f"the namespace {desired.key.namespace} does not exist",
@@ -244,7 +246,7 @@ def _denied(desired: Resource, live: Resource | None, dry_run: DryRun, policy: P
 def _sentence(message: str) -> str:
     """The server's words without its preamble: `Deployment.apps "cart" is invalid: spec.x: …` starts at the field."""
     text = re.sub(r'^\S+ "[^"]*" is invalid: ', "", message)
-    text = re.sub(r"^(?:\.|error: )", "", text).strip()
+    text = scrubbed_text(re.sub(r"^(?:\.|error: )", "", text).strip())
     return text if len(text) <= 400 else text[:397] + "…"
 
 

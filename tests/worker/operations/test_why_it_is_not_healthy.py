@@ -56,3 +56,19 @@ def test_a_claim_without_a_volume_says_what_is_missing(world: World) -> None:
     said = short.said(Step.FAILED)
     assert "waits for a volume" in said
     assert "not-there" in said
+
+
+def test_the_code_of_a_plan_is_the_same_at_each_look_although_dry_runs_draw_ports_and_uids(world: World) -> None:
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "s"},
+        "spec": {"type": "NodePort", "selector": {"app": "a"}, "ports": [{"port": 80}]},
+    }
+    containers = [{"name": "c", "image": "registry.test/app:1"}]
+    spec = {"template": {"spec": {"restartPolicy": "Never", "containers": containers}}}
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": spec}
+    text = "\n---\n".join(json.dumps(each) for each in (service, job))
+    first, second = world.plan(text), world.plan(text)
+    assert first.summary["create"] == 2
+    assert first.fingerprint == second.fingerprint

@@ -125,6 +125,20 @@ def test_a_fingerprint_is_of_what_a_plan_does_and_of_nothing_else() -> None:
     assert len({one, *different}) == len(different) + 1
 
 
+@pytest.mark.parametrize("action", [Action.CREATE, Action.RECREATE])
+def test_a_fingerprint_does_not_hang_on_what_the_server_draws_in_each_dry_run(action: Action) -> None:
+    key = b"k" * 32
+    for path in (
+        "spec.clusterIP",
+        "spec.ports[port=80].nodePort",
+        'metadata.labels["batch.kubernetes.io/controller-uid"]',
+    ):
+        one, two = (fingerprint(key, "e", [change(path, new, action=action)]) for new in ("a", "b"))
+        assert one == two
+    configured = (fingerprint(key, "e", [change("spec.ports[port=80].nodePort", new)]) for new in (1, 2))
+    assert len(set(configured)) == 2, "a field that Git changes is part of it"
+
+
 def test_a_verdict_names_each_field_that_went_otherwise() -> None:
     assert compare([change()], [change()]).as_predicted
     assert compare([change(path="spec.clusterIP", new="1")], [change(path="spec.clusterIP", new="2")]).as_predicted
@@ -138,3 +152,46 @@ def test_a_verdict_names_each_field_that_went_otherwise() -> None:
 
 def test_what_is_shown_of_a_secret_is_a_mask_at_any_depth() -> None:
     assert shown({"a": [SecretValue(b"x")]}, "after") == {"a": [f"{MASK} (after)"]}
+
+
+def test_the_keys_of_a_custom_resources_lists_are_learned_from_who_applied_them() -> None:
+    fields = {"f:spec": {"f:members": {'k:{"id":1,"zone":"a"}': {".": {}, "f:size": {}}}, "f:tags": {'v:"x"': {}}}}
+    entry = {"manager": "m", "operation": "Apply", "apiVersion": "example.org/v1", "fieldsV1": fields}
+    one, two = {"id": 1, "zone": "a", "size": 3}, {"id": 2, "zone": "a", "size": 3}
+    old = {"metadata": {"managedFields": [entry]}, "spec": {"members": [one, two], "tags": ["x", "y"]}}
+    new = {"spec": {"members": [{**two, "size": 4}], "tags": ["y", "z"]}}
+    assert changes(old, new) == {
+        "spec.members[id=1,zone=a].id": (1, ABSENT),
+        "spec.members[id=1,zone=a].zone": ("a", ABSENT),
+        "spec.members[id=1,zone=a].size": (3, ABSENT),
+        "spec.members[id=2,zone=a].size": (3, 4),
+        "spec.tags[x]": ("x", ABSENT),
+        "spec.tags[z]": (ABSENT, "z"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "differs"),
+    [
+        (("limits", "cpu"), "1000m", "1", False),
+        (("requests", "memory"), "1Gi", "1024Mi", False),
+        (("hard", "pods"), "1e1", "10", False),
+        (("limits", "cpu"), "1", "1001m", True),
+        (("limits", "memory"), "1G", "1Gi", True),
+        (("resourceFieldRef", "divisor"), "1", "1000m", False),
+        (("target", "averageValue"), "500m", "0.5", False),
+        (("target", "name"), "500m", "0.5", True),
+        (("a", "interval"), "60m", "1h0m0s", False),
+        (("a", "requestTimeout"), "1.5s", "1500ms", False),
+        (("timeouts", "request"), "10s", "10000ms", False),
+        (("a", "duration"), "2160h", "90d", True),
+        (("a", "interval"), "60m", "61m", True),
+        (("a", "name"), "60m", "1h", True),
+    ],
+)
+def test_quantities_and_durations_are_compared_by_value_where_a_field_holds_one(
+    path: tuple[str, str], old: str, new: str, *, differs: bool
+) -> None:
+    one, two = ({"spec": {path[0]: {path[1]: value}}} for value in (old, new))
+    assert bool(field_changes(one, two)) is differs
+    assert field_changes({"data": {path[1]: old}}, {"data": {path[1]: new}}), "a key of a ConfigMap is text"
