@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     from plumbline.screen import coloured, print_under
     from worker.domain.convergence import Phase
     from worker.domain.health import Health, worst
-    from worker.operations.explaining import explained, trouble_of
+    from worker.operations.explaining import explained, troubles_of
     from worker.planning.assessment import assess
 
     cluster = cluster_of(arguments)
@@ -40,7 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     live = cluster.read(wanted, target.environment.owner_label).live
     healths = [assess(live.get(key), key, target.environment.policy.health) for key in wanted]
     bad = [health for health in healths if not health.health.is_good]
-    why = {each.key: trouble_of(target, each, live) or explained(target, each, live) for each in bad[:MOST]}
+    troubles = {health.key: trouble for health, trouble in troubles_of(target, bad[:MOST], live)}
+    why = {each.key: troubles.get(each.key) or explained(target, each, live) for each in bad[:MOST]}
     summed = worst(health.health for health in healths)
     document = {
         "environment": arguments.environment,
