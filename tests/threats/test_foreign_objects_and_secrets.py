@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,10 @@ from sandbox.control_plane import ControlPlane
 from tests.api_proxy import ApiProxy
 from tests.conftest import Kubectl, config_map, config_maps
 from tests.world import World
+from worker.adapters.renderer import Capabilities, Renderer, RenderTools
 from worker.domain.environment import Ceiling
+from worker.domain.errors import DesiredStateError
+from worker.domain.installation import RenderLimits
 from worker.domain.plan import Action
 from worker.domain.reports import Step
 
@@ -49,6 +53,14 @@ def test_a42_a_namespace_outside_the_ceiling_is_refused_and_nothing_is_written(
 @pytest.mark.parametrize("name", ["a/b", "..", "../secrets/x", "a%2fb"])
 def test_a42_a_name_that_leads_elsewhere_is_refused(world: World, name: str) -> None:
     assert "name" in world.problems(config_map(name))
+
+
+@pytest.mark.parametrize("metadata", [{"generateName": "x-"}, {"generateName": "x-", "name": "y"}, {}])
+def test_a42_an_object_without_a_fixed_name_is_refused(world: World, tmp_path: Path, metadata: dict[str, str]) -> None:
+    (tmp_path / "app.yaml").write_text(json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}))
+    renderer = Renderer(None, RenderLimits(), RenderTools(None))
+    with pytest.raises(DesiredStateError, match=r"generateName|has no metadata\.name"):
+        world.predict_rendered(renderer.render_folder(tmp_path, world.environment, Capabilities()).resources)
 
 
 def test_a42_the_same_object_twice_is_refused_and_both_places_are_named(world: World) -> None:

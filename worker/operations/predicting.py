@@ -84,6 +84,7 @@ def predict(
     going = _going_namespaces(desired, observed.live)
     proofs = {key: proof for key, proof in proofs.items() if key.namespace not in going}
     dry_runs = try_unproven(target, desired, observed, proofs)
+    seen = {**observed.live, **{key: said.asked for key, said in dry_runs.items() if said.asked is not None}}
     releases = {
         resource.key: found
         for resource in desired
@@ -97,7 +98,7 @@ def predict(
     problems: list[Problem] = []
     said = [*warnings, *([recorded.alarm] if recorded.alarm else [])]
     for resource in desired:
-        live = observed.live.get(resource.key)
+        live = seen.get(resource.key)
         dry_run = dry_runs.get(resource.key)
         outcome = judge(resource, live, dry_run, proofs.get(resource.key), environment.policy)
         if isinstance(outcome, Problem):
@@ -122,7 +123,7 @@ def predict(
     return Prediction(
         plan=plan,
         desired=state,
-        live=observed.live,
+        live=seen,
         changes={change.key: change for change in judged},
         prunes=prunes,
         hold=hold,
@@ -195,6 +196,10 @@ def try_unproven(
         if now is not None and is_going(now):
             return key, DryRun(None, None, afresh=dry_run_afresh(target, resource))
         said = dry_run(target, resource)
+        if now is not None and said.result is not None and now.resource_version != said.result.resource_version:
+            now = target.cluster.get(key, resource.version)  # somebody wrote it since it was read
+            said = dry_run(target, resource)
+        said = replace(said, asked=now)
         if said.result is not None and now is not None:
             said = without_leaving(target, resource, now, said)
         if needs_recreation(now, said.error) and may_recreate(resource, target.environment.policy):

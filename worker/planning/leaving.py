@@ -171,4 +171,3 @@ def _without(value: Any, path: FieldPath) -> Any:
     if name.startswith("v:") and isinstance(value, list):
         return [item for item in value if item != json.loads(name[2:])]
     return value
-

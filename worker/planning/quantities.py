@@ -16,9 +16,15 @@ _SUFFIXES: Final = {
     **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)},
 }
 _HOLDERS: Final = frozenset({
-    "limits", "requests", "capacity", "allocatable", "hard", "used", "overhead", "min", "max", "default",
-    "defaultRequest", "maxLimitRequestRatio", "sizeLimit", "averageValue", "value", "divisor", "storage",
+    "limits", "requests", "capacity", "allocatable", "hard", "used", "overhead", "podFixed", "min", "max", "default",
+    "defaultRequest", "maxLimitRequestRatio",
 })  # fmt: skip
+"""Maps of built-in kinds whose every member is a quantity (core/v1 ResourceList)."""
+
+_FIELDS: Final = frozenset({
+    ("emptyDir", "sizeLimit"), ("target", "averageValue"), ("target", "value"), ("resourceFieldRef", "divisor"),
+})  # fmt: skip
+"""Single fields that are quantities, each below the one that makes it so: an environment variable has a `value` too."""
 
 
 def quantity(value: Any) -> Decimal | None:
@@ -38,7 +44,7 @@ def quantity(value: Any) -> Decimal | None:
 
 def may_hold_quantity(path: tuple[str, ...]) -> bool:
     """Whether a field at this path of names is one that Kubernetes types as a quantity."""
-    return any(name in _HOLDERS for name in path[-2:])
+    return path[-2:-1] != () and (path[-2] in _HOLDERS or path[-2:] in _FIELDS)
 
 
 def same_quantity(left: Any, right: Any) -> bool:
