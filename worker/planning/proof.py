@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,8 +26,14 @@ UNOWNED_METADATA: Final = frozenset({
 """Fields that the API server strips from every manager's set (fieldmanager's stripMeta)."""
 
 
-DEFAULTS: Final = {"fieldRef": {"apiVersion": "v1"}}
-"""What the server adds inside of a map that is owned as a whole (core/v1 defaults.go: SetDefaults_ObjectFieldSelector)."""
+DEFAULTS: Final[Mapping[tuple[str, ...], Mapping[str, Any]]] = {
+    ("fieldRef",): {"apiVersion": "v1"},
+    ("volumeClaimTemplates",): {
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "status": {"phase": "Pending"},
+    },
+    ("volumeClaimTemplates", "spec"): {"volumeMode": "Filesystem"},
+}  # fmt: skip
+"""What the server adds inside of what is owned as a whole, by the end of the path (core/v1 and apps/v1, defaults.go)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +70,17 @@ def prove(desired: Resource, live: Resource, manager: str) -> Proof:
     fields = owned.get("fieldsV1")
     if not isinstance(fields, dict):
         return Proof(unchanged=False, reason="the owned fields are not said")
-    for entry in others:
-        theirs = entry.get("fieldsV1") or {}
-        if _is_at_odds(fields, theirs) or _owns_absent(theirs, live.body) or _owns_absent(fields, live.body):
-            return Proof(
-                unchanged=False, reason=f"what {entry.get('manager')} applied is sorted out anew at each apply"
-            )
-    place = _map(desired.body, live.body, fields, "", depth=0)
-    strict = others or desired.key.group not in BUILT_IN_GROUPS
+    if (anew := next((entry for entry in others if _is_sorted_out_anew(fields, entry, live.body)), None)) is not None:
+        return Proof(unchanged=False, reason=f"what {anew.get('manager')} applied is sorted out anew at each apply")
+    return _compared(desired, live, fields, alone=not others)
+
+
+def _compared(desired: Resource, live: Resource, fields: dict[str, Any], *, alone: bool) -> Proof:
+    body, built_in = desired.body, desired.key.group in BUILT_IN_GROUPS
+    if built_in and "status" in body and "f:status" not in fields:
+        body = {name: value for name, value in body.items() if name != "status"}  # every built-in kind ignores it here
+    place = _map(body, live.body, fields, "", depth=0)
+    strict = not alone or not built_in
     if place is None and strict and not _spelled_alike(desired.body, live.body):
         return Proof(unchanged=False, reason="it is the same only if written otherwise")
     return _PROVEN if place is None else Proof(unchanged=False, reason=f"{place or 'the object'} differs")
@@ -109,6 +118,11 @@ def _map(desired: dict[str, Any], live: dict[str, Any], owned: dict[str, Any], p
         if place is not None:
             return _joined(name, place)
     return None if seen == len(owned) else ""
+
+
+def _is_sorted_out_anew(ours: dict[str, Any], entry: dict[str, Any], live: Any) -> bool:
+    theirs = entry.get("fieldsV1") or {}
+    return _is_at_odds(ours, theirs) or _owns_absent(theirs, live) or _owns_absent(ours, live)
 
 
 def _is_at_odds(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
@@ -240,7 +254,7 @@ def _same(desired: Any, live: Any, parent: str, name: str) -> bool:
     if _equal(desired, live):
         return True
     if type(desired) is dict and type(live) is dict:
-        wanted = {**DEFAULTS.get(name, {}), **{each: value for each, value in desired.items() if value is not None}}
+        wanted = {**_defaults(parent, name), **{each: value for each, value in desired.items() if value is not None}}
         return wanted.keys() == live.keys() and all(
             _same(value, live[each], name, each) for each, value in wanted.items()
         )
@@ -249,6 +263,10 @@ def _same(desired: Any, live: Any, parent: str, name: str) -> bool:
             _same(mine, theirs, parent, name) for mine, theirs in zip(desired, live, strict=True)
         )
     return may_hold_quantity((parent, name)) and same_quantity(desired, live)
+
+
+def _defaults(parent: str, name: str) -> Mapping[str, Any]:
+    return DEFAULTS.get((name,)) or DEFAULTS.get((parent, name)) or {}
 
 
 def _spelled_alike(desired: Any, live: Any) -> bool:
@@ -262,7 +280,7 @@ def _spelled_alike(desired: Any, live: Any) -> bool:
 
 def _by_meaning(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
     if type(value) is dict:
-        if path and path[-1] in DEFAULTS:
+        if path[-1:] in DEFAULTS or path[-2:] in DEFAULTS:
             yield path, repr(sorted(value))
         for name, member in value.items():
             yield from _by_meaning(member, (*path, name))

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import copy
-import json
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -14,12 +10,13 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
+from worker.adapters.cluster.bodies import encoded, revealed, spellings, without
 from worker.adapters.cluster.connection import WRITE_SECONDS, Answer, Connection
 from worker.adapters.cluster.discovery import AccessDenied, ApiResource, Discovery
 from worker.adapters.cluster.failures import failure, status_of
 from worker.domain.environment import OWNER_LABEL
 from worker.domain.errors import Conflict, Denied, FieldOwner, Moved, PlumblineError, Unavailable
-from worker.domain.resource import MASK, Body, Resource, ResourceKey, SecretValue, resource_of, seal
+from worker.domain.resource import Body, Resource, ResourceKey, SecretValue, resource_of, seal
 
 THREADS: Final = 8
 """Requests at once: 8 bring nothing more than 4 on two cores and more on a real control plane (sandbox figures)."""
@@ -34,9 +31,6 @@ JSON_PATCH: Final = "application/json-patch+json"
 PEOPLES_FIELD: Final = "Update"
 NOT_SERVED: Final = "NotServed"
 SCALE: Final = "Update:scale"
-
-_NOT_IN_YAML: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xef\xbb\xbf|\xef\xbf[\xbe\xbf]")
-"""DEL, the C1 controls, the byte order mark and the two non-characters, in UTF-8 (YAML 1.2, production 1)."""
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -260,7 +254,7 @@ class Cluster:
             taken = tuple(owner for owner in conflict.owners if owner.operation != SCALE)
             if any(owner.operation != PEOPLES_FIELD for owner in taken) or (taken and not force):
                 raise
-        body = _without(body, [owner.field for owner in kept])
+        body = without(body, [owner.field for owner in kept])
         applied = self._patch(served, desired.key, body, manager, dry_run=dry_run, force=bool(taken))
         return Applied(applied, forced=taken, kept=kept)
 
@@ -281,7 +275,7 @@ class Cluster:
             "PATCH",
             served.path(key.namespace, key.name),
             query=query,
-            body=_encoded(body),
+            body=encoded(body),
             content_type=APPLY_PATCH,
             seconds=WRITE_SECONDS,
         )
@@ -304,7 +298,7 @@ class Cluster:
             "PATCH",
             served.path(live.key.namespace, live.key.name),
             query={"fieldManager": manager} | ({"dryRun": "All"} if dry_run else {}),
-            body=orjson.dumps(fenced, default=_revealed),
+            body=orjson.dumps(fenced, default=revealed),
             content_type=JSON_PATCH,
             seconds=WRITE_SECONDS,
         )
@@ -349,7 +343,7 @@ class Cluster:
         for secret in self._protected:
             for value in (secret.body.get("data") or {}).values():
                 if isinstance(value, SecretValue):
-                    texts.update(_spellings(value))
+                    texts.update(spellings(value))
         return texts
 
 
@@ -363,45 +357,6 @@ def _listed(items: list[Body], served: ApiResource) -> Iterator[Resource]:
         metadata = item["metadata"]
         key = ResourceKey(group, kind, metadata.get("namespace", ""), metadata["name"])
         yield Resource(key, version, seal(item) if sealed else item)
-
-
-def _spellings(value: SecretValue) -> dict[str, str]:
-    encoded = value.reveal()
-    try:
-        plain = base64.b64decode(encoded).decode()
-    except UnicodeDecodeError:
-        plain = ""
-    return {text: MASK for text in (encoded, plain, plain.strip()) if len(text) >= 4}
-
-
-def _encoded(body: Mapping[str, Any]) -> bytes:
-    """JSON for an apply patch, which the server reads as YAML: characters that YAML forbids unescaped are escaped."""
-    text = orjson.dumps(body, default=_revealed)
-    if _NOT_IN_YAML.search(text):
-        return json.dumps(body, default=_revealed).encode("ascii")
-    return text
-
-
-def _revealed(value: object) -> str:
-    if isinstance(value, SecretValue):
-        return value.reveal()
-    raise TypeError(f"{type(value).__name__} is not JSON")
-
-
-def _without(body: Mapping[str, Any], fields: Iterable[str]) -> Mapping[str, Any]:
-    """A copy of `body` without the plain dotted `fields`."""
-    copied = copy.copy(dict(body))
-    for field in fields:
-        *parents, last = field.split(".")
-        place = copied
-        for name in parents:
-            if not isinstance(place.get(name), dict):
-                break
-            place[name] = dict(place[name])
-            place = place[name]
-        else:
-            place.pop(last, None)
-    return copied
 
 
 def _all_ended(futures: Sequence[Future[_R]]) -> list[_R]:
