@@ -57,8 +57,12 @@ class World:
 
     def predict(self, text: str, *, prune: bool = True) -> Prediction:
         """The whole prediction of a YAML text."""
+        return self.predict_rendered(resources(text), prune=prune)
+
+    def predict_rendered(self, rendered: tuple[Resource, ...], *, prune: bool = True) -> Prediction:
+        """The whole prediction of rendered objects."""
         recorded = self.states.read(self.environment)
-        return predict(self.target, "r", resources(text), recorded, self.states.key(), prune=prune)
+        return predict(self.target, "r", rendered, recorded, self.states.key(), prune=prune)
 
     def converge(
         self,

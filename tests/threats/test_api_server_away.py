@@ -19,7 +19,7 @@ from tests.world import World, resources
 from worker.adapters.cluster import Cluster, Records, connect
 from worker.adapters.inventory import Recorded, StateStore
 from worker.domain.convergence import EnvironmentState, Phase
-from worker.domain.errors import PlumblineError, Unavailable
+from worker.domain.errors import LeaseLost, PlumblineError, Unavailable
 from worker.domain.inventory import Inventory
 from worker.domain.reports import Step
 from worker.operations.predicting import predict
@@ -292,3 +292,44 @@ def test_f25_an_api_server_that_is_killed_half_way_loses_nothing_and_doubles_not
     assert len(store.read(world.environment).inventory.entries) == 60
     assert world.plan(config_maps(*names, a="2")).is_empty
     proxy.close()
+
+
+def test_f17_an_api_server_that_stands_still_half_way_stops_the_writer_and_loses_nothing(
+    other_plane: ControlPlane, tmp_path: Path
+) -> None:
+    status, _ = other_plane.request(
+        "POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "still"}}
+    )
+    assert status == 201
+    names = [f"c{number:03}" for number in range(40)]
+    world = World(other_plane.kubeconfig(), "still")
+    world.states.key()
+    stopped = threading.Event()
+    written = iter(range(1000))
+
+    def stand_still() -> None:
+        if next(written) == 20:
+            other_plane.pause("kube-apiserver")
+            stopped.set()
+
+    began = time.monotonic()
+    try:
+        with pytest.raises((LeaseLost, Unavailable)):
+            world.converge(config_maps(*names, a="1"), before_write=stand_still)
+    finally:
+        took = time.monotonic() - began
+        other_plane.resume("kube-apiserver")
+    assert stopped.is_set()
+    assert took < 60
+    assert not world.said(Step.VERIFIED)
+    assert not world.said(Step.FAILED)
+    until = time.monotonic() + 60
+    while True:
+        try:
+            recorded = world.converge(config_maps(*names, a="1"), holder="another")
+            break
+        except PlumblineError as error:
+            assert time.monotonic() < until, error
+    assert recorded.state.operation is not None
+    assert recorded.state.operation.phase is Phase.SUCCEEDED, world.facts
+    assert len(recorded.inventory.entries) == 40

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,11 @@ from sandbox.control_plane import ControlPlane
 from tests.api_proxy import ApiProxy
 from tests.conftest import Kubectl, config_map, config_maps
 from tests.world import World
+from worker.adapters.renderer import Capabilities, Renderer, RenderTools
+from worker.domain.convergence import Phase
 from worker.domain.environment import Ceiling
+from worker.domain.errors import DesiredStateError
+from worker.domain.installation import RenderLimits
 from worker.domain.plan import Action
 from worker.domain.reports import Step
 
@@ -49,6 +54,14 @@ def test_a42_a_namespace_outside_the_ceiling_is_refused_and_nothing_is_written(
 @pytest.mark.parametrize("name", ["a/b", "..", "../secrets/x", "a%2fb"])
 def test_a42_a_name_that_leads_elsewhere_is_refused(world: World, name: str) -> None:
     assert "name" in world.problems(config_map(name))
+
+
+@pytest.mark.parametrize("metadata", [{"generateName": "x-"}, {"generateName": "x-", "name": "y"}, {}])
+def test_a42_an_object_without_a_fixed_name_is_refused(world: World, tmp_path: Path, metadata: dict[str, str]) -> None:
+    (tmp_path / "app.yaml").write_text(json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}))
+    renderer = Renderer(None, RenderLimits(), RenderTools(None))
+    with pytest.raises(DesiredStateError, match=r"generateName|has no metadata\.name"):
+        world.predict_rendered(renderer.render_folder(tmp_path, world.environment, Capabilities()).resources)
 
 
 def test_a42_the_same_object_twice_is_refused_and_both_places_are_named(world: World) -> None:
@@ -145,3 +158,38 @@ def test_a50_a_secret_s_value_in_another_object_s_refusal_is_masked(world: World
     said = world.problems(f"{secret}\n---\n{other}")
     assert "Service" in said
     assert CANARY not in said
+
+
+def test_a44_two_environments_that_make_one_object_at_the_same_moment_do_not_share_it(
+    world: World, kubectl: Kubectl
+) -> None:
+    other = World(world.kubeconfig, world.namespace, "second")
+    first = iter([True])
+
+    def meanwhile() -> None:
+        if next(first, False):
+            world.converge(config_map("one", a="theirs"))
+
+    assert other.plan(config_map("one", a="ours")).summary["create"] == 1
+    recorded = other.converge(config_map("one", a="ours"), before_write=meanwhile)
+    assert recorded.state.operation is not None
+    assert recorded.state.operation.phase is Phase.FAILED
+    assert world.environment.field_manager in other.said(Step.FAILED)
+    assert not other.said(Step.VERIFIED)
+    assert kubectl("-n", world.namespace, "get", "configmap", "one", "-o", "jsonpath={.data.a}").stdout == "theirs"
+    assert world.plan(config_map("one", a="theirs")).is_empty
+    other.converge(config_map("two", a="1"))
+    assert "configmap/one\n" in kubectl("-n", world.namespace, "get", "configmaps", "-o", "name").stdout
+
+
+def test_a44_an_object_that_kubectl_made_is_adopted_and_said_when_its_fields_are_taken(
+    world: World, kubectl: Kubectl
+) -> None:
+    kubectl("-n", world.namespace, "create", "configmap", "one", "--from-literal=a=theirs")
+    plan = world.plan(config_map("one", a="ours"))
+    assert [change.action for change in plan.changes] == [Action.CONFIGURE]
+    assert "takes data.a from kubectl-create" in plan.warnings[0]
+    careful = world.with_policy(force=False)
+    assert "owned by the field manager kubectl-create (Update)" in careful.problems(config_map("one", a="ours"))
+    careful.converge(config_map("one", a="ours"))
+    assert kubectl("-n", world.namespace, "get", "configmap", "one", "-o", "jsonpath={.data.a}").stdout == "theirs"

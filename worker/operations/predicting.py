@@ -85,6 +85,7 @@ def predict(
     going = _going_namespaces(desired, observed.live)
     proofs = {key: proof for key, proof in proofs.items() if key.namespace not in going}
     dry_runs = try_unproven(target, desired, observed, proofs)
+    seen = {**observed.live, **{key: said.asked for key, said in dry_runs.items() if said.asked is not None}}
     releases = {
         resource.key: found
         for resource in desired
@@ -95,7 +96,7 @@ def predict(
     for wanting, (holding, what) in releases.items():
         dry_runs[wanting] = DryRun(None, None, virtual=f"{what} is free once {holding.key} is pruned")
     alarm = recorded.alarm or lost(recorded, observed.live, manager)
-    judged, said = _judged(target, desired, observed, proofs, dry_runs)
+    judged, said = _judged(target, desired, seen, proofs, dry_runs)
     said = [*warnings, *([alarm] if alarm else []), *said]
     judged += [unserved(target, resource) for resource in state.unserved]
     judged += [never_run(resource) for resource in state.never]
@@ -107,7 +108,7 @@ def predict(
     return Prediction(
         plan=plan,
         desired=state,
-        live=observed.live,
+        live=seen,
         changes={change.key: change for change in judged},
         prunes=prunes,
         hold=hold,
@@ -120,7 +121,7 @@ def predict(
 def _judged(
     target: Target,
     desired: Iterable[Resource],
-    observed: Observation,
+    observed: Mapping[ResourceKey, Resource],
     proofs: Mapping[ResourceKey, Proof],
     dry_runs: Mapping[ResourceKey, DryRun],
 ) -> tuple[list[Change], list[str]]:
@@ -129,7 +130,7 @@ def _judged(
     problems: list[Problem] = []
     said: list[str] = []
     for resource in desired:
-        live = observed.live.get(resource.key)
+        live = observed.get(resource.key)
         dry_run = dry_runs.get(resource.key)
         outcome = judge(resource, live, dry_run, proofs.get(resource.key), target.environment.policy)
         if isinstance(outcome, Problem):
@@ -222,6 +223,10 @@ def try_unproven(
         if now is not None and is_going(now):
             return key, DryRun(None, None, afresh=dry_run_afresh(target, resource))
         said = dry_run(target, resource)
+        if now is not None and said.result is not None and now.resource_version != said.result.resource_version:
+            now = target.cluster.get(key, resource.version)  # somebody wrote it since it was read
+            said = dry_run(target, resource)
+        said = replace(said, asked=now)
         if said.result is not None and now is not None:
             said = without_leaving(target, resource, now, said)
         if needs_recreation(now, said.error) and may_recreate(resource, target.environment.policy):

@@ -13,7 +13,7 @@ from worker.domain.resource import Resource
 from worker.domain.scrubbing import scrubbed_text
 from worker.planning.claims import TAKEN
 from worker.planning.deletion import held_up, is_going
-from worker.planning.diffing import MergeKeys, field_changes, specified_differences
+from worker.planning.diffing import NOISE, MergeKeys, field_changes, specified_differences
 from worker.planning.hooks import placing
 from worker.planning.leaving import Leaving
 from worker.planning.proof import Proof
@@ -46,7 +46,8 @@ class DryRun:
 
     `forced` names the owners whose fields are taken, `kept` those whose fields are left to them. `afresh` is what it said
     of the object made anew, where it can only be made again. `leaving` are the fields that are no longer specified and that
-    others own too; `result` is without those that are taken.
+    others own too; `result` is without those that are taken. `asked` is the live object that it is about, which may be newer
+    than the one that was read first.
     """
 
     result: Resource | None
@@ -56,6 +57,7 @@ class DryRun:
     virtual: str = ""
     afresh: DryRun | None = None
     leaving: tuple[Leaving, ...] = ()
+    asked: Resource | None = None
 
 
 def judge(
@@ -86,6 +88,8 @@ def judge(
     fields = field_changes(live.body, predicted.body, MergeKeys(live.body, predicted.body))
     if fields:
         return _change(desired, live, Action.CONFIGURE, _taken(dry_run), predicted)
+    if _content(live) != _content(predicted):
+        return _change(desired, live, Action.CONFIGURE, "a value is written otherwise, and means the same", predicted)
     if _ownership(live) == _ownership(predicted):
         return _change(desired, live, Action.UNCHANGED)
     return _change(
@@ -107,8 +111,17 @@ def _taken(dry_run: DryRun) -> str:
     return f"takes fields from {owners}" if owners else ""
 
 
+def _content(resource: Resource) -> object:
+    """Everything but what the server writes by itself."""
+    metadata = {name: value for name, value in resource.metadata.items() if ("metadata", name) not in NOISE}
+    metadata["annotations"] = {
+        name: value for name, value in resource.annotations.items() if ("metadata", "annotations", name) not in NOISE
+    }
+    return {**resource.body, "metadata": metadata, "status": None}
+
+
 def _ownership(resource: Resource) -> object:
-    """managedFields without their times: which manager owns which fields how."""
+    """managedFields without their times: which manager owns which fields how. What is in a status is nobody's plan."""
     return sorted(
         (
             entry.get("manager", ""),
@@ -118,6 +131,7 @@ def _ownership(resource: Resource) -> object:
             repr(entry.get("fieldsV1")),
         )
         for entry in resource.metadata.get("managedFields") or ()
+        if entry.get("subresource") != "status"
     )
 
 
@@ -232,6 +246,8 @@ def _denied(desired: Resource, live: Resource | None, dry_run: DryRun, policy: P
             f"the namespace {desired.key.namespace} does not exist",
             f"create it, or add a Namespace {desired.key.namespace} to the environment",
         )
+    if denied.code == 413:
+        return _problem(desired, _sentence(message), "make it smaller, or make several objects of it")
     if TERMINATING.search(message):
         return _problem(
             desired,

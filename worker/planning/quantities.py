@@ -22,7 +22,7 @@ _SUFFIXES: Final = {
 _LARGEST: Final = 64
 """Characters of a number; longer ones are text (the server takes none beyond 2^63)."""
 
-_LISTS: Final = frozenset({"limits", "requests", "capacity", "allocatable", "hard", "used", "overhead"})
+_LISTS: Final = frozenset({"limits", "requests", "capacity", "allocatable", "hard", "used", "overhead", "podFixed"})
 """Maps of resource names to quantities."""
 
 _LIMIT_RANGE: Final = frozenset({"min", "max", "default", "defaultRequest", "maxLimitRequestRatio"})

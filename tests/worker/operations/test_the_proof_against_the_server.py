@@ -74,6 +74,10 @@ GADGET = {
                                     "level": {"x-kubernetes-int-or-string": True},
                                     "on": {"type": "boolean", "default": True},
                                     "ratio": {"type": "number"},
+                                    "limits": {
+                                        "type": "object",
+                                        "additionalProperties": {"x-kubernetes-int-or-string": True},
+                                    },
                                 },
                             }
                         },
@@ -118,6 +122,24 @@ GADGETS = optional(
         "level": st.sampled_from([0, 1, "0", "50%"]),
         "on": st.booleans(),
         "ratio": st.sampled_from([0, 0.5, 1, 1.0]),
+        "limits": st.dictionaries(
+            st.sampled_from(["cpu", "memory"]), st.sampled_from(["1", "1000m", 1, "1Gi", "1024Mi"]), max_size=2
+        ),
+    }
+)
+FIELD = st.fixed_dictionaries(
+    {
+        "fieldRef": st.fixed_dictionaries(
+            {"fieldPath": st.sampled_from(["metadata.name", "metadata.namespace"])},
+            optional={"apiVersion": st.just("v1")},
+        )
+    }
+)
+RESOURCE_FIELD = st.fixed_dictionaries(
+    {
+        "resourceFieldRef": st.fixed_dictionaries(
+            {"resource": st.just("limits.cpu")}, optional={"divisor": st.sampled_from(["1", "1000m", 1, "0"])}
+        )
     }
 )
 CONTAINER = st.fixed_dictionaries(
@@ -126,9 +148,15 @@ CONTAINER = st.fixed_dictionaries(
         "args": st.lists(WORDS, max_size=2),
         "tty": st.booleans(),
         "env": st.lists(
-            st.fixed_dictionaries({"name": st.sampled_from(["A", "B"])}, optional={"value": WORDS}),
+            st.one_of(
+                st.fixed_dictionaries(
+                    {"name": st.sampled_from(["A", "B"])},
+                    optional={"value": st.one_of(WORDS, st.sampled_from(["1Gi", "1024Mi", "1", "1.0", "1000m"]))},
+                ),
+                st.fixed_dictionaries({"name": st.just("C"), "valueFrom": st.one_of(FIELD, RESOURCE_FIELD)}),
+            ),
             max_size=2,
-            unique_by=lambda each: each["name"],
+            unique_by=lambda each: str(each["name"]),
         ),
         "ports": st.lists(
             st.fixed_dictionaries(
@@ -211,6 +239,39 @@ SERVICES = st.fixed_dictionaries(
 )
 
 
+TARGET = st.one_of(
+    st.fixed_dictionaries(
+        {"type": st.just("AverageValue"), "averageValue": st.sampled_from([1, "1", "1000m", "0.5", "500m"])}
+    ),
+    st.fixed_dictionaries({"type": st.just("Value"), "value": st.sampled_from([1, "1", "1000m", "1Gi", "1024Mi"])}),
+)
+AUTOSCALERS = st.fixed_dictionaries(
+    {
+        "maxReplicas": st.integers(1, 3),
+        "scaleTargetRef": st.just({"apiVersion": "apps/v1", "kind": "Deployment", "name": "none"}),
+    },
+    optional={
+        "minReplicas": st.just(1),
+        "metrics": st.lists(
+            st.builds(
+                lambda target: {
+                    "type": "Object",
+                    "object": {
+                        "metric": {"name": "m"},
+                        "describedObject": {"kind": "Service", "name": "s", "apiVersion": "v1"},
+                        "target": target,
+                    },
+                },
+                TARGET,
+            ),
+            min_size=1,
+            max_size=2,
+        ),
+        "behavior": st.just({"scaleDown": {"policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}]}}),
+    },
+)
+
+
 def _template(deployment: dict[str, Any]) -> dict[str, Any]:
     template: dict[str, Any] = deployment["template"]
     return template
@@ -220,6 +281,7 @@ KINDS: dict[str, tuple[str, str, st.SearchStrategy[dict[str, Any]]]] = {
     "Gadget": ("proof.example.com/v1", "spec", GADGETS),
     "Deployment": ("apps/v1", "spec", DEPLOYMENTS),
     "Service": ("v1", "spec", SERVICES),
+    "HorizontalPodAutoscaler": ("autoscaling/v2", "spec", AUTOSCALERS),
     "PodTemplate": ("v1", "template", DEPLOYMENTS.map(_template)),
     "ConfigMap": ("v1", "data", st.dictionaries(st.sampled_from(["a", "b.yaml"]), WORDS, max_size=2)),
     "Secret": ("v1", "stringData", st.dictionaries(st.sampled_from(["a", "b"]), WORDS, max_size=2)),
@@ -234,6 +296,10 @@ def manifests(draw: st.DrawFn) -> dict[str, Any]:
     metadata = draw(optional({"labels": LABELS, "annotations": LABELS}))
     return {"apiVersion": version, "kind": kind, "metadata": metadata, member: draw(strategy)}
 
+
+UNPROVEN = 0.5
+"""How many of the untouched objects may be left to the server: random ones are full of nulls and of empty maps and lists,
+which cannot be proven. What people write is counted in test_spellings."""
 
 EXAMPLES = int(os.environ.get("PLUMBLINE_PROOF_EXAMPLES", "150"))
 EDITS = st.lists(st.sampled_from(["apply", "merge", "annotate", "finalize", "remove"]), max_size=3)
@@ -295,7 +361,9 @@ def _without_controllers(resource: Resource) -> dict[str, Any]:
     max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None
 )
 @given(first=manifests(), data=st.data())
-def _collect(place: World, cases: list[Resource], first: dict[str, Any], data: st.DataObject) -> None:
+def _collect(
+    place: World, cases: list[Resource], untouched: set[str], first: dict[str, Any], data: st.DataObject
+) -> None:
     name = f"p{next(_NUMBERS)}"
     manager = place.environment.field_manager
     member = KINDS[first["kind"]][1]
@@ -311,32 +379,48 @@ def _collect(place: World, cases: list[Resource], first: dict[str, Any], data: s
     except (Denied, Unavailable):
         return  # what the server does not take is not the proof's subject
     strategy = KINDS[first["kind"]][2]
-    for edit in data.draw(EDITS, label="edits"):
+    edits = data.draw(EDITS, label="edits")
+    for edit in edits:
         _edited(place, desired, {member: data.draw(strategy, label="theirs")}, edit)
     again = first
     if data.draw(st.booleans(), label="changed"):
         again = {**first, member: data.draw(strategy, label="ours then")}
     cases.append(made(again))
+    if not edits and again is first:
+        untouched.add(name)
 
 
 def test_what_is_proven_unchanged_a_real_apply_leaves_exactly_as_it_is(place: World) -> None:
     cases: list[Resource] = []
-    _collect(place, cases)
+    untouched: set[str] = set()
+    _collect(place, cases, untouched)
     manager = place.environment.field_manager
     second = int(time.time())
     while int(time.time()) == second:  # ownership carries its time in whole seconds: a write within one would not show
         time.sleep(0.02)
     proven = 0
+    unproven: list[str] = []
     for wanted in cases:
         live = place.cluster.get(wanted.key, wanted.version)
         assert live is not None
-        if not prove(wanted, live, manager).unchanged:
+        proof = prove(wanted, live, manager)
+        if not proof.unchanged:
+            if wanted.key.name in untouched:
+                unproven.append(f"{wanted.key}: {proof.reason}")
             continue
         proven += 1
         applied = place.cluster.apply(wanted, manager, dry_run=False, force=True).resource
         told = (json.dumps(wanted.body, default=str), json.dumps(live.metadata["managedFields"]))
         assert applied.uid == live.uid, told
-        assert _without_controllers(applied) == _without_controllers(live), told
-        if wanted.key.kind != "Deployment":
+        assert _without_controllers(applied) == _without_controllers(live), (
+            told,
+            json.dumps(applied.metadata, default=str),
+        )
+        if wanted.key.kind not in ("Deployment", "HorizontalPodAutoscaler"):
             assert applied.resource_version == live.resource_version, told
+    print(
+        f"{proven} of {len(cases)} proven; {len(unproven)} of {len(untouched)} untouched ones could not be: {unproven}"
+    )
+    assert len(untouched) > 10
+    assert len(unproven) <= len(untouched) * UNPROVEN, unproven
     assert proven > len(cases) / 5, f"only {proven} of {len(cases)} were proven: the test says little"

@@ -10,9 +10,9 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
+from worker.adapters.cluster.bodies import encoded, revealed, spellings, without
 from worker.adapters.cluster.connection import WRITE_SECONDS, Answer, Connection
 from worker.adapters.cluster.discovery import AccessDenied, ApiResource, Discovery
-from worker.adapters.cluster.encoding import encoded, revealed, spellings, without
 from worker.adapters.cluster.failures import failure, status_of
 from worker.domain.environment import OWNER_LABEL
 from worker.domain.errors import Conflict, Denied, FieldOwner, Moved, PlumblineError, Unavailable

@@ -1,4 +1,4 @@
-"""Objects as the API server takes them, and the spellings in which a secret could come back from it."""
+"""Bodies as they are sent: the only place where secret values are unwrapped, and known again in what comes back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NOT_IN_YAML: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xef\xbb\xbf|\xef\xbf[\
 
 
 def spellings(value: SecretValue) -> dict[str, str]:
-    """Every text in which a secret value could stand in a message, and what stands for it there."""
+    """Every text in which a secret value could stand in a message, and what stands for it."""
     encoded = value.reveal()
     try:
         plain = base64.b64decode(encoded).decode()
@@ -36,7 +36,7 @@ def encoded(body: Mapping[str, Any]) -> bytes:
 
 
 def revealed(value: object) -> str:
-    """For orjson: a secret value as the server takes it. Raises TypeError for anything else."""
+    """A secret value as the API takes it, for a JSON encoder that meets one. Raises TypeError for anything else."""
     if isinstance(value, SecretValue):
         return value.reveal()
     raise TypeError(f"{type(value).__name__} is not JSON")
