@@ -133,6 +133,7 @@ def _levels(
 
     for resource in resources:
         level(resource.key)
+    del level  # it holds itself and with it every object, until the cycle collector looks, which is seldom
     return levels
 
 
