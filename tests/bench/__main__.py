@@ -44,6 +44,7 @@ def main() -> int:
     arguments = parser.parse_args()
     relax_collector()  # as the worker's process does
     tools = find(progress=_say)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
     figures: Figures = {}
     failed: list[str] = []
     for name in arguments.only or FAMILIES:
@@ -60,8 +61,7 @@ def main() -> int:
             finally:
                 redis.stop()
         _say(f"measured:  {name} in {time.monotonic() - began:.0f} s")
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps(figures, indent=2) + "\n")
+        arguments.output.write_text(json.dumps(figures, indent=2) + "\n")
     print("\n".join([*table(figures), *failed, f"written to {arguments.output}"]))
     return 1 if failed else 0
 
