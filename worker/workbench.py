@@ -54,6 +54,7 @@ class Workbench:
     _benches: dict[str, Bench] = field(default_factory=dict)
     _acting_as: dict[tuple[str, Impersonation], Cluster] = field(default_factory=dict)
     _checkouts: dict[str, Checkout] = field(default_factory=dict)
+    _declared: tuple[tuple[bytes, str, str], Declaration] | None = None
 
     @staticmethod
     def of(settings: Settings) -> Workbench:
@@ -105,7 +106,10 @@ class Workbench:
         text = checkout.read_file(revision, FILE)
         if text is None:
             return Declaration(())
-        return read_declaration(text, self.installation, repository, branch)
+        asked = (text, repository.name, branch)
+        if self._declared is None or self._declared[0] != asked:  # each of an environment's jobs asks for the same one
+            self._declared = (asked, read_declaration(text, self.installation, repository, branch))
+        return self._declared[1]
 
     def target(self, environment: Environment, repository: Repository) -> Target:
         """What an environment is planned against."""

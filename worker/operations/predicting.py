@@ -179,7 +179,7 @@ def _wanted(desired: Iterable[Resource], inventory: Inventory) -> dict[ResourceK
 
 
 def prove_arriving(reading: Reading, desired: Iterable[Resource], manager: str) -> dict[ResourceKey, Proof]:
-    """The proof of each desired object in a LIST, made while the next one is awaited.
+    """The proof of each desired object in a read, made while the next one is awaited.
 
     An object that no LIST by our label shows lacks the label, so it is not as specified and needs no proof.
     """

@@ -7,7 +7,7 @@ environments have one stage. Three things make more of them: hooks before and af
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from worker.domain.desired import Stage
 from worker.domain.errors import Problem
@@ -105,35 +105,47 @@ def _levels(
     edges: Mapping[ResourceKey, set[ResourceKey]],
     problems: list[Problem],
 ) -> dict[ResourceKey, Level]:
-    by_key = {resource.key: resource for resource in resources}
-    levels: dict[ResourceKey, Level] = {}
-    path: list[ResourceKey] = []
+    climb = _Climb({resource.key: resource for resource in resources}, placed, edges, problems)
+    for resource in resources:
+        climb.level(resource.key)
+    return climb.levels
 
-    def level(key: ResourceKey) -> Level:
-        if key in levels:
-            return levels[key]
-        own = (int(placed[key].moment), placed[key].wave)
-        if key in path:
-            circle = " -> ".join(str(each) for each in (*path[path.index(key) :], key))
-            problems.append(_problem(by_key[key], f"waits for itself: {circle}", "drop one of these dependencies"))
-            levels[key] = (*own, 0)
-            return levels[key]
-        path.append(key)
+
+@dataclass(slots=True)
+class _Climb:
+    """Finds levels from what they depend on; problems on the way are added to `problems`."""
+
+    by_key: Mapping[ResourceKey, Resource]
+    placed: Mapping[ResourceKey, Placing]
+    edges: Mapping[ResourceKey, set[ResourceKey]]
+    problems: list[Problem]
+    levels: dict[ResourceKey, Level] = field(default_factory=dict)
+    path: list[ResourceKey] = field(default_factory=list)
+
+    def level(self, key: ResourceKey) -> Level:
+        if key in self.levels:
+            return self.levels[key]
+        own = (int(self.placed[key].moment), self.placed[key].wave)
+        if key in self.path:
+            circle = " -> ".join(str(each) for each in (*self.path[self.path.index(key) :], key))
+            self._refuse(key, f"waits for itself: {circle}", "drop one of these dependencies")
+            self.levels[key] = (*own, 0)
+            return self.levels[key]
+        self.path.append(key)
         depth = 0
-        for before in sorted(edges[key]):
-            moment, wave, below = level(before)
+        for before in sorted(self.edges[key]):
+            moment, wave, below = self.level(before)
             if (moment, wave) > own:
                 text = f"depends on {before}, which comes later ({_name((moment, wave, 0))})"
-                problems.append(_problem(by_key[key], text, "put both into one wave, or drop the dependency"))
+                self._refuse(key, text, "put both into one wave, or drop the dependency")
             elif (moment, wave) == own:
                 depth = max(depth, below + 1)
-        path.pop()
-        levels.setdefault(key, (*own, depth))
-        return levels[key]
+        self.path.pop()
+        self.levels.setdefault(key, (*own, depth))
+        return self.levels[key]
 
-    for resource in resources:
-        level(resource.key)
-    return levels
+    def _refuse(self, key: ResourceKey, text: str, suggestion: str) -> None:
+        self.problems.append(_problem(self.by_key[key], text, suggestion))
 
 
 def _bring_forward(resources: tuple[Resource, ...], levels: dict[ResourceKey, Level]) -> None:

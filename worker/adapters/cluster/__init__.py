@@ -8,7 +8,8 @@ are raw JSON by orjson, because typed models cost ten times the request.
 
 from worker.adapters.cluster.connection import Connection, connect
 from worker.adapters.cluster.discovery import Discovery
-from worker.adapters.cluster.objects import Applied, Cluster, Observation, Reading
+from worker.adapters.cluster.objects import Applied, Cluster
+from worker.adapters.cluster.reading import Observation, Reading
 from worker.adapters.cluster.records import Records
 
 __all__ = ["Applied", "Cluster", "Connection", "Discovery", "Observation", "Reading", "Records", "connect"]
