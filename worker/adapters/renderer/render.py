@@ -257,4 +257,4 @@ def _resource(body: Any, source: Source) -> Resource | Problem:
     try:
         return resource_of(body, source)
     except MalformedSecret as error:
-        return problem(str(error), "encode the value with base64, or write it under stringData", f"Secret {named}")
+        return problem(str(error), "put the value in quotes; under `data` it is encoded with base64", f"Secret {named}")
