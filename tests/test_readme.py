@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from plumbline.__main__ import COMMANDS
-from plumbline.local_system import Clone, LocalSystem, git, procfile
+from plumbline.local_system import Clone, LocalSystem, procfile
 from sandbox.control_plane import ControlPlane
 from tests.conftest import Kubectl, config_map, declaration
 from worker.domain.declaration import read_declaration
@@ -104,4 +104,3 @@ def test_the_rights_of_rbac_yaml_are_enough_for_a_push_and_no_more(
     assert not may("create", "deployments", "-n", "default")
     assert not may("get", "secrets", "-n", "kube-system")
     assert not may("delete", "namespaces")
-    assert git("log", "--oneline", at=clone.folder)

@@ -16,7 +16,7 @@ from bot.board import Board
 from bot.settings import Settings
 from worker.domain.environment import Ceiling
 from worker.domain.installation import Cluster, Installation, Repository, SecretReference
-from worker.domain.messages import COMMITTED, INTAKE_QUEUE, PREVIEWS_QUEUE
+from worker.domain.messages import COMMITTED, INTAKE_QUEUE, PREVIEWS_QUEUE, REPORTS_QUEUE
 from worker.domain.plan import Action, Change, FieldChange, Plan
 from worker.domain.reports import EnvironmentPreview, Outcome, PreviewReport
 from worker.domain.resource import ResourceKey
@@ -125,10 +125,19 @@ def test_a_body_of_another_shape_is_refused(client: FlaskClient, body: bytes, co
     assert client.post(PATH, data=body, headers=signed(PATH, body)).status_code == code
 
 
-def test_a_preview_that_nobody_answers_is_unknown_and_not_accepted(client: FlaskClient) -> None:
-    body = json.dumps({"updates": UPDATES, "seconds": 0.2}).encode() + b"\npack"
-    answer = client.post("/pushes/preview", data=body, headers=signed("/pushes/preview", body))
-    assert answer.get_json() == {"accept": None, "lines": []}
+def test_a_preview_that_nobody_answers_is_unknown_and_not_accepted(client: FlaskClient, queue: SignedQueue) -> None:
+    def asked() -> tuple[int, dict[str, object]]:
+        body = json.dumps({"updates": UPDATES, "seconds": 0.2}).encode() + b"\npack"
+        answer = client.post("/pushes/preview", data=body, headers=signed("/pushes/preview", body))
+        return answer.status_code, answer.get_json()
+
+    for served, process in ((PREVIEWS_QUEUE, "worker"), (REPORTS_QUEUE, "bot")):
+        status, answer = asked()
+        assert (status, "accept" in answer) == (503, False)
+        assert answer["error"] == f"no {process} runs: `python -m {process}` of the Procfile is not there"
+        queue.connection.sadd(f"rq:workers:{served}", "rq:worker:gone", f"rq:worker:{process}")
+        queue.connection.hset(f"rq:worker:{process}", "birth", "now")
+    assert asked() == (200, {"accept": None, "lines": []})
 
 
 def test_a_push_gets_its_own_answer_as_lines(client: FlaskClient, queue: SignedQueue) -> None:
