@@ -43,7 +43,8 @@ def test_secrets_that_the_readme_has_an_operator_make_are_ignored_by_git() -> No
     installation = example()
     references = [installation.signing_key, *(cluster.kubeconfig for cluster in installation.clusters)]
     names = [each.file for each in references if each is not None and each.file is not None]
-    assert names == ["signing-key", "production.kubeconfig"]
+    names.append("redis.conf")
+    assert names == ["signing-key", "production.kubeconfig", "redis.conf"]
     run = subprocess.run(["git", "check-ignore", *names], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.stdout.split() == names
 
