@@ -23,9 +23,10 @@ def main() -> int:
     except PlumblineError as error:
         print(f"plumbline bot: {error}", file=sys.stderr)  # noqa: T201
         return 1
+    serves = "repositories " + ", ".join(each.name for each in desk.settings.installation.repositories)
     table = {COMMITTED: partial(intake.committed, desk), DELIVER: partial(reports.deliver, desk)}
     try:
-        run_worker(desk.requests.queue, [INTAKE_QUEUE, REPORTS_QUEUE], table, name="bot")
+        run_worker(desk.requests.queue, [INTAKE_QUEUE, REPORTS_QUEUE], table, name="bot", serves=serves)
     except PlumblineError as error:
         print(f"plumbline bot: {error}", file=sys.stderr)  # noqa: T201
         return 1

@@ -42,10 +42,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     queue = SignedQueue(chosen.redis_url.opened(), chosen.signing_key.opened_bytes(), answers_within=ANSWERS_WITHIN)
     try:
         queue.require_lasting()
+        names = ", ".join(repository.name for repository in chosen.installation.repositories)
+        print(f"plumbline web: ready: repositories {names}; Redis at {queue.address}", file=sys.stderr, flush=True)  # noqa: T201
     except SettingsError as error:
         _give_up(error)
     except Unavailable as error:
-        app.logger.warning("%s; requests are answered with 503 until it does", error)
+        app.logger.warning("Redis is away (%s), answering with 503 until it is back: %s", queue.address, error)
     board = Board(queue.connection)
     app.extensions["plumbline"] = (chosen, Requests(queue), board)
     app.register_blueprint(pushes)

@@ -17,7 +17,7 @@ from bot.queue import Requests, new_ticket
 from bot.settings import Settings
 from worker.domain.environment import COMMIT_ID
 from worker.domain.errors import Unavailable
-from worker.domain.messages import Committed, PreviewRequest, RefUpdate, UnknownMessage
+from worker.domain.messages import PREVIEWS_QUEUE, REPORTS_QUEUE, Committed, PreviewRequest, RefUpdate, UnknownMessage
 from worker.domain.reports import FINAL_STEPS, ConvergenceReport, Step
 
 LARGEST_BODY: Final = 9 << 20
@@ -137,9 +137,17 @@ def preview() -> Response:
     requests.preview(asked, pack)
     report = board.wait(ticket, seconds)
     if report is None:
+        _require_served(requests)
         return jsonify({"accept": None, "lines": []})
     lines = terminal.preview_lines(report, updates, colour=bool(document.get("colour")))
     return jsonify({"accept": not report.refuses, "lines": lines})
+
+
+def _require_served(requests: Requests) -> None:
+    """Raises Unavailable with the process that nobody has started, where one of those that make a prediction is missing."""
+    for queue, process in ((PREVIEWS_QUEUE, "worker"), (REPORTS_QUEUE, "bot")):
+        if not requests.queue.is_served(queue):
+            raise Unavailable(f"no {process} runs: `python -m {process}` of the Procfile is not there")
 
 
 @pushes.post("/committed")

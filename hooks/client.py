@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from hooks.configuration import Configuration
 
 CONNECT_SECONDS = 2.0
+UNAVAILABLE = 503
+"""With this status the bot says itself what is missing, as {"error": …}."""
+
+LONGEST_REASON = 200
 
 
 class Away(Exception):
@@ -45,13 +49,16 @@ def post(configuration: Configuration, path: str, body: bytes, seconds: float) -
         raise Away("it does not know this repository's secret")
     if answer.status == 413:
         raise Away("the push is too large for a prediction")
-    if answer.status not in (200, 202):
-        raise Away(f"it answered with HTTP {answer.status}")
     try:
         answered: dict[str, Any] = json.loads(text)
-        return answered
     except ValueError:
-        raise Away("its answer cannot be read") from None
+        answered = {}
+    if answer.status not in (200, 202):
+        said = answered.get("error") if isinstance(answered, dict) and answer.status == UNAVAILABLE else None
+        raise Away(str(said)[:LONGEST_REASON] if said else f"it answered with HTTP {answer.status}")
+    if not isinstance(answered, dict) or not answered:
+        raise Away("its answer cannot be read")
+    return answered
 
 
 def headers(configuration: Configuration, path: str, body: bytes) -> dict[str, str]:

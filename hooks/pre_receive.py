@@ -147,7 +147,8 @@ def _away(asked: list[refs.Update], configuration: settings.Configuration, why: 
         named = safe(protected[0] if protected else asked[0].ref)
         say([
             title(f"refused: nothing can be predicted for {named} now ({why})"),
-            "  Push again when Plumbline is back. The repository's owner may set plumbline.whenAway to accept.",
+            "  Push again when Plumbline is back. To let pushes in meanwhile, the repository's owner runs",
+            "  `plumbline hooks install` with --when-away accept, or `git config plumbline.whenAway accept` in it.",
         ])  # fmt: skip
         return 1
     say([title(f"not predicted ({why}); the push is accepted, and what it changes is found later")])

@@ -116,10 +116,10 @@ def _play(folder: Path, tools: dict[str, Path], *, once: bool, began: float) -> 
             _note(f"everything is up after {time.monotonic() - began:.1f} s")
             clone = Clone(folder / "shop", system.repository)
             _acts(clone, git)
-            _closing(plane.kubeconfig(), tools["kubectl"], clone.folder)
             if once:
-                _say("Every step happened.")
+                _say("\nEvery step happened.")
                 return 0
+            _closing(plane.kubeconfig(), tools["kubectl"], clone.folder)
             stop = threading.Event()
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: stop.set())

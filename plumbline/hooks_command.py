@@ -13,10 +13,17 @@ import sys
 import zipfile
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 HOOKS: Final = ("pre-receive", "post-receive")
 KEPT: Final = ".before-plumbline"
 MARK: Final = "# Installed by `plumbline hooks install`."
+PUSH_OPTIONS: Final = "receive.advertisePushOptions"
+BEFORE: Final = "plumbline.advertisePushOptionsBefore"
+"""What the setting was before it was installed over, for `uninstall`."""
+
+UNSET: Final = "unset"
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,10 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     below = parser.add_subparsers(metavar="ACTION", required=True)
     install = below.add_parser("install", help="install the hooks", description="Installs the hooks into a repository.")
     install.add_argument("repository", type=Path, metavar="REPOSITORY.git")
-    install.add_argument("--address", required=True, metavar="URL", help="where the bot's web process is reached")
+    install.add_argument(
+        "--address", required=True, type=_address, metavar="URL", help="where web is reached, as in app.yaml"
+    )
     install.add_argument("--name", required=True, metavar="NAME", help="the repository's name in app.yaml")
     install.add_argument("--protect", action="append", metavar="BRANCH", help="a branch environments follow (main)")
-    install.add_argument("--when-away", choices=("refuse", "accept"), help="what pushes get when the bot is away")
+    install.add_argument(
+        "--when-away",
+        choices=("refuse", "accept"),
+        help="what pushes get when Plumbline does not answer (protected branches refuse, others accept)",
+    )
     install.add_argument("--secret-file", type=Path, metavar="FILE", help="the secret to use (a new one is made)")
     install.add_argument("--dry-run", action="store_true", help="only say what would be done")
     install.set_defaults(run=run_install)
@@ -39,19 +52,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_install(arguments: argparse.Namespace) -> int:
     """Installs, or says what it would do; running it again changes only what is asked for."""
-    folder = _git_dir(arguments.repository)
+    folder = _bare(_git_dir(arguments.repository), arguments.repository)
     home = folder / "plumbline"
     secret = home / "secret"
+    if _is_readable_on_its_way(arguments.address):
+        print(
+            f"warning     {arguments.address} is not on this machine and not encrypted: what is pushed can be read on its "
+            "way; use https://",
+            file=sys.stderr,
+        )
     settings = {
         "plumbline.address": arguments.address,
         "plumbline.repository": arguments.name,
         "plumbline.protect": " ".join(arguments.protect or ["main"]),
-        "receive.advertisePushOptions": "true",
+        PUSH_OPTIONS: "true",
+        BEFORE: _configured(folder, BEFORE) or _configured(folder, PUSH_OPTIONS) or UNSET,
     }
     if arguments.when_away:
         settings["plumbline.whenAway"] = arguments.when_away
     if arguments.dry_run:
         print(f"would write {home}/hooks.pyz and {', '.join(str(folder / 'hooks' / name) for name in HOOKS)}")
+        made = arguments.secret_file is not None or not secret.exists()
+        print(f"would {'write' if made else 'keep '} {secret}")
+        for hook in _foreign(folder):
+            print(f"would keep  {hook} as {hook.name + KEPT}; it runs first")
         for name, value in settings.items():
             print(f"would set   {name} = {value}")
         return 0
@@ -66,6 +90,9 @@ def run_install(arguments: argparse.Namespace) -> int:
     for name, value in settings.items():
         subprocess.run(["git", "config", "--file", folder / "config", name, value], check=True)
     print(f"installed   {folder / 'hooks'}")
+    for hook in (folder / "hooks" / (name + KEPT) for name in HOOKS):
+        if hook.exists():
+            print(f"kept        {hook}; it was there before and runs first")
     print(f"secret      {secret}   (in app.yaml: secret: {{file: {secret}}})")
     print("undo with   plumbline hooks uninstall " + shlex.quote(str(arguments.repository)))
     return 0
@@ -85,8 +112,15 @@ def run_uninstall(arguments: argparse.Namespace) -> int:
             print(f"{'would restore' if arguments.dry_run else 'restored'}  {hook}")
             if not arguments.dry_run:
                 kept.rename(hook)
+    before = _configured(folder, BEFORE)
+    if before is not None:
+        put_back = "unset" if before == UNSET else f"= {before}"
+        print(f"{'would restore' if arguments.dry_run else 'restored'}  {PUSH_OPTIONS} {put_back}")
     if not arguments.dry_run:
         shutil.rmtree(folder / "plumbline", ignore_errors=True)
+        if before is not None:
+            change = ["--unset-all", PUSH_OPTIONS] if before == UNSET else ["--replace-all", PUSH_OPTIONS, before]
+            subprocess.run(["git", "config", "--file", folder / "config", *change], check=False)
         subprocess.run(
             ["git", "config", "--file", folder / "config", "--remove-section", "plumbline"],
             check=False,
@@ -104,10 +138,54 @@ def _git_dir(repository: Path) -> Path:
     raise Refused(f"{repository} is not a Git repository", "give the bare repository's folder, such as shop.git")
 
 
+def _bare(folder: Path, given: Path) -> Path:
+    from worker.domain.errors import Refused
+
+    if folder.name == ".git" or _configured(folder, "core.bare") == "false":
+        raise Refused(
+            f"{given} has a work tree, and people push to bare repositories",
+            f"give the bare repository's folder; `git clone --bare {shlex.quote(str(given))} shop.git` makes one",
+        )
+    return folder
+
+
+def _address(text: str) -> str:
+    """An address that hooks can call: http or https with a host, and nothing that would be a secret or be dropped."""
+    parts = urlsplit(text)
+    try:
+        port_fits = parts.port != 0
+    except ValueError:
+        port_fits = False
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_fits:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an address: write it like http://127.0.0.1:8080")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise argparse.ArgumentTypeError("an address has no user, password, query or fragment")
+    return text
+
+
+def _is_readable_on_its_way(address: str) -> bool:
+    parts = urlsplit(address)
+    return parts.scheme == "http" and parts.hostname not in LOOPBACK
+
+
+def _configured(folder: Path, name: str) -> str | None:
+    """A value of the repository's own configuration, None where it is not set there."""
+    run = subprocess.run(
+        ["git", "config", "--file", folder / "config", "--get", name], capture_output=True, text=True, check=False
+    )
+    return run.stdout.rstrip("\n") if run.returncode == 0 else None
+
+
+def _foreign(folder: Path) -> list[Path]:
+    """The hooks of somebody else's at the places of ours."""
+    hooks = [folder / "hooks" / name for name in HOOKS]
+    return [hook for hook in hooks if hook.exists() and MARK not in hook.read_text(errors="replace")]
+
+
 def _install_shim(hook: Path, program: Path) -> None:
     hook.parent.mkdir(exist_ok=True)
     kept = hook.with_name(hook.name + KEPT)
-    if hook.exists() and MARK not in hook.read_text(errors="replace") and not kept.exists():
+    if hook in _foreign(hook.parent.parent) and not kept.exists():
         hook.rename(kept)
     chain = (
         f"input=$(cat)\nif [ -x {shlex.quote(str(kept))} ]; then\n"

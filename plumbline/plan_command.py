@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prune", action="store_true", help="also plan to delete what is no longer in the folder")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="text or json (text)")
     parser.epilog = "Exit code: 0 nothing to do, 2 changes, 4 held, 5 unpredictable, 1 error, 64 wrong call."
-    parser.add_argument("--order", action="store_true", help="print in which order the objects are applied, and end")
+    parser.add_argument(
+        "--order", action="store_true", help="only print in which order the objects are applied; exit code 0"
+    )
     parser.set_defaults(run=run)
 
 

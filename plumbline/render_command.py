@@ -33,7 +33,9 @@ def run(arguments: argparse.Namespace) -> int:
         "local", "render", "", ".", "", arguments.namespace, arguments.renderer,
         values=tuple(arguments.values), release=arguments.release or "release",
     )  # fmt: skip
-    rendered = Renderer(None, RenderLimits(), tools()).render_folder(Path(arguments.path), environment, Capabilities())
+    rendered = Renderer(None, RenderLimits(), tools()).render_folder(
+        Path(arguments.path).resolve(), environment, Capabilities()
+    )
     scope = scope_with(rendered.resources, builtin_scope)
     placed = place(rendered.resources, arguments.namespace, scope)
     place_given = bool(arguments.namespace)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kubeconfig = action("kubeconfig", "print the path of a kubeconfig", run_kubeconfig)
     kubeconfig.add_argument("--identity", choices=IDENTITIES, default="admin", help="who to log in as (admin)")
     tools = action("tools", "find or build the programs, and print where they are", run_tools)
+    tools.add_argument("--folder", action="store_true", help="print only the folder that they lie in")
     tools.add_argument("names", nargs="*", metavar="PROGRAM", help="only these")
 
 
@@ -159,18 +161,30 @@ def run_kubeconfig(arguments: argparse.Namespace) -> int:
 
     folder = home() / arguments.name
     if _state(folder) is None:
-        raise Refused(f"the sandbox {arguments.name} does not run", "start it with plumbline sandbox up")
+        raise Refused(f"the sandbox {arguments.name} does not run", f"start it with {_up(arguments.name)}")
     print(folder / f"{arguments.identity}.kubeconfig")
     return 0
 
 
+def _up(name: str) -> str:
+    return "plumbline sandbox up" + ("" if name == "default" else f" --name {shlex.quote(name)}")
+
+
 def run_tools(arguments: argparse.Namespace) -> int:
-    """Finds or builds the programs."""
+    """Finds or builds the programs, and prints each path, or (`--folder`) the one folder that has them all."""
     from sandbox.tools import PACKAGES, find
+    from worker.domain.errors import Refused
 
     progress = Progress()
     found = _guarded(lambda: find(arguments.names or PACKAGES, progress))
     progress.end()
+    if arguments.folder:
+        folders = {path.parent for path in found.values()}
+        if len(folders) > 1:
+            places = ", ".join(f"{name} in {path.parent}" for name, path in found.items())
+            raise Refused(f"they do not lie in one folder ({places})", "put all of these folders on PATH")
+        print(*folders)
+        return 0
     for name, path in found.items():
         print(f"{name:<24} {path}")
     return 0

@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from plumbline.target_arguments import add_target, cluster_of, states_of, target_of
+
+if TYPE_CHECKING:
+    from worker.adapters.inventory import StateStore
 
 DIVERGED = 3
 MOST = 20
@@ -31,10 +35,16 @@ def run(arguments: argparse.Namespace) -> int:
 
     cluster = cluster_of(arguments)
     target = target_of(arguments, cluster)
-    recorded = states_of(arguments, cluster).read(target.environment)
+    states = states_of(arguments, cluster)
+    recorded = states.read(target.environment)
     state, operation = recorded.state, recorded.state.operation
     if not recorded.known or operation is None:
         print(recorded.alarm or f"{arguments.environment}: nothing is recorded in this cluster (never applied)")
+        others = _repositories(states, arguments.environment)
+        if others and not recorded.alarm:
+            print(
+                f"  It is recorded for another repository: add {' or '.join(f'--repository {name}' for name in others)}"
+            )
         return 1
     wanted = {entry.key: entry.version for entry in recorded.inventory.entries}
     live = cluster.read(wanted, target.environment.owner_label).live
@@ -81,3 +91,13 @@ def run(arguments: argparse.Namespace) -> int:
             print_under("verdict", operation.verdict)
     good = operation.phase in (Phase.SUCCEEDED, Phase.SETTLING) and not bad
     return 0 if good else DIVERGED
+
+
+def _repositories(states: StateStore, environment: str) -> list[str]:
+    """The repositories for which an environment of that name is recorded here."""
+    from worker.adapters.inventory import RECORD_LABEL
+
+    records, _ = states.records.list("ConfigMap", f"{RECORD_LABEL}=state")
+    found = (states.opened(record) for record in records)
+    names = (each.state.environment.rpartition(":")[2].rpartition("/") for each in found if each.trusted)
+    return sorted({repository for repository, _, name in names if name == environment})

@@ -20,7 +20,9 @@ REPOSITORY = "local"
 
 def add_target(parser: argparse.ArgumentParser) -> None:
     """The cluster and the environment in it."""
-    parser.add_argument("--environment", "-e", required=True, metavar="NAME", help="the environment's name")
+    parser.add_argument(
+        "--environment", "-e", required=True, type=_environment_name, metavar="NAME", help="the environment's name"
+    )
     parser.add_argument("--repository", default=REPOSITORY, metavar="NAME", help="the repository it belongs to (local)")
     parser.add_argument("--kubeconfig", type=Path, metavar="FILE", help="the cluster's kubeconfig (KUBECONFIG)")
     parser.add_argument("--context", metavar="NAME", help="the context in the kubeconfig (its current one)")
@@ -30,6 +32,14 @@ def add_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--state-namespace", default="plumbline-system", metavar="N", help="where records are kept (plumbline-system)"
     )
+
+
+def _environment_name(text: str) -> str:
+    from worker.domain.declaration import NAME
+
+    if not NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a name: use lower-case letters, digits and '-', at most 63")
+    return text
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +104,7 @@ def gathered(arguments: argparse.Namespace) -> tuple[Target, Rendered]:
     environment = environment_of(arguments)
 
     def render(capabilities: Capabilities) -> Rendered:
-        return renderer.render_folder(arguments.path, environment, capabilities)
+        return renderer.render_folder(arguments.path.resolve(), environment, capabilities)
 
     if arguments.renderer == "helm" or (arguments.path / "Chart.yaml").is_file():
         target = target_of(arguments, cluster_of(arguments))

@@ -70,6 +70,7 @@ class ApiProxy:
         self._server.daemon_threads = True
         cluster["server"] = f"http://127.0.0.1:{self._server.server_port}"
         self.kubeconfig = folder / "proxied.kubeconfig"
+        self.kubeconfig.touch(mode=0o600)
         self.kubeconfig.write_text(json.dumps(document))
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 

@@ -8,7 +8,7 @@ import sys
 from functools import partial
 
 from worker import jobs, previews
-from worker.adapters.renderer import jail
+from worker.adapters.renderer import RenderTools, jail
 from worker.domain.errors import PlumblineError
 from worker.domain.messages import CHECK, CONVERGE, GIVE_UP, PREVIEW, PREVIEWS_QUEUE, applies_queue
 from worker.garbage import relax_collector
@@ -38,9 +38,12 @@ def main() -> int:
         CHECK: partial(jobs.check, bench),
         GIVE_UP: partial(jobs.give_up, bench),
     }
+    for missing in RenderTools(bench.settings.tools).missing():
+        log.warning("%s", missing)
+    serves = "clusters " + ", ".join(cluster.name for cluster in bench.installation.clusters)
     relax_collector()
     try:
-        run_worker(bench.queue, queues, table, name="worker", stop=bench.stop)
+        run_worker(bench.queue, queues, table, name="worker", serves=serves, stop=bench.stop)
     except PlumblineError as error:
         print(f"plumbline worker: {error}", file=sys.stderr)  # noqa: T201
         return 1

@@ -34,17 +34,22 @@ def secret(reference: SecretReference, name: str, environ: Mapping[str, str], ro
         if not value:
             raise SettingsError(f"{name}: the environment variable {reference.env} is not set")
         return SecretText(value)
-    path = root / (reference.file or "")
+    return SecretText(read_private(root / (reference.file or ""), name))
+
+
+def read_private(path: Path, name: str) -> str:
+    """The text of a file that holds a secret. Raises SettingsError where it is missing, empty or open to others."""
     try:
         mode = path.stat().st_mode
         text = path.read_text().strip()
-    except OSError as error:
-        raise SettingsError(f"{name}: cannot read {path} ({error.strerror})") from None
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not text"
+        raise SettingsError(f"{name}: cannot read {path} ({why})") from None
     if mode & (stat.S_IRWXO | stat.S_IWGRP):
         raise SettingsError(f"{name}: {path} can be read by others: chmod 600 {path}")
     if not text:
         raise SettingsError(f"{name}: {path} is empty")
-    return SecretText(text)
+    return text
 
 
 def redis_url_of(installation: Installation, environ: Mapping[str, str], root: Path) -> SecretText:

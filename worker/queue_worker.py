@@ -216,12 +216,19 @@ def _after(seconds: float, action: Callable[[], None]) -> None:
 
 
 def run_worker(
-    queue: SignedQueue, queues: Sequence[str], table: Mapping[str, JobFunction], *, name: str, stop: Stop | None = None
+    queue: SignedQueue,
+    queues: Sequence[str],
+    table: Mapping[str, JobFunction],
+    *,
+    name: str,
+    serves: str,
+    stop: Stop | None = None,
 ) -> None:
     """Works on `queues` (first ones first) with the functions of `table` until SIGTERM or SIGINT.
 
     A running job comes to its next step first. A Redis that is away is waited for. `name` is what logs call this worker;
-    several may have the same. Raises SettingsError where Redis may lose jobs.
+    several may have the same. `serves` is what the log says it is ready for, besides its queues.
+    Raises SettingsError where Redis may lose jobs.
     """
     stop = stop or Stop()
     stop.install()
@@ -235,10 +242,11 @@ def run_worker(
         while not stop.asked.is_set():
             try:
                 queue.require_lasting()
+                log.info("ready: %s; queues %s; Redis at %s", serves, ", ".join(queues), queue.address)
                 waits = iter(RECONNECT_SECONDS)
                 _work(queue, queues, table, name, stop)
             except (redis.RedisError, Unavailable, OSError) as error:
-                log.warning("Redis is away, trying again: %s", error)
+                log.warning("Redis is away (%s), trying again: %s", queue.address, error)
             stop.asked.wait(next(waits, RECONNECT_SECONDS[-1]))
     except (StopRequested, Stopping):
         pass

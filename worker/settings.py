@@ -10,7 +10,7 @@ from typing import Final
 
 from worker.domain.installation import Installation, SecretReference
 from worker.domain.secret_text import SecretText, SettingsError
-from worker.installation_files import CONFIG, installation_of, redis_url_of, secret, signing_key_of
+from worker.installation_files import CONFIG, installation_of, read_private, redis_url_of, secret, signing_key_of
 
 TOOLS: Final = "PLUMBLINE_TOOLS"
 
@@ -38,9 +38,10 @@ class Settings:
             redis_url=redis_url_of(installation, environ, root),
             signing_key=signing_key_of(installation, environ, root),
             cache=_cache(installation, environ),
-            tools=Path(environ[TOOLS]) if environ.get(TOOLS) else None,
+            tools=_tools(environ),
             kubeconfigs={
-                cluster.name: _kubeconfig(cluster.kubeconfig, environ, root) for cluster in installation.clusters
+                cluster.name: _kubeconfig(cluster.kubeconfig, f"{cluster.name}.kubeconfig", environ, root)
+                for cluster in installation.clusters
             },
             credentials={
                 repository.name: secret(repository.credentials, f"{repository.name}.credentials", environ, root)
@@ -50,15 +51,24 @@ class Settings:
         )
 
 
-def _kubeconfig(reference: SecretReference | None, environ: Mapping[str, str], root: Path) -> Path | None:
+def _kubeconfig(reference: SecretReference | None, name: str, environ: Mapping[str, str], root: Path) -> Path | None:
     if reference is None:
         return None
+    path = root / (reference.file or "")
     if reference.env is not None:
         value = environ.get(reference.env)
         if not value:
-            raise SettingsError(f"kubeconfig: the environment variable {reference.env} is not set")
-        return Path(value)
-    return root / (reference.file or "")
+            raise SettingsError(f"{name}: the environment variable {reference.env} is not set")
+        path = Path(value)
+    read_private(path, name)
+    return path
+
+
+def _tools(environ: Mapping[str, str]) -> Path | None:
+    folder = environ.get(TOOLS)
+    if folder and not Path(folder).is_dir():
+        raise SettingsError(f"{TOOLS}: {folder} is not a folder")
+    return Path(folder) if folder else None
 
 
 def _cache(installation: Installation, environ: Mapping[str, str]) -> Path:

@@ -152,6 +152,19 @@ class SignedQueue:
                 raise redis_failed(error) from None
         return time.monotonic() + self._ahead
 
+    @property
+    def address(self) -> str:
+        """Where Redis is, without its password: `127.0.0.1:6379`."""
+        found = self.connection.connection_pool.connection_kwargs
+        return f"{found.get('host', 'localhost')}:{found.get('port', 6379)}"
+
+    def is_served(self, queue: str) -> bool:
+        """Whether a process works on a queue; one that was killed counts for another 80 s. Raises Unavailable."""
+        try:
+            return any(self.connection.exists(worker) for worker in self.connection.smembers(f"rq:workers:{queue}"))
+        except redis.RedisError as error:
+            raise redis_failed(error) from None
+
     def require_lasting(self) -> None:
         """Raises SettingsError where Redis may throw away what it was given, and Unavailable where it does not answer."""
         try:

@@ -6,7 +6,6 @@ clusters. Jobs are asked for by ids that exist once, so nothing doubles.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import signal
@@ -45,8 +44,11 @@ def main() -> int:
     try:
         settings = Settings.load(os.environ)
         bench = Workbench.of(settings)
-        with contextlib.suppress(Unavailable):
+        try:
             bench.queue.require_lasting()
+            log.info("ready: %s; Redis at %s", _serves(bench), bench.queue.address)
+        except Unavailable as error:
+            log.warning("Redis is away (%s), trying again: %s", bench.queue.address, error)
     except PlumblineError as error:
         print(f"plumbline watch: {error}", file=sys.stderr)  # noqa: T201
         return 1
@@ -58,6 +60,12 @@ def main() -> int:
         threading.Thread(target=_repeat, args=(stop, task, seconds), daemon=True).start()
     stop.wait()
     return 0
+
+
+def _serves(bench: Workbench) -> str:
+    clusters = ", ".join(cluster.name for cluster in bench.installation.clusters)
+    repositories = ", ".join(repository.name for repository in bench.installation.repositories)
+    return f"clusters {clusters}; repositories {repositories}, looked at every {bench.installation.poll_seconds:g} s"
 
 
 def _repeat(stop: threading.Event, task: Callable[[], None], seconds: float) -> None:

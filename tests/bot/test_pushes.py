@@ -18,7 +18,7 @@ from bot.board import Board
 from bot.settings import Settings
 from worker.domain.environment import Ceiling
 from worker.domain.installation import Cluster, Installation, Repository, SecretReference
-from worker.domain.messages import COMMITTED, INTAKE_QUEUE, PREVIEWS_QUEUE
+from worker.domain.messages import COMMITTED, INTAKE_QUEUE, PREVIEWS_QUEUE, REPORTS_QUEUE
 from worker.domain.plan import Action, Change, FieldChange, Plan
 from worker.domain.reports import EnvironmentPreview, Outcome, PreviewReport
 from worker.domain.resource import ResourceKey
@@ -187,10 +187,19 @@ def test_a10_a_signed_request_with_anything_odd_in_any_place_never_ends_in_an_in
     assert tried >= 60
 
 
-def test_a_preview_that_nobody_answers_is_unknown_and_not_accepted(client: FlaskClient) -> None:
-    body = json.dumps({"updates": UPDATES, "seconds": 0.2}).encode() + b"\npack"
-    answer = client.post("/pushes/preview", data=body, headers=signed("/pushes/preview", body))
-    assert answer.get_json() == {"accept": None, "lines": []}
+def test_a_preview_that_nobody_answers_is_unknown_and_not_accepted(client: FlaskClient, queue: SignedQueue) -> None:
+    def asked() -> tuple[int, dict[str, object]]:
+        body = json.dumps({"updates": UPDATES, "seconds": 0.2}).encode() + b"\npack"
+        answer = client.post("/pushes/preview", data=body, headers=signed("/pushes/preview", body))
+        return answer.status_code, answer.get_json()
+
+    for served, process in ((PREVIEWS_QUEUE, "worker"), (REPORTS_QUEUE, "bot")):
+        status, answer = asked()
+        assert (status, "accept" in answer) == (503, False)
+        assert answer["error"] == f"no {process} runs: `python -m {process}` of the Procfile is not there"
+        queue.connection.sadd(f"rq:workers:{served}", "rq:worker:gone", f"rq:worker:{process}")
+        queue.connection.hset(f"rq:worker:{process}", "birth", "now")
+    assert asked() == (200, {"accept": None, "lines": []})
 
 
 def test_a_push_gets_its_own_answer_as_lines(client: FlaskClient, queue: SignedQueue) -> None:

@@ -59,6 +59,67 @@ def test_the_hooks_that_were_there_run_first_and_come_back(repository: Path, tmp
     assert "plumbline" not in push(repository, tmp_path / "clone").stderr
 
 
+@pytest.mark.parametrize("before", [None, "true", "false"])
+def test_uninstalling_gives_back_the_configuration_as_it_was(repository: Path, before: str | None) -> None:
+    if before is not None:
+        git("config", "receive.advertisePushOptions", before, at=repository)
+    config = (repository / "config").read_bytes()
+    for _ in range(2):
+        assert install(repository).returncode == 0
+    assert git("config", "receive.advertisePushOptions", at=repository).strip() == "true"
+    assert hooks("uninstall", str(repository)).returncode == 0
+    assert (repository / "config").read_bytes() == config
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:8080", "shop", "ftp://x", "http://", "http://x:port", "http://u:p@x", "http://x/?a=b", ""]
+)
+def test_an_address_that_hooks_cannot_call_is_refused(repository: Path, address: str) -> None:
+    run = hooks("install", str(repository), "--address", address, "--name", "shop")
+    assert run.returncode == 64
+    assert "address" in run.stderr
+    assert not (repository / "plumbline").exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "warned"),
+    [
+        ("http://bot.example", True),
+        ("https://bot.example", False),
+        ("http://127.0.0.1:1", False),
+        ("http://[::1]:1", False),
+    ],
+)
+def test_an_address_elsewhere_without_encryption_is_warned_of(repository: Path, address: str, warned: bool) -> None:
+    run = hooks("install", str(repository), "--address", address, "--name", "shop")
+    assert run.returncode == 0
+    assert ("use https://" in run.stderr) is warned
+
+
+def test_a_repository_with_a_work_tree_is_refused(tmp_path: Path) -> None:
+    git("init", "--quiet", str(tmp_path / "work"))
+    for path in (tmp_path / "work", tmp_path / "work" / ".git"):
+        run = install(path)
+        assert run.returncode == 1
+        assert "has a work tree" in run.stderr
+        assert "git clone --bare" in run.stderr
+    assert not (tmp_path / "work" / ".git" / "plumbline").exists()
+
+
+def test_a_hook_that_is_kept_and_the_secret_are_said(repository: Path) -> None:
+    before = repository / "hooks" / "pre-receive"
+    before.write_text("#!/bin/sh\ncat > /dev/null\n")
+    before.chmod(0o755)
+    planned = install(repository, "--dry-run").stdout
+    assert f"would keep  {before} as pre-receive.before-plumbline; it runs first" in planned
+    assert f"would write {repository}/plumbline/secret" in planned
+    assert "post-receive.before-plumbline" not in planned
+    done = install(repository).stdout
+    assert f"kept        {before}.before-plumbline; it was there before and runs first" in done
+    again = install(repository, "--dry-run").stdout
+    assert f"would keep  {repository}/plumbline/secret" in again
+
+
 def test_a_dry_run_changes_nothing(repository: Path) -> None:
     def content() -> dict[str, bytes]:
         return {str(path): path.read_bytes() for path in repository.rglob("*") if path.is_file()}

@@ -144,7 +144,11 @@ def test_an_error_names_the_file_and_shows_no_trace(target: list[str], tmp_path:
         (["plan"], 64, "usage"),
         (["nonsense"], 64, "invalid choice"),
         (["plan", ".", "-e", "x", "--kubeconfig", "/nonexistent"], 1, "no such file"),
+        (["plan", ".", "-e", "x"], 1, "kubeconfig /nonexistent: no such file"),
+        (["plan", ".", "-e", "CLI"], 64, "'CLI' is not a name"),
         (["plan", "/nonexistent", "-e", "x"], 1, ""),
+        (["sandbox", "kubeconfig", "--name", "x y"], 1, "plumbline sandbox up --name 'x y'"),
+        (["hooks", "install", "x.git", "--name", "a", "--address", "shop:80"], 64, "is not an address"),
         (["apply", ".", "-e", "x", "--timeout", "soon"], 64, "not a duration"),
     ],
 )
@@ -187,6 +191,82 @@ def test_credentials_without_rights_are_told_what_they_lack(
     assert run.returncode == 1
     assert "may not" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [", "is not valid YAML"),
+        ("a: 1", "has no list of contexts, so it is no kubeconfig"),
+        ("contexts: []", "names no current-context; give one as context (it has none)"),
+        ("current-context: b\ncontexts: [{name: a, context: {}}]", "has no context b (it has a)"),
+        (
+            "current-context: a\ncontexts: [{name: a, context: {cluster: c}}]",
+            "the context a names the cluster c, which",
+        ),
+    ],
+)
+def test_a_kubeconfig_that_cannot_be_used_is_said_in_our_words(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "k").write_text(text)
+    run = plumbline("status", "-e", "x", "--kubeconfig", str(tmp_path / "k"))
+    assert run.returncode == 1
+    assert said in run.stderr
+    assert f"kubeconfig {tmp_path / 'k'}" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_no_kubeconfig_at_all_is_said(tmp_path: Path) -> None:
+    run = plumbline("status", "-e", "x", KUBECONFIG="", HOME=str(tmp_path))
+    assert run.returncode == 1
+    assert f"no kubeconfig is given: KUBECONFIG is not set, there is no {tmp_path}/.kube/config" in run.stderr
+
+
+def test_a_folder_may_be_named_from_where_one_stands(target: list[str], tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "a.yaml").write_text(config_map("one", a="1"))
+    for command, code in ((["render", "app"], 0), (["plan", "app", *target], 2)):
+        run = subprocess.run(
+            [sys.executable, "-m", "plumbline", *command], capture_output=True, text=True, cwd=tmp_path, check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert run.returncode == code, run.stderr
+        assert "one" in run.stdout
+
+
+def test_status_names_the_repository_whose_record_was_probably_meant(target: list[str], tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(config_map("one", a="1"))
+    assert plumbline("apply", str(tmp_path), *target, "--repository", "shop").returncode == 0
+    run = plumbline("status", *target)
+    assert run.returncode == 1
+    assert "nothing is recorded" in run.stdout
+    assert "add --repository shop" in run.stdout
+    assert plumbline("status", *target, "--repository", "shop").returncode == 0
+    other = plumbline("status", *["other" if word == "cli" else word for word in target])
+    assert "--repository" not in other.stdout
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [("y", "data.a.b is read as true, like y, yes and on"), ("off", "is read as false"), ("12", "as the number 12")],
+)
+def test_a_word_that_yaml_reads_otherwise_is_told_to_be_quoted(
+    target: list[str], tmp_path: Path, value: str, said: str
+) -> None:
+    (tmp_path / "a.yaml").write_text(f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\ndata:\n  a.b: {value}\n")
+    run = plumbline("plan", str(tmp_path), *target)
+    assert run.returncode == 1
+    assert said in run.stderr
+    assert "put it in quotes" in run.stderr
+    assert "mend it" not in run.stderr
+
+
+def test_the_folder_of_the_sandbox_s_programs_can_be_exported(tools: dict[str, Path]) -> None:
+    run = plumbline("sandbox", "tools", "--folder", "kustomize", "helm")
+    if tools["kustomize"].parent == tools["helm"].parent:
+        assert run.stdout == f"{tools['helm'].parent}\n"
+    else:
+        assert run.returncode == 1
+        assert "do not lie in one folder" in run.stderr
 
 
 LISTED = """

@@ -75,6 +75,13 @@ def asked(system: LocalSystem, path: str, seconds: float = 10) -> tuple[int, flo
         return connection.getresponse().status, time.monotonic() - began
 
 
+def is_open(port: int) -> bool:
+    """Whether somebody listens on a port of this machine."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
 def push_unheard(system: LocalSystem, clone: Clone, n: str) -> str:
     """Pushes a commit whose prediction and alert may get lost."""
     from plumbline.local_system import git
@@ -110,6 +117,8 @@ def test_f05_everything_starts_without_redis_and_works_once_it_comes(
         own_system.servers[name].restart()
     wait_until(lambda: "Redis is away" in own_system.log("worker"), 20, "the worker says that Redis is away")
     wait_until(lambda: "Redis is away" in own_system.log("bot"), 20, "the bot says so too")
+    wait_until(lambda: "Redis is away" in own_system.log("web"), 30, "web has started, and says so too")
+    wait_until(lambda: is_open(own_system.port), 10, "web listens")
     assert asked(own_system, "/readyz")[0] == 503
     own_redis.server.restart()
     own_system.wait_ready()

@@ -33,6 +33,7 @@ class Section:
         self._value = value
         self.path = path
         self._asked: set[str] = set()
+        self._missing: list[str] = []
 
     def problem(self, name: str, message: str, suggestion: str = "") -> None:
         """Notes a mistake at a key of this mapping."""
@@ -50,7 +51,7 @@ class Section:
         self._asked.add(name)
         value = self._value.get(name)
         if value is None and required:
-            self._reader.problem(self.path, f"`{name}` is missing", f"add `{name}:`")
+            self._missing.append(name)
         return value
 
     def text(self, name: str, default: str = "", *, required: bool = False, choices: Sequence[str] = ()) -> str:
@@ -161,10 +162,14 @@ class Section:
         return tuple(self._value)
 
     def end(self) -> None:
-        """Notes every key that nobody asked for."""
-        for name in self._value:
-            if name not in self._asked:
-                self.problem(name, f"unknown key `{name}`", _nearest(name, sorted(self._asked)))
+        """Notes every key that nobody asked for, and every required one that is missing and not just written wrongly."""
+        unknown = [name for name in self._value if name not in self._asked]
+        for name in unknown:
+            self.problem(name, f"unknown key `{name}`", _nearest(name, sorted(self._asked)))
+        meant = {near for name in unknown for near in _near(name, self._asked)}
+        for name in self._missing:
+            if name not in meant:
+                self._reader.problem(self.path, f"`{name}` is missing", f"add `{name}:`")
 
 
 class Reader:
@@ -208,8 +213,13 @@ def seconds_of(text: str) -> float | None:
     return float(hours * 3600 + minutes * 60 + seconds)
 
 
+def _near(word: str, known: Iterable[str]) -> list[str]:
+    """The known word that was probably meant, none or one."""
+    return difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+
+
 def _nearest(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    near = _near(word, known)
     return f"did you mean `{near[0]}`?" if near else f"known are: {', '.join(known)}"
 
 

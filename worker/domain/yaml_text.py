@@ -84,7 +84,7 @@ def read_documents(
         message = "is not text: a control character stands in it"
         raise DesiredStateError([Problem(message, file, line, suggestion="remove it")]) from None
     except yaml.YAMLError as error:
-        raise DesiredStateError([_syntax(error, file)]) from None
+        raise DesiredStateError([_syntax(error, decoded, file)]) from None
 
 
 def _decoded(text: str | bytes, file: str) -> str:
@@ -101,13 +101,15 @@ def _decoded(text: str | bytes, file: str) -> str:
     raise DesiredStateError([Problem("is not UTF-8 text", file, line, suggestion="save it as UTF-8")])
 
 
-def _syntax(error: yaml.YAMLError, file: str) -> Problem:
+def _syntax(error: yaml.YAMLError, text: str, file: str) -> Problem:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     said = str(getattr(error, "problem", None) or "it cannot be read")
     context = str(getattr(error, "context", "") or "")
-    suggestion = "indent with spaces" if "\\t" in said else None
+    if mark and text[mark.index : mark.index + 1] == "\t":
+        message = "is not valid YAML: a tab stands where it indents"
+        return Problem(message, file, mark.line + 1, suggestion="YAML indents with spaces: replace the tab")
     message = f"is not valid YAML: {said}" + (f" {context}" if context else "")
-    return Problem(message, file, mark.line + 1 if mark else None, suggestion=suggestion)
+    return Problem(message, file, mark.line + 1 if mark else None)
 
 
 class _Composer:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from worker.domain.environment import Policy
 from worker.domain.errors import Conflict, Denied, FieldOwner, Moved, Problem, Unavailable
-from worker.domain.plan import Action, Change
+from worker.domain.plan import ABSENT, Action, Change
 from worker.domain.resource import Resource
 from worker.domain.scrubbing import scrubbed_text
 from worker.planning.claims import TAKEN
@@ -29,6 +29,11 @@ IMMUTABLE: Final = re.compile(
 
 MADE_NULL: Final = re.compile(r'Invalid value: "null"')
 """Measured on 1.37, with kubectl too: `a: {b: c}` applied, then `a: {}`, is refused as `a: null`."""
+
+EXPECTED_TEXT: Final = re.compile(r"(?P<path>\S+): expected string, got ")
+"""What structured-merge-diff says of a value of another type; measured on 1.37."""
+
+MOST_READINGS: Final = 3
 
 OWN_MANAGERS: Final = "plumbline:"
 
@@ -256,7 +261,55 @@ def _denied(desired: Resource, live: Resource | None, dry_run: DryRun, policy: P
         )
     if denied.code == 403 and not WEBHOOK_DENIED.search(message) and "denied" not in message:
         return _problem(desired, _sentence(message), "give Plumbline's identity this right, or remove the object")
-    return _problem(desired, _sentence(message), "mend it and push again")
+    return _problem(desired, _sentence(message), quoting(desired, message) or "mend it and push again")
+
+
+def quoting(desired: Resource, message: str) -> str:
+    """The way out where the server expected text and YAML has read a word as something else; empty for anything else."""
+    said = []
+    for match in EXPECTED_TEXT.finditer(message):
+        path = match["path"].lstrip(".")
+        value = _value_at(desired.body, path)
+        if isinstance(value, bool):
+            said.append(f"{path} is read as {'true, like y, yes and on' if value else 'false, like n, no and off'}")
+        elif isinstance(value, int | float):
+            said.append(f"{path} is read as the number {value}")
+    return f"{'; '.join(said[:MOST_READINGS])}: put it in quotes" if said else ""
+
+
+def _value_at(value: Any, path: str) -> Any:
+    """The value at a path as the server writes it: `spec.containers[name="a"].env[0].value`; ABSENT where there is none."""
+    while path:
+        if path[0] == "[":
+            inside, _, path = path[1:].partition("]")
+            value = _item(value, inside)
+        elif isinstance(value, dict):
+            name = max((name for name in value if _begins(path, name)), key=len, default=None)
+            if name is None:
+                return ABSENT
+            value, path = value[name], path[len(name) :]
+        else:
+            return ABSENT
+        path = path.removeprefix(".")
+    return value
+
+
+def _begins(path: str, name: str) -> bool:
+    """Whether a path goes on with this key, which may hold dots itself."""
+    return path.startswith(name) and path[len(name) : len(name) + 1] in ("", ".", "[")
+
+
+def _item(items: Any, selector: str) -> Any:
+    if not isinstance(items, list):
+        return ABSENT
+    if selector.isdigit():
+        return items[int(selector)] if int(selector) < len(items) else ABSENT
+    pairs = dict(pair.split("=", 1) for pair in selector.split(",") if "=" in pair)
+    wanted = {name: text.strip('"') for name, text in pairs.items()}
+    for item in items:
+        if wanted and isinstance(item, dict) and all(str(item.get(name)) == text for name, text in wanted.items()):
+            return item
+    return ABSENT
 
 
 def _sentence(message: str) -> str:

@@ -149,6 +149,25 @@ def test_all_mistakes_are_said_at_once() -> None:
     assert len(caught.value.problems) >= 5
 
 
+def test_a_key_written_wrongly_is_one_problem_and_a_missing_one_another() -> None:
+    with pytest.raises(DesiredStateError) as caught:
+        declared("environments:\n  - {name: a, namepsace: shop}\n")
+    said = [str(problem) for problem in caught.value.problems]
+    assert len(said) == 2
+    assert any("`path` is missing" in text for text in said)
+    assert any("unknown key `namepsace` (did you mean `namespace`?)" in text for text in said)
+
+
+@pytest.mark.parametrize("text", ["a:\n\tb: 1\n", "a:\n  b: 1\n\tc: 2\n", "\ta: 1\n", "é: 1\nb:\n\t- c\n"])
+def test_a_tab_is_called_a_tab(text: str) -> None:
+    with pytest.raises(DesiredStateError) as caught:
+        read_documents(text, "f")
+    (problem,) = caught.value.problems
+    assert "a tab stands where it indents" in problem.message
+    assert problem.line == text[: text.index("\t")].count("\n") + 1
+    assert problem.suggestion == "YAML indents with spaces: replace the tab"
+
+
 def test_the_example_app_yaml_is_valid() -> None:
     from pathlib import Path
 

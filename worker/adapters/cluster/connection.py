@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 import orjson
 import urllib3
 
+from worker.adapters.cluster.kubeconfig import mistake
 from worker.domain.errors import Unavailable, Unfit
 
 READ_SECONDS: Final = 30.0
@@ -225,7 +226,7 @@ def _open_session(kubeconfig: Path | None, context: str | None) -> Session:
 
     logging.getLogger("kubernetes").setLevel(logging.ERROR)
     if kubeconfig is not None and not kubeconfig.is_file():
-        raise ClusterSettingsError(f"kubeconfig {kubeconfig}: no such file (give one with --kubeconfig)")
+        raise ClusterSettingsError(f"kubeconfig {kubeconfig}: no such file")
     configuration = client.Configuration()
     try:
         if kubeconfig is None and context is None:
@@ -242,9 +243,10 @@ def _open_session(kubeconfig: Path | None, context: str | None) -> Session:
                 client_configuration=configuration,
                 persist_config=False,
             )
-    except config.ConfigException as error:
+    except Exception as error:  # noqa: BLE001 (the library lets those of its YAML and base64 readers through)
+        said = str(error).splitlines()[0] if isinstance(error, config.ConfigException) else type(error).__name__
         place = f"kubeconfig {kubeconfig}" if kubeconfig else "kubeconfig"
-        raise ClusterSettingsError(f"{place}: {str(error).splitlines()[0]}") from None
+        raise ClusterSettingsError(mistake(kubeconfig, context) or f"{place}: {said}") from None
     configuration.connection_pool_maxsize = POOL
     pool = client.ApiClient(configuration).rest_client.pool_manager
     return Session(pool, configuration)

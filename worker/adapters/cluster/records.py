@@ -107,7 +107,7 @@ class Records:
         if answer.status not in (201, 409):
             raise RecordDenied(
                 f"the namespace {self.namespace} for Plumbline's records does not exist and may not be created "
-                f"(HTTP {answer.status}): create it, or name another with --state-namespace"
+                f"(HTTP {answer.status}): create it, or name another as state-namespace"
             )
 
     def _write(self, method: str, path: str, body: dict[str, Any]) -> Answer:
@@ -125,7 +125,7 @@ class Records:
         if answer.status in (401, 403):
             raise RecordDenied(
                 f"these credentials may not {verb} {kind} objects in {self.namespace} (HTTP {answer.status}): "
-                "grant it, or name another namespace with --state-namespace"
+                "grant it, or name another namespace as state-namespace"
             )
         reason = status_of(answer).get("reason") or f"HTTP {answer.status}"
         raise Unavailable(f"cannot {verb} the {kind} record in {self.namespace} ({reason})")

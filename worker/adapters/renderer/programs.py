@@ -19,6 +19,9 @@ _HELM_PLACE: Final = re.compile(r"\(([^()\s]+?/templates/[^():\s]+):(\d+)(?::\d+
 _KUSTOMIZE_FILE: Final = re.compile(r"'?(?P<file>[\w./-]+\.(?:ya?ml|json))'?")
 
 
+PROGRAMS: Final = ("kustomize", "helm")
+
+
 class MissingTool(Unfit):
     """A program that a renderer needs is not there; the text says how to get it."""
 
@@ -29,13 +32,26 @@ class RenderTools:
 
     folder: Path | None = None
 
+    def missing(self) -> tuple[MissingTool, ...]:
+        """What is said of each program that a renderer may need and that is not there."""
+        found = []
+        for name in PROGRAMS:
+            try:
+                self.find(name)
+            except MissingTool as error:
+                found.append(error)
+        return tuple(found)
+
     def find(self, name: str) -> Path:
         """The program. Raises MissingTool with the command that brings it."""
         if self.folder is not None and (self.folder / name).is_file():
             return self.folder / name
         if found := shutil.which(name):
             return Path(found)
-        raise MissingTool(f"{name} is not installed: `plumbline sandbox tools {name}` builds it, or put it on PATH")
+        raise MissingTool(
+            f"{name} is not installed: put it on PATH, or "
+            "`export PLUMBLINE_TOOLS=$(plumbline sandbox tools --folder kustomize helm)`"
+        )
 
 
 def kustomize(tools: RenderTools, tree: Tree, folder: Path, output: Path, limits: RenderLimits) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -18,12 +18,13 @@ from worker.adapters.renderer import inputs, jail, programs
 from worker.adapters.renderer.chance import may_vary
 from worker.adapters.renderer.jail import Tree
 from worker.adapters.renderer.kept import Kept
+from worker.adapters.renderer.objects import flattened, made_of
 from worker.adapters.renderer.programs import RenderTools
 from worker.adapters.trees import FILE, LINK, MODULE, TreeEntry
 from worker.domain.environment import Environment
 from worker.domain.errors import DesiredStateError, Problem
 from worker.domain.installation import RenderLimits
-from worker.domain.resource import MalformedSecret, Resource, Source, resource_of
+from worker.domain.resource import Resource, Source
 
 FORMAT: Final = "2"
 """Changes when the kept form does, so that old entries are misses."""
@@ -338,8 +339,8 @@ class Renderer:
         resources: list[Resource] = []
         for file, line, value in documents:
             source = Source(_where(renderer, environment, file), line if renderer == "yaml" else None)
-            for body in _flattened(value):
-                made = _resource(body, source)
+            for body in flattened(value):
+                made = made_of(body, source)
                 if isinstance(made, Problem):
                     problems.append(made)
                 else:
@@ -366,45 +367,3 @@ def _where(renderer: str, environment: Environment, file: str) -> str:
         return file
     name = "kustomization.yaml" if renderer == "kustomize" else "Chart.yaml"
     return name if environment.path == "." else f"{environment.path}/{name}"
-
-
-def _flattened(value: Any) -> Iterator[Any]:
-    """The objects of a document: itself, or the items of a List (also of a typed one such as ConfigMapList)."""
-    kind = value.get("kind") if isinstance(value, dict) else None
-    items = value.get("items") if isinstance(value, dict) else None
-    if isinstance(kind, str) and kind.endswith("List") and isinstance(items, list):
-        for item in items:
-            if isinstance(item, dict) and kind != "List":
-                item = {"apiVersion": value.get("apiVersion"), "kind": kind.removesuffix("List"), **item}  # noqa: PLW2901
-            yield from _flattened(item)
-    else:
-        yield value
-
-
-def _resource(body: Any, source: Source) -> Resource | Problem:
-    def problem(message: str, suggestion: str, where: str | None = None) -> Problem:
-        return Problem(message, source.file, source.line, where, suggestion)
-
-    if not isinstance(body, dict):
-        return problem("is not a Kubernetes object", "move it out of the environment's folder")
-    for member in ("apiVersion", "kind"):
-        if not isinstance(body.get(member), str) or not body[member]:
-            return problem(
-                f"is not a Kubernetes object: `{member}` is missing", "add it, or move the file out of the folder"
-            )
-    metadata = body.get("metadata")
-    if not isinstance(metadata, dict) or (metadata.get("name") in (None, "") and not metadata.get("generateName")):
-        return problem(f"the {body['kind']} has no metadata.name", "add `metadata: {name: …}`")
-    named: object = metadata.get("generateName") if metadata.get("name") in (None, "") else metadata["name"]
-    if not isinstance(named, str) or not isinstance(metadata.get("namespace") or "", str):
-        return problem(f"the {body['kind']} has a name or namespace that is not text", "put it in quotes")
-    if not metadata.get("name"):
-        return problem(
-            "has generateName, so nothing can be said of it twice",
-            "give it a fixed metadata.name",
-            f"{body['kind']} {named}",
-        )
-    try:
-        return resource_of(body, source)
-    except MalformedSecret as error:
-        return problem(str(error), "encode the value with base64, or write it under stringData", f"Secret {named}")

@@ -1,0 +1,107 @@
+"""What the README and the files beside it have a user copy is valid, read by the program's own readers."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from plumbline.__main__ import COMMANDS
+from plumbline.local_system import Clone, LocalSystem, procfile
+from sandbox.control_plane import ControlPlane
+from tests.conftest import Kubectl, config_map, declaration
+from worker.domain.declaration import read_declaration
+from worker.domain.installation import Installation
+from worker.domain.installation_file import read_installation
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def section(title: str) -> str:
+    """The text below a heading, up to the next one."""
+    return README.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def example() -> Installation:
+    return read_installation((ROOT / "app.yaml").read_bytes(), "app.yaml")
+
+
+def test_the_readme_s_plumbline_yaml_is_valid_for_the_repository_s_app_yaml() -> None:
+    (text,) = re.findall(r"```yaml\n(environments:.*?)```", section("plumbline.yaml"), re.DOTALL)
+    installation = example()
+    found = read_declaration(text, installation, installation.repositories[0], "main")
+    (environment,) = found.environments
+    assert environment.policy.unserved == "refuse"
+    assert environment.policy.health == {"Ingress.networking.k8s.io": "ignore"}
+
+
+def test_secrets_that_the_readme_has_an_operator_make_are_ignored_by_git() -> None:
+    installation = example()
+    references = [installation.signing_key, *(cluster.kubeconfig for cluster in installation.clusters)]
+    names = [each.file for each in references if each is not None and each.file is not None]
+    names.append("redis.conf")
+    assert names == ["signing-key", "production.kubeconfig", "redis.conf"]
+    run = subprocess.run(["git", "check-ignore", *names], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.stdout.split() == names
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_stands_in_the_readme(name: str) -> None:
+    assert f"| `plumbline {name} " in section("The command line") or f"| `plumbline {name}`" in README
+
+
+def test_the_readme_starts_every_process_of_the_procfile() -> None:
+    loop = re.search(r"```sh\n(.*?Procfile.*?)```", section("Your own cluster and Git server"), re.DOTALL)
+    assert loop is not None
+    printed = subprocess.run(
+        ["sh", "-c", loop[1].replace("export PLUMBLINE", "PLUMBLINE").replace('sh -c "', 'echo "')],
+        cwd=ROOT, capture_output=True, text=True, timeout=20, check=False, env={"PATH": "/usr/bin:/bin", "PORT": "9"},
+    )  # fmt: skip
+    assert sorted(printed.stdout.splitlines()) == sorted(f"exec {command}" for command in procfile().values())
+
+
+@pytest.fixture
+def granted(control_plane: ControlPlane, kubectl: Kubectl, tmp_path: Path, tools: dict[str, Path]) -> Iterator[Path]:
+    """A kubeconfig with the rights of rbac.yaml, made by the commands in its head."""
+    text = (ROOT / "rbac.yaml").read_text()
+    kubectl("apply", "-f", str(ROOT / "rbac.yaml"))
+    commands = [line.removeprefix("#   ") for line in text.splitlines() if line.startswith("#   ")]
+    run = subprocess.run(
+        ["sh", "-e", "-c", "\n".join(line for line in commands if not line.startswith("kubectl apply"))],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={"PATH": f"{tools['kubectl'].parent}:/usr/bin:/bin", "KUBECONFIG": str(control_plane.kubeconfig())},
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    yield tmp_path / "production.kubeconfig"
+    kubectl("delete", "-f", str(ROOT / "rbac.yaml"), "--wait=false")
+
+
+def test_the_rights_of_rbac_yaml_are_enough_for_a_push_and_no_more(
+    granted: Path, redis_url: str, tools: dict[str, Path], tmp_path: Path, kubectl: Kubectl
+) -> None:
+    def may(*arguments: str) -> bool:
+        return kubectl("--kubeconfig", str(granted), "auth", "can-i", *arguments, check=False).stdout.strip() == "yes"
+
+    with LocalSystem.start(
+        tmp_path / "system", kubeconfig=granted, redis_url=redis_url, tools=tools["helm"].parent
+    ) as system:
+        clone = Clone(tmp_path / "clone", system.repository)
+        clone.write("plumbline.yaml", declaration("shop"))
+        clone.write("app/a.yaml", config_map("one", a="1") + "---\n" + config_map("two", a="1"))
+        clone.commit("first")
+        push = clone.push("-o", "plumbline.wait=60", "origin", "main")
+        assert push.returncode == 0, push.stderr
+        assert "converged" in push.stderr
+        clone.write("app/a.yaml", config_map("one", a="2"))
+        clone.commit("second")
+        push = clone.push("-o", "plumbline.wait=60", "origin", "main")
+        assert "prune      ConfigMap shop/two" in push.stderr
+        assert "converged" in push.stderr
+    assert may("create", "deployments", "-n", "shop")
+    assert not may("create", "deployments", "-n", "default")
+    assert not may("get", "secrets", "-n", "kube-system")
+    assert not may("delete", "namespaces")
