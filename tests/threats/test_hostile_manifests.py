@@ -266,7 +266,7 @@ PLACES = (
 def test_a36_no_shape_of_an_object_makes_the_judgement_fail_in_any_other_way_than_by_saying_so(
     kind: str, members: dict[str, Any], metadata: dict[str, Any]
 ) -> None:
-    from worker.adapters.renderer.render import _flattened, _resource
+    from worker.adapters.renderer.objects import flattened, made_of
     from worker.domain.environment import Ceiling, Environment
     from worker.domain.errors import Problem
     from worker.operations.preparing import labelled
@@ -275,7 +275,7 @@ def test_a36_no_shape_of_an_object_makes_the_judgement_fail_in_any_other_way_tha
 
     group = "rbac.authorization.k8s.io/v1" if kind.startswith("Role") else "v1"
     body = {"apiVersion": group, "kind": kind, "metadata": {"name": "a", **metadata}, **members}
-    made = [_resource(each, Source("f", 1)) for each in _flattened(body)]
+    made = [made_of(each, Source("f", 1)) for each in flattened(body)]
     resources = place([each for each in made if not isinstance(each, Problem)], "ns", builtin_scope)
     ceiling = Ceiling(("ns",), ("*",), (), (), dangerous=())
     problems = validate(resources, Environment("r", "e", "", ".", "c", "ns"), ceiling, builtin_scope)

@@ -170,7 +170,7 @@ def test_a43_what_the_server_makes_of_an_object_is_judged_too(
 def test_a42_no_namespace_but_the_allowed_ones_however_it_is_wrapped(
     proxy: ApiProxy, namespace: str, body: dict[str, Any], said: str, wrapped: int
 ) -> None:
-    from worker.adapters.renderer.render import _flattened
+    from worker.adapters.renderer.objects import flattened
     from worker.domain.resource import resource_of
     from worker.operations.preparing import prepare
 
@@ -180,7 +180,7 @@ def test_a42_no_namespace_but_the_allowed_ones_however_it_is_wrapped(
     for _ in range(wrapped):
         value = {"apiVersion": "v1", "kind": "List", "items": [value]}
     with pytest.raises(DesiredStateError, match=said.split("(", maxsplit=1)[0]):
-        prepare(world.target, [resource_of(each) for each in _flattened(value)])
+        prepare(world.target, [resource_of(each) for each in flattened(value)])
     assert proxy.writes() == []
 
 
