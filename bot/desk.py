@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
 
 from bot.board import Board
 from bot.forges.plain_git import PlainGit
+from bot.forges.port import Forge
 from bot.queue import Requests
-from bot.settings import Settings
+from bot.settings import Credentials, Settings
+from worker.domain.errors import Refused
+from worker.domain.installation import Forge as DeclaredForge
 from worker.domain.installation import Repository
 from worker.signed_queue import SignedQueue
+
+Make = Callable[[DeclaredForge, Repository, Credentials], Forge]
+
+ADAPTERS: Final[Mapping[str, Make]] = {}
+"""The adapter of each kind of forge; nothing is contacted before it is asked something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +29,7 @@ class Desk:
     settings: Settings
     requests: Requests
     board: Board
+    _forges: dict[str, Forge] = field(default_factory=dict)
 
     @staticmethod
     def of(settings: Settings) -> Desk:
@@ -26,6 +37,16 @@ class Desk:
         queue = SignedQueue(settings.redis_url.opened(), settings.signing_key.opened_bytes())
         return Desk(settings, Requests(queue), Board(queue.connection))
 
-    def forge(self, repository: Repository) -> PlainGit:
-        """The speaker of the repository's forge."""
+    def plain_git(self, repository: Repository) -> PlainGit:
+        """The repository's notes and refs, on a plain Git server."""
         return PlainGit(repository.url)
+
+    def forge(self, repository: Repository) -> Forge:
+        """The speaker of the repository's forge. Raises Refused where there is no adapter for it."""
+        if repository.name not in self._forges:
+            declared = self.settings.installation.forge(repository.forge)
+            make = ADAPTERS.get(declared.kind) if declared else None
+            if declared is None or make is None:
+                raise Refused(f"there is no adapter for the forge {repository.forge}", "check `forges` in app.yaml")
+            self._forges[repository.name] = make(declared, repository, self.settings.credentials[declared.name])
+        return self._forges[repository.name]

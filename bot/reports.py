@@ -56,7 +56,7 @@ def _write_back(desk: Desk, report: ConvergenceReport) -> bool:
         },
     }
     try:
-        forge = desk.forge(repository)
+        forge = desk.plain_git(repository)
     except Refused as error:
         log.error("%s", error)
         return False

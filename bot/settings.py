@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from worker.domain.installation import Installation
-from worker.domain.secret_text import SecretText
-from worker.installation_files import CONFIG, installation_of, redis_url_of, secret, signing_key_of
+from worker.domain.installation import Forge, Installation
+from worker.domain.secret_text import SecretText, SettingsError
+from worker.installation_files import CONFIG, SHORTEST_KEY, installation_of, redis_url_of, secret, signing_key_of
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSecrets:
+    """What one forge signs its deliveries with: the shared secret, and GitLab's signing key where it has one."""
+
+    shared: SecretText
+    signing: SecretText | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """How the bot proves itself at one forge: a token, or a GitHub App's id and private key."""
+
+    token: SecretText | None
+    app: str = ""
+    app_key: SecretText | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +36,15 @@ class Settings:
     redis_url: SecretText
     signing_key: SecretText
     hook_secrets: Mapping[str, SecretText]
+    webhook_secrets: Mapping[str, WebhookSecrets] = field(default_factory=dict)
+    credentials: Mapping[str, Credentials] = field(default_factory=dict)
 
     @staticmethod
-    def load(environ: Mapping[str, str]) -> Settings:
-        """Settings by `PLUMBLINE_CONFIG` (default ./app.yaml). Raises SettingsError or DesiredStateError in plain words."""
+    def load(environ: Mapping[str, str], *, with_credentials: bool = False) -> Settings:
+        """Settings by `PLUMBLINE_CONFIG` (default ./app.yaml). Raises SettingsError or DesiredStateError in plain words.
+
+        Only the bot asks for the forges' credentials; web verifies deliveries and needs none.
+        """
         path = Path(environ.get(CONFIG, "app.yaml"))
         installation = installation_of(path)
         root = path.resolve().parent
@@ -33,5 +55,24 @@ class Settings:
             hook_secrets={
                 repository.name: secret(repository.secret, f"{repository.name}.secret", environ, root)
                 for repository in installation.repositories
+                if repository.secret is not None
             },
+            webhook_secrets={forge.name: _webhook_secrets(forge, environ, root) for forge in installation.forges},
+            credentials={forge.name: _credentials(forge, environ, root) for forge in installation.forges}
+            if with_credentials
+            else {},
         )
+
+
+def _webhook_secrets(forge: Forge, environ: Mapping[str, str], root: Path) -> WebhookSecrets:
+    own = secret(forge.webhook_secret, f"{forge.name}.webhook-secret", environ, root)
+    if len(own.opened()) < SHORTEST_KEY:
+        raise SettingsError(f"{forge.name}.webhook-secret: needs at least {SHORTEST_KEY} characters")
+    key = secret(forge.signing_key, f"{forge.name}.signing-key", environ, root) if forge.signing_key else None
+    return WebhookSecrets(own, key)
+
+
+def _credentials(forge: Forge, environ: Mapping[str, str], root: Path) -> Credentials:
+    token = secret(forge.token, f"{forge.name}.token", environ, root) if forge.token else None
+    key = secret(forge.app_key, f"{forge.name}.app.key", environ, root) if forge.app_key else None
+    return Credentials(token, forge.app, key)

@@ -12,6 +12,10 @@ from worker.domain.environment import DEFAULT_INSTANCE, Ceiling, Environment
 PLACEHOLDER: Final = re.compile(r"\{(?:repository|environment|namespace|cluster)\}")
 
 
+PLAIN: Final = "plain"
+"""The forge of a repository that lies on a plain Git server: hooks, notes and refs."""
+
+
 @dataclass(frozen=True, slots=True)
 class SecretReference:
     """Where a secret is read from: exactly one of an environment variable's name or a file's path; never its value."""
@@ -55,18 +59,38 @@ class Cluster:
 
 
 @dataclass(frozen=True, slots=True)
+class Forge:
+    """A forge that repositories lie on: its sort (`github`, `gitlab`, `gitea`), address, and how Plumbline proves itself.
+
+    `webhook_secret` is what the forge signs deliveries with. Credentials are a bot user's `token`, or on GitHub an App
+    (`app`, its id, and `app_key`, its private key). `signing_key` is GitLab's newer way to sign deliveries.
+    """
+
+    name: str
+    kind: str
+    address: str
+    webhook_secret: SecretReference
+    token: SecretReference | None = None
+    app: str = ""
+    app_key: SecretReference | None = None
+    signing_key: SecretReference | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Repository:
     """A repository that this installation serves.
 
     `url` is what workers fetch from (a path, file://, ssh:// or https:// address), `secret` the key that its hooks sign
     with, `branches` the patterns of branches that environments may follow, `when_away` what pushes to those branches
-    get when the bot does not answer ("refuse" or "accept").
+    get when the bot does not answer ("refuse" or "accept"). `forge` names one of the installation's forges, or is `plain`;
+    `project` is the forge's own name of the repository (`owner/name`).
     """
 
     name: str
     url: str
-    secret: SecretReference
-    forge: str = "plain"
+    secret: SecretReference | None
+    forge: str = PLAIN
+    project: str = ""
     branches: tuple[str, ...] = ("main",)
     ceiling: Ceiling = field(default_factory=Ceiling)
     credentials: SecretReference | None = None
@@ -98,6 +122,7 @@ class Installation:
     signing_key: SecretReference
     clusters: tuple[Cluster, ...] = ()
     repositories: tuple[Repository, ...] = ()
+    forges: tuple[Forge, ...] = ()
     instance: str = DEFAULT_INSTANCE
     state_namespace: str = "plumbline-system"
     render_limits: RenderLimits = field(default_factory=RenderLimits)
@@ -111,3 +136,11 @@ class Installation:
     def cluster(self, name: str) -> Cluster | None:
         """The cluster of that name."""
         return next((cluster for cluster in self.clusters if cluster.name == name), None)
+
+    def forge(self, name: str) -> Forge | None:
+        """The forge of that name."""
+        return next((forge for forge in self.forges if forge.name == name), None)
+
+    def repository_at(self, forge: str, project: str) -> Repository | None:
+        """The repository that a forge knows under exactly this name."""
+        return next((each for each in self.repositories if (each.forge, each.project) == (forge, project)), None)

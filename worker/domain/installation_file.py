@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from worker.domain.environment import DANGERS, DEFAULT_INSTANCE, Ceiling
 from worker.domain.installation import (
     PLACEHOLDER,
+    PLAIN,
     Cluster,
+    Forge,
     Impersonation,
     Installation,
     RenderLimits,
@@ -17,7 +20,11 @@ from worker.domain.installation import (
 )
 from worker.domain.schema import Reader, Section
 
-FORGES: Final = ("plain",)
+KINDS: Final = ("github", "gitlab", "gitea")
+"""Forges that there is an adapter for; Forgejo is a gitea."""
+
+LOCAL: Final = ("http://127.0.0.1", "http://localhost", "http://[::1]")
+ADDRESSES: Final = {"github": "https://github.com", "gitlab": "https://gitlab.com"}
 IDENTITY: Final = re.compile(r"[!-z|~](?:[ -z|~]*[!-z|~])?")
 """Printable ASCII without braces, which goes into a header as it is."""
 
@@ -31,12 +38,16 @@ def read_installation(text: str | bytes, file: str) -> Installation:
     top = reader.top
     default = RenderLimits()
     limits = top.section("render-limits")
+    forges = tuple(_forge(section) for section in top.sections("forges"))
     installation = Installation(
         address=top.text("address", "http://127.0.0.1:8080"),
         redis=_secret(top, "redis") or SecretReference(env="PLUMBLINE_REDIS_URL"),
         signing_key=_secret(top, "signing-key") or SecretReference(env="PLUMBLINE_SIGNING_KEY"),
         clusters=tuple(_cluster(section) for section in top.sections("clusters")),
-        repositories=tuple(_repository(section) for section in top.sections("repositories")),
+        repositories=tuple(
+            _repository(section, [forge.name for forge in forges]) for section in top.sections("repositories")
+        ),
+        forges=forges,
         instance=top.text("instance", DEFAULT_INSTANCE),
         state_namespace=top.text("state-namespace", "plumbline-system"),
         render_limits=_limits(limits, default) if limits else default,
@@ -44,6 +55,7 @@ def read_installation(text: str | bytes, file: str) -> Installation:
         poll_seconds=top.seconds("poll", 30.0),
     )
     _no_doubles(top, "clusters", [cluster.name for cluster in installation.clusters])
+    _no_doubles(top, "forges", [forge.name for forge in installation.forges])
     _no_doubles(top, "repositories", [repository.name for repository in installation.repositories])
     top.end()
     reader.done()
@@ -80,7 +92,7 @@ def _cluster(section: Section) -> Cluster:
     return cluster
 
 
-def _repository(section: Section) -> Repository:
+def _repository(section: Section, forges: Sequence[str]) -> Repository:
     url = section.text("url", required=True)
     if CREDENTIALS_IN_URL.match(url):
         section.problem("url", "`url`: holds a password", "remove it and name it under `credentials`")
@@ -89,19 +101,55 @@ def _repository(section: Section) -> Repository:
     repository = Repository(
         name=section.text("name", required=True),
         url=url,
-        secret=_secret(section, "secret") or SecretReference(),
-        forge=section.text("forge", "plain", choices=FORGES),
+        secret=_secret(section, "secret"),
+        forge=section.text("forge", PLAIN, choices=(PLAIN, *forges)),
+        project=section.text("project"),
         branches=section.texts("branches") or ("main",),
         ceiling=_ceiling(ceiling) if ceiling else Ceiling((), (), (), ()),
         credentials=_secret(section, "credentials"),
         impersonate=_impersonation(section),
     )
-    if repository.secret == SecretReference():
+    if repository.forge == PLAIN and repository.secret is None and not section.has("secret"):
         section.problem(
             "secret", "`secret` is missing", "write secret: {file: PATH}, as `plumbline hooks install` prints it"
         )
+    if repository.forge != PLAIN and not repository.project:
+        section.problem("forge", "`project` is missing", "write the repository's name at the forge: owner/name")
     section.end()
     return repository
+
+
+def _forge(section: Section) -> Forge:
+    kind = section.text("kind", section.text("name", required=True), choices=KINDS)
+    app = section.section("app")
+    forge = Forge(
+        name=section.text("name", required=True),
+        kind=kind,
+        address=section.text("address", ADDRESSES.get(kind, ""), required=kind not in ADDRESSES).rstrip("/"),
+        webhook_secret=_secret(section, "webhook-secret") or SecretReference(),
+        token=_secret(section, "token"),
+        app=str(app.whole("id", 0)) if app else "",
+        app_key=_secret(app, "key") if app else None,
+        signing_key=_secret(section, "signing-key"),
+    )
+    if forge.name == PLAIN:
+        section.problem("name", "`name`: plain is what repositories without a forge have", "give it another name")
+    if forge.webhook_secret == SecretReference() and not section.has("webhook-secret"):
+        section.problem(
+            "name", "`webhook-secret` is missing", "write webhook-secret: {file: PATH}; it is never optional"
+        )
+    if app:
+        app.end()
+        if forge.kind != "github" or forge.app_key is None:
+            section.problem(
+                "app", "`app`: needs kind: github, an id and a key", "write app: {id: 1, key: {file: PATH}}"
+            )
+    if (forge.token is None) == (not app):
+        section.problem("name", "give exactly one of `token` and `app`", "a token of a bot user, or a GitHub App")
+    if forge.address and not forge.address.startswith("https://") and not forge.address.startswith(LOCAL):
+        section.problem("address", f"`address`: {forge.address} is not https", "tokens are sent there")
+    section.end()
+    return forge
 
 
 def _ceiling(section: Section) -> Ceiling:

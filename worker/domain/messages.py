@@ -17,10 +17,13 @@ PREVIEW: Final = "worker.previews.preview"
 CONVERGE: Final = "worker.jobs.converge"
 CHECK: Final = "worker.jobs.check"
 GIVE_UP: Final = "worker.jobs.give_up"
+PROPOSE: Final = "worker.proposals.propose"
 COMMITTED: Final = "bot.intake.committed"
+LOOK: Final = "bot.intake.look"
+POLL: Final = "bot.polling.poll"
 DELIVER: Final = "bot.reports.deliver"
 
-JOBS: Final = (PREVIEW, CONVERGE, CHECK, GIVE_UP, COMMITTED, DELIVER)
+JOBS: Final = (PREVIEW, PROPOSE, CONVERGE, CHECK, GIVE_UP, COMMITTED, LOOK, POLL, DELIVER)
 """The only functions that a job may name; the workers' tables hold these and nothing else."""
 
 INTAKE_QUEUE: Final = f"v{SCHEMA}-intake"
@@ -254,3 +257,71 @@ class GiveUp:
         """The inverse of `to_json`; raises UnknownMessage for another schema."""
         value = checked(value)
         return GiveUp(value["job"], value["message"], value["reference"], value["tries"])
+
+
+@dataclass(frozen=True, slots=True)
+class LookRequest:
+    """Look at the forge, at the place that an event named: one change request, one branch, or a merge queue's candidate.
+
+    `comment` is the id of a comment that was just made on the change request; `revision` the candidate's commit, which
+    would be merged into `branch`. `at` is the Unix time of the event. Nothing else of the event is believed.
+    """
+
+    repository: str
+    at: float
+    number: int | None = None
+    branch: str = ""
+    comment: str = ""
+    revision: str = ""
+
+    @property
+    def job_ids(self) -> tuple[str, str]:
+        """The ids of its job: one runs, one may wait, and a third would see nothing that the second does not."""
+        name = _named(self.repository, str(self.number), self.branch, self.comment, self.revision)
+        return f"look-{name}-a", f"look-{name}-b"
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON types, with the schema number."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> LookRequest:
+        """The inverse of `to_json`; raises UnknownMessage for another schema."""
+        value = checked(value)
+        return LookRequest(
+            value["repository"], value["at"], value["number"], value["branch"], value["comment"], value["revision"]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalRequest:
+    """Predict what merging a change request would do: `head` (found under `head_ref`) merged into `base` as it is then.
+
+    `number` is 0 for a merge queue's candidate, whose `head` is already the merge result. `at` is the Unix time of the event
+    that asked.
+    """
+
+    repository: str
+    number: int
+    head: str
+    head_ref: str
+    base: str
+    at: float
+
+    @property
+    def job_ids(self) -> tuple[str, str]:
+        """The ids of its job: one runs, and one may wait that will see what has moved since."""
+        name = _named(self.repository, str(self.number), self.base, self.head if not self.number else "")
+        return f"propose-{name}-a", f"propose-{name}-b"
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON types, with the schema number."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> ProposalRequest:
+        """The inverse of `to_json`; raises UnknownMessage for another schema."""
+        value = checked(value)
+        return ProposalRequest(
+            value["repository"], value["number"], value["head"], value["head_ref"], value["base"], value["at"]
+        )
