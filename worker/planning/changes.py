@@ -216,7 +216,12 @@ def _recreate(desired: Resource, live: Resource, dry_run: DryRun) -> Change | Pr
             live.uid,
             desired.source,
         )
-    fields = tuple(field for field in field_changes(live.body, fresh.result.body) if not is_random(field.path))
+    wanted = {field.path for field in specified_differences(desired, live)}
+    fields = tuple(
+        field
+        for field in field_changes(live.body, fresh.result.body)
+        if field.path in wanted or not is_random(field.path)
+    )
     return Change(desired.key, desired.version, Action.RECREATE, reason, fields, live.uid, desired.source)
 
 
