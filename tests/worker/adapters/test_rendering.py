@@ -144,7 +144,7 @@ def test_a_program_that_is_missing_is_named_with_the_command_that_brings_it(
     monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "kustomization.yaml").write_text("resources: []\n")
     environment = Environment("r", "e", "main", ".", "c", "ns")
-    with pytest.raises(MissingTool, match="plumbline sandbox tools kustomize"):
+    with pytest.raises(MissingTool, match="plumbline sandbox tools --folder kustomize"):
         Renderer(None, RenderLimits(), RenderTools()).render_folder(tmp_path, environment, Capabilities())
 
 
