@@ -156,6 +156,21 @@ def test_a43_what_the_server_makes_of_an_object_is_judged_too(
     assert "sets how safe Pods have to be" in world.said(Step.FAILED)
 
 
+def test_a43_a_namespace_keeps_the_level_that_it_has_when_it_leaves_git(
+    proxy: ApiProxy, namespace: str, kubectl: Kubectl
+) -> None:
+    """Two harmless commits: the operator's own level is taken over, and then given up."""
+    kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    world = limited(proxy, namespace)
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    world.converge(json.dumps(manifest("v1", "Namespace", namespace, metadata={"labels": labels})))
+    without = json.dumps(manifest("v1", "Namespace", namespace))
+    assert "takes away how safe Pods have to be" in world.problems(without)
+    world.converge(without)
+    left = kubectl("get", "namespace", namespace, "-o", "jsonpath={.metadata.labels}").stdout
+    assert "pod-security.kubernetes.io/enforce" in left
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
