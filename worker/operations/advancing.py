@@ -96,7 +96,7 @@ def advance(
         return Advanced(recorded.state, recorded.inventory, (Fact(Step.HEALTHY, passed),), goes_on=True)
 
     facts: list[Fact] = []
-    pruned = prune(target, desired, recorded.inventory, observed.live, checkpoint, unanswered=operation.unanswered)
+    pruned = prune(target, desired, recorded.inventory, observed.live, checkpoint, operation.prunes)
     inventory = pruned.inventory
     if pruned.passing and now <= operation.deadline:
         raise pruned.passing[0]
@@ -361,7 +361,8 @@ def _verified_text(target: Target, operation: Operation, desired: DesiredState, 
     verdict = f", {operation.verdict}" if operation.verdict else ""
     left = f"; left out, because not served: {len(desired.unserved)}" if desired.unserved else ""
     kept = f"; specified fields that the API server keeps otherwise: {otherwise}" if otherwise else ""
-    stays = f"; not pruned, because {operation.unanswered} did not answer: {postponed}" if postponed else ""
+    why = f"{operation.unanswered} did not answer" if operation.unanswered else "it was not planned"
+    stays = f"; not pruned, because {why}: {postponed}" if postponed else ""
     return f"{target.environment.name} is at {short(operation.revision)}{verdict}{left}{kept}{stays}"
 
 

@@ -10,7 +10,7 @@ from worker.adapters.inventory import Recorded, StateStore
 from worker.domain.convergence import EnvironmentState, Mark, Operation, Phase, short
 from worker.domain.errors import DesiredStateError, Held, LeaseLost, Moved, Refused, Superseded, Unavailable, Unfit
 from worker.domain.inventory import Inventory, InventoryEntry
-from worker.domain.plan import Change, code
+from worker.domain.plan import Action, Change, code
 from worker.domain.reports import Step
 from worker.domain.resource import Resource, ResourceKey
 from worker.operations.advancing import Advanced, Fact, advance, confirmed, ending_of, failed, problems_text
@@ -80,6 +80,7 @@ def converge(
         summary=dict(prediction.plan.summary),
         stages=len(prediction.desired.stages),
         unanswered=prediction.unanswered,
+        prunes=tuple(change.uid for change in prediction.prunes if change.action is Action.PRUNE),
     )
     union = _union(recorded.inventory, prediction.desired.resources)
     if {entry.key for entry in union.entries} != {entry.key for entry in recorded.inventory.entries}:
