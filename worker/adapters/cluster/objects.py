@@ -114,7 +114,7 @@ class Cluster:
         found: list[Resource] = []
         while True:
             answer = self.connection.request("GET", served.path(namespace), query=query)
-            if answer.status == 404:
+            if answer.status == 404 and self._is_gone(served):
                 return ()
             if answer.status != 200:
                 raise self._reading_failed(served, namespace, answer)
@@ -124,6 +124,11 @@ class Cluster:
             if not token:
                 return tuple(found)
             query["continue"] = token
+
+    def _is_gone(self, served: ApiResource) -> bool:
+        """Whether the server serves a kind no more; a 404 for one that it does serve says nothing about its objects."""
+        self.discovery.refresh()
+        return self.discovery.find(served.group, served.kind, served.version) is None
 
     def read(self, wanted: Mapping[ResourceKey, str], owner_label: str) -> Observation:
         """The live objects of `wanted` (key -> version)."""
