@@ -54,7 +54,7 @@ Found = dict[str, Any] | None
 
 
 def _pull_request(payload: Mapping[str, Any]) -> Found:
-    if payload.get("action") not in CHANGES:
+    if _action(payload) not in CHANGES:
         return None
     return {"number": number_of(below(payload, "pull_request", "number"), "pull_request.number")}
 
@@ -66,7 +66,7 @@ def _push(payload: Mapping[str, Any]) -> Found:
 
 def _comment(payload: Mapping[str, Any]) -> Found:
     """A comment that was just made by a person on a pull request: edits are no commands, and neither is what a machine says."""
-    if payload.get("action") != "created" or not isinstance(below(payload, "issue", "pull_request"), Mapping):
+    if _action(payload) != "created" or not isinstance(below(payload, "issue", "pull_request"), Mapping):
         return None
     author = below(payload, "comment", "user", "type")
     if author == "Bot" or below(payload, "comment", "performed_via_github_app") is not None:
@@ -76,7 +76,7 @@ def _comment(payload: Mapping[str, Any]) -> Found:
 
 
 def _merge_group(payload: Mapping[str, Any]) -> Found:
-    if payload.get("action") != "checks_requested":
+    if _action(payload) != "checks_requested":
         return None
     base = _branch(below(payload, "merge_group", "base_ref"), "merge_group.base_ref")
     head = _commit(below(payload, "merge_group", "head_sha"), "merge_group.head_sha")
@@ -87,7 +87,7 @@ def _rerun(name: str) -> Callable[[Mapping[str, Any]], Found]:
     """Somebody wants a check made again: of a pull request, of a merge queue's candidate, or of a branch."""
 
     def read_rerun(payload: Mapping[str, Any]) -> Found:
-        if payload.get("action") != "rerequested":
+        if _action(payload) != "rerequested":
             return None
         requests = below(payload, name, "pull_requests")
         if isinstance(requests, list) and requests:
@@ -119,6 +119,11 @@ READERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Found]]] = {
     "check_suite": _rerun("check_suite"),
     "ping": _ping,
 }
+
+
+def _action(payload: Mapping[str, Any]) -> str:
+    action = payload.get("action")
+    return action if isinstance(action, str) else ""
 
 
 def _branch(ref: Any, what: str) -> str:

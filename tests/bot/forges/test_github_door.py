@@ -257,7 +257,7 @@ def test_every_example_that_github_publishes_has_an_answer(path: pathlib.Path) -
         assert found is None
 
 
-BAD: list[Any] = [None, {}, [], "", "x" * 1_000_000, -1, 2**80, True, "\ud800"]
+BAD: list[Any] = [None, {}, [], "", "x" * 20_000, -1, 2**80, True, "\ud800"]
 
 
 def _places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
