@@ -23,6 +23,14 @@ TAILS: Final = re.compile(r"^(/repos/[^/]+/[^/]+/(?:git/ref|git/refs|git/matchin
 """Paths that end in a name with slashes, which a template of OpenAPI does not match."""
 
 
+NOT_DESCRIBED: Final = (
+    "$.head.repo: None",  # a fork that was deleted; the webhooks' schema does have it
+    "$.conclusion: None is not one of",  # nullable, but its enum does not list null
+    "/contents/d -> 200",  # a folder's list fits none of the alternatives, and neither does the description's own example
+)
+"""What GitHub does and its description does not say."""
+
+
 @functools.cache
 def description() -> dict[str, Any]:
     """The description as a document."""
@@ -35,7 +43,7 @@ def _judge() -> OpenAPI:
     return OpenAPI.from_dict(description())  # type: ignore[arg-type]
 
 
-def example(name: str, **changes: Any) -> dict[str, Any]:
+def example(name: str, /, **changes: Any) -> dict[str, Any]:
     """An example of the description's (the first item of a list) with some fields said otherwise."""
     value = description()["components"]["examples"][name]["value"]
     return copy.deepcopy(value[0] if isinstance(value, list) else value) | changes
@@ -59,5 +67,7 @@ def faults(method: str, path: str, query: Mapping[str, str], body: bytes, status
     except Exception as error:
         causes = [each for each in (error, error.__cause__) for each in getattr(each, "schema_errors", ())]
         said = "; ".join(f"{each.json_path}: {each.message[:200]}" for each in causes) or str(error)[:300]
-        found.append(f"{method} {where} -> {status}: {type(error).__name__} {said}")
+        fault = f"{method} {where} -> {status}: {type(error).__name__} {said}"
+        if not any(known in fault for known in NOT_DESCRIBED):
+            found.append(fault)
     return found

@@ -312,8 +312,8 @@ def test_a_deployment_is_made_once_merges_nothing_and_ends_the_one_before(github
 def test_a_commit_is_the_bots_and_moves_the_branch_only_forward(github: GithubRig, forge: Github) -> None:
     start = github.push("main", {"old.yaml": MANIFEST, "kept.yaml": MANIFEST})
     files = [FileChange("d/größer.yaml", "a: ß\n"), FileChange("old.yaml", None)]
-    made = forge.commit("plumbline/rollback #1", start, "Roll back", files)
-    assert github.tip("plumbline/rollback #1") == made
+    made = forge.commit("plumbline/rollback#1", start, "Roll back", files)
+    assert github.tip("plumbline/rollback#1") == made
     git = github.double.git
     assert git.run("rev-parse", f"{made}^") == start
     assert git.run("ls-tree", "-r", "--name-only", "-z", made).split("\0")[:-1] == [
@@ -322,16 +322,16 @@ def test_a_commit_is_the_bots_and_moves_the_branch_only_forward(github: GithubRi
         "kept.yaml",
     ]
     assert git.run("log", "-1", "--format=%an: %s", made) == f"{BOT}: Roll back"
-    next_one = forge.commit("plumbline/rollback #1", made, "More", [FileChange("kept.yaml", "b: 1\n")])
+    next_one = forge.commit("plumbline/rollback#1", made, "More", [FileChange("kept.yaml", "b: 1\n")])
     assert git.run("rev-parse", f"{next_one}^") == made
     with pytest.raises(Moved):
-        forge.commit("plumbline/rollback #1", made, "Late", [FileChange("kept.yaml", "b: 2\n")])
+        forge.commit("plumbline/rollback#1", made, "Late", [FileChange("kept.yaml", "b: 2\n")])
     github.protect("main", [])
     with pytest.raises(Refused, match="pull request"):
         forge.commit("main", start, "Past the protection", [FileChange("kept.yaml", "b: 2\n")])
     with pytest.raises(Refused):
         forge.commit("main", start, "Takes out what is not there", [FileChange("nowhere.yaml", None)])
-    assert (github.tip("main"), github.tip("plumbline/rollback #1")) == (start, next_one)
+    assert (github.tip("main"), github.tip("plumbline/rollback#1")) == (start, next_one)
 
 
 def test_a_branch_that_moves_while_a_commit_is_made_is_not_overwritten(github: GithubRig, forge: Github) -> None:
