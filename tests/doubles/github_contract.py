@@ -25,8 +25,9 @@ TAILS: Final = re.compile(r"^(/repos/[^/]+/[^/]+/(?:git/ref|git/refs|git/matchin
 
 NOT_DESCRIBED: Final = (
     "$.head.repo: None",  # a fork that was deleted; the webhooks' schema does have it
-    "$.conclusion: None is not one of",  # nullable, but its enum does not list null
+    ".conclusion: None is not one of",  # nullable, but its enum does not list null
     "/contents/d -> 200",  # a folder's list fits none of the alternatives, and neither does the description's own example
+    " /repositories/",  # where renamed repositories lead, by their number
 )
 """What GitHub does and its description does not say."""
 

@@ -11,7 +11,7 @@ from bot.forges.github import Github
 from bot.forges.github_api import SECONDARY, Answer, api_address, seconds_to_wait
 from bot.forges.port import Check, Deployment, NotPermitted, Person, State, Status
 from tests.doubles.forge_rig import OWNER
-from tests.doubles.github import PROJECT, TOKEN, Fault
+from tests.doubles.github import TOKEN, Fault
 from tests.doubles.github_rig import GithubRig
 from worker.domain.errors import Refused, Unavailable
 
@@ -152,7 +152,7 @@ def test_f46_a_write_whose_answer_is_lost_is_not_made_twice(github: GithubRig, f
         "check-runs": lambda: forge.put_check(revision, Check("Plumbline", State.SUCCESS, "a", "b")),
         "deployments": lambda: forge.put_deployment(Deployment("production", revision, "main", State.SUCCESS, "so")),
     }
-    github.double.fault = lambda verb, path: Fault(0, after=True) if verb == "POST" and path.endswith(word) else None
+    github.double.fault = lambda verb, path: Fault(0, after=True) if verb == "POST" and f"/{word}" in path else None
     with pytest.raises(Unavailable):
         doings[word]()
     github.double.fault = lambda _verb, _path: None
@@ -218,4 +218,3 @@ def test_a52_no_error_of_the_adapter_shows_a_credential(github: GithubRig, forge
             forge.put_comment(1, "x", "x")
         assert token not in str(failed.value)
         assert TOKEN not in str(failed.value)
-        assert PROJECT in str(failed.value) or code in (0, 301, 401, 429)
