@@ -1,7 +1,8 @@
 """`plumbline setup github`: a GitHub App made from a manifest in the browser; its secrets go into files, never onto a screen.
 
-The page is served on this machine only: it posts the manifest to GitHub, GitHub sends the browser back with a code, and the code is
-exchanged for the App's key and webhook secret. https://docs.github.com/en/apps/sharing-github-apps/registering-a-github-app-from-a-manifest
+The page is served on this machine only: it posts the manifest to GitHub, GitHub sends the browser back with a code, and that
+is exchanged for the App's key and webhook secret.
+https://docs.github.com/en/apps/sharing-github-apps/registering-a-github-app-from-a-manifest
 """
 
 from __future__ import annotations
@@ -200,6 +201,7 @@ def exchanged(github: str, code: str) -> Mapping[str, Any]:
         with urllib.request.urlopen(request, timeout=SECONDS) as answer:  # noqa: S310
             made: dict[str, Any] = json.load(answer)
     except urllib.error.HTTPError as error:
+        error.close()
         raise Refused(
             f"GitHub refuses the code ({error.code})", "it is good for an hour and once: begin again"
         ) from None

@@ -41,13 +41,14 @@ def description() -> dict[str, Any]:
 
 @functools.cache
 def _judge() -> OpenAPI:
-    return OpenAPI.from_dict(description())  # type: ignore[arg-type]
+    return OpenAPI.from_dict(description())
 
 
 def example(name: str, /, **changes: Any) -> dict[str, Any]:
     """An example of the description's (the first item of a list) with some fields said otherwise."""
     value = description()["components"]["examples"][name]["value"]
-    return copy.deepcopy(value[0] if isinstance(value, list) else value) | changes
+    made: dict[str, Any] = copy.deepcopy(value[0] if isinstance(value, list) else value)
+    return made | changes
 
 
 def faults(method: str, path: str, query: Mapping[str, str], body: bytes, status: int, answer: bytes) -> list[str]:

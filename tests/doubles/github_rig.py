@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from bot.forges import github_values as values
-from bot.forges.port import ChangeRequest, Check, Comment, Credentials, Deployment, Permission, State, Status
+from bot.forges.port import (
+    Annotation,
+    ChangeRequest,
+    Check,
+    Comment,
+    Credentials,
+    Deployment,
+    Permission,
+    State,
+    Status,
+)
 from tests.doubles.bare_git import NOTHING, Conflict
 from tests.doubles.forge_rig import OWNER, Delivery, MergeRefused
 from tests.doubles.github import APP, PROJECT, TOKEN, GithubDouble, app_key
@@ -70,7 +80,7 @@ class GithubRig:
     @property
     def declared(self) -> DeclaredForge:
         own = {"app": str(APP), "app_key": self._file("key.pem")} if self._with_app else {"token": self._file("token")}
-        return DeclaredForge("github", "github", self.double.address, self._file("webhook-secret"), **own)  # type: ignore[arg-type]
+        return DeclaredForge("github", "github", self.double.address, self._file("webhook-secret"), **own)
 
     def _file(self, name: str) -> SecretReference:
         return SecretReference(file=str(self._folder / name))
@@ -247,7 +257,7 @@ class GithubRig:
                 each["output"]["summary"],
                 each["details_url"],
                 tuple(
-                    values.Annotation(
+                    Annotation(
                         line["path"], line["start_line"], line["annotation_level"], line["title"], line["message"]
                     )
                     for line in each["annotations"]

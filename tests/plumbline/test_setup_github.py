@@ -61,7 +61,8 @@ def page_of(github: str, folder: Path) -> tuple[setup_github.Page, threading.Thr
         "--organization",
         "octo",
     ]
-    page, ended = setup_github.Page(parser.parse_args(given)), []
+    page = setup_github.Page(parser.parse_args(given))
+    ended: list[object] = []
 
     def wait() -> None:
         try:

@@ -26,6 +26,7 @@ from bot.forges.port import (
     Hint,
     Permission,
     Person,
+    Rejected,
     RequestState,
     State,
     Status,
@@ -249,7 +250,7 @@ def test_f48_a_status_that_stands_is_found_behind_a_hundred_others_and_the_thous
         forge.put_status(revision, Status("busy", State.SUCCESS, "converged"))
 
 
-def annotations(count: int) -> tuple[Annotation, ...]:
+def many_lines(count: int) -> tuple[Annotation, ...]:
     return tuple(Annotation("a.yaml", line, "warning", "drift", f"line {line}") for line in range(1, count + 1))
 
 
@@ -262,7 +263,7 @@ def test_a_check_has_all_its_annotations_and_is_said_once(github: GithubRig, for
         "Converged",
         "as predicted",
         "https://plumbline.example/x",
-        annotations(count),
+        many_lines(count),
     )
     assert forge.put_check(revision, check)
     assert not forge.put_check(revision, check)
@@ -275,7 +276,7 @@ def test_a_check_goes_on_where_it_can_and_begins_again_where_it_has_annotations(
 ) -> None:
     revision = github.tip("main")
     pending = Check("Plumbline", State.PENDING, "Applying", "1 of 2")
-    failed = Check("Plumbline", State.FAILURE, "Diverged", "1 of 2", annotations=annotations(1))
+    failed = Check("Plumbline", State.FAILURE, "Diverged", "1 of 2", annotations=many_lines(1))
     done = Check("Plumbline", State.CANCELLED, "Superseded", "by 1234567")
     for each in (pending, failed):
         assert forge.put_check(revision, each)
@@ -439,7 +440,7 @@ def test_the_doubles_webhooks_are_signed_and_told_in_order_and_redelivered_the_s
     assert last is not None
     assert first == last, "a redelivery has the delivery's own id"
     wrong = hmac.new(b"another", listener[1][0][1], hashlib.sha256).hexdigest()
-    with pytest.raises(github_door.Rejected):
+    with pytest.raises(Rejected):
         github_door.verify(
             {**listener[1][0][0], "X-Hub-Signature-256": f"sha256={wrong}"}, listener[1][0][1], github.webhook_secret, 0
         )

@@ -278,7 +278,7 @@ def _one_an_action() -> list[pathlib.Path]:
 @pytest.mark.parametrize("path", _one_an_action(), ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_a10_a_signed_delivery_with_any_field_missing_or_wrong_is_ignored_or_a_400(path: pathlib.Path) -> None:
     payload = json.loads(path.read_bytes())
-    answers = set()
+    answers: set[object] = set()
     touching = [
         each
         for each in _places(payload)
