@@ -9,9 +9,9 @@ from typing import Final
 from bot.board import Board
 from bot.forges.gitlab import GitLab
 from bot.forges.plain_git import PlainGit
-from bot.forges.port import Forge
+from bot.forges.port import Credentials, Forge
 from bot.queue import Requests
-from bot.settings import Credentials, Settings
+from bot.settings import Settings
 from worker.domain.errors import Refused
 from worker.domain.installation import Forge as DeclaredForge
 from worker.domain.installation import Repository

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bot.forges.gitlab_door import KEY_PREFIX, signing_key
+from bot.forges.port import Credentials
 from worker.domain.installation import Forge, Installation
 from worker.domain.secret_text import SecretText, SettingsError
 from worker.installation_files import CONFIG, SHORTEST_KEY, installation_of, redis_url_of, secret, signing_key_of
@@ -23,15 +24,6 @@ class WebhookSecrets:
     def proof(self) -> bytes:
         """What a door verifies deliveries with: the signing key wherever there is one, for the shared secret proves less."""
         return (self.signing or self.shared).opened_bytes()
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """How the bot proves itself at one forge: a token, or a GitHub App's id and private key."""
-
-    token: SecretText | None
-    app: str = ""
-    app_key: SecretText | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import datetime
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
 
 import gitlab
@@ -23,6 +23,7 @@ from bot.forges.port import (
     ChangeRequest,
     Check,
     Comment,
+    Credentials,
     Deployment,
     FileChange,
     Grant,
@@ -35,7 +36,6 @@ from bot.forges.port import (
 from worker.domain.errors import Moved, Refused, Unavailable
 from worker.domain.installation import Forge as DeclaredForge
 from worker.domain.installation import Repository
-from worker.domain.secret_text import SecretText
 
 SECONDS: Final = 20.0
 """How long one request may take."""
@@ -57,14 +57,6 @@ Result = TypeVar("Result")
 Json = Mapping[str, Any]
 
 
-class Proof(Protocol):
-    """How the bot proves itself: by a token of a project, a group or a bot user."""
-
-    @property
-    def token(self) -> SecretText | None:
-        """The token."""
-
-
 class _Missing(Refused):
     """There is no such thing in a project that is there."""
 
@@ -83,7 +75,7 @@ class GitLab:
         self._me: Person | None = None
 
     @staticmethod
-    def of(declared: DeclaredForge, repository: Repository, credentials: Proof) -> GitLab:
+    def of(declared: DeclaredForge, repository: Repository, credentials: Credentials) -> GitLab:
         """The adapter of a declared forge and repository; nothing is contacted. Raises Refused without a token."""
         if credentials.token is None:
             raise Refused(f"the forge {declared.name} has no token", "name one under `token` in app.yaml")
@@ -354,20 +346,27 @@ class GitLab:
 
     def _judge(self, answer: requests.Response, **_: Any) -> None:
         """Looks at every answer before the library does, which would sleep, follow redirects with the token, or trip."""
+        refusal = self._refusal(answer)
+        if refusal is not None:
+            answer.close()
+            raise refusal
+
+    def _refusal(self, answer: requests.Response) -> Exception | None:
         path = urlsplit(answer.url).path
         code, wait = answer.status_code, _wait_of(answer.headers)
         if answer.is_redirect:
-            raise NotPermitted(
+            return NotPermitted(
                 f"{self._host} answers {path} with a redirect, and tokens are not carried elsewhere. "
                 "The project or GitLab itself has moved: put its present name into app.yaml"
             )
         if code == 429:
-            raise Unavailable(f"{self._host} limits the rate of requests", RATE_LIMIT_WAIT if wait is None else wait)
+            return Unavailable(f"{self._host} limits the rate of requests", RATE_LIMIT_WAIT if wait is None else wait)
         if code >= 500:
-            raise Unavailable(f"{self._host} answers {path} with {code}", wait)
+            return Unavailable(f"{self._host} answers {path} with {code}", wait)
         is_api = not path.endswith("/raw") and answer.request.method != "HEAD"
         if code < 300 and is_api and "json" not in answer.headers.get("Content-Type", ""):
-            raise Unavailable(f"{self._host} answers {path} with a page. Is `address` in app.yaml that of a GitLab?")
+            return Unavailable(f"{self._host} answers {path} with a page. Is `address` in app.yaml that of a GitLab?")
+        return None
 
 
 def _wait_of(headers: Mapping[str, str]) -> float | None:

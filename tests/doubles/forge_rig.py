@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from bot.forges.port import ChangeRequest, Check, Comment, Deployment, Permission, Status
-from bot.settings import Credentials
+from bot.forges.port import ChangeRequest, Check, Comment, Credentials, Deployment, Permission, Status
 from worker.domain.installation import Forge as DeclaredForge
 from worker.domain.installation import Repository
 

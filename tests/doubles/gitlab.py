@@ -176,12 +176,9 @@ class GitLabDouble:
         """Makes a merge request's head this commit, and keeps it under its ref in the target."""
         source, target = self.projects[request["source_project_id"]], self.projects[request["target_project_id"]]
         ref = f"refs/merge-requests/{request['iid']}/head"
-        target.git(
-            "fetch",
-            "-q",
-            str(source.folder),
-            f"+{head}:{ref}" if source is target else f"+{request['source_branch']}:{ref}",
-        )
+        if source is not target:
+            target.git("fetch", "-q", str(source.folder), head)
+        target.git("update-ref", ref, head)
         request["sha"] = head
 
     def open_request(self, source: Project, target: Project, user: Row, **content: Any) -> Row:

@@ -110,7 +110,9 @@ def _act(call: Call, onto: str, action: Row, index: str) -> None:
     if last and last != call.project.git("log", "-1", "--format=%H", onto, "--", path):
         raise Refusal(400, "You are attempting to update a file that has changed since you started editing it.")
     if action["action"] == "delete":
-        call.project.git("update-index", "--force-remove", path, GIT_INDEX_FILE=index)
+        call.project.git(
+            "update-index", "--force-remove", path, GIT_INDEX_FILE=index, GIT_WORK_TREE=str(call.project.folder)
+        )
         return
     blob = call.project.git("hash-object", "-w", "--stdin", data=action["content"].encode())
     call.project.git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", GIT_INDEX_FILE=index)

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.forges import gitlab_values as values
-from bot.forges.port import ChangeRequest, Check, Comment, Deployment, Permission, State, Status
-from bot.settings import Credentials
+from bot.forges.port import ChangeRequest, Check, Comment, Credentials, Deployment, Permission, State, Status
 from tests.doubles.forge_rig import OWNER, Delivery, MergeRefused
 from tests.doubles.gitlab import GIT, GitLabDouble, Project, Refusal, Row
 from tests.doubles.gitlab_api import Api

@@ -145,7 +145,7 @@ class Denied(PlumblineError):
 
 
 class Moved(PlumblineError):
-    """An object or a branch is not the one that was judged: it changed meanwhile; nothing was written."""
+    """The object (or branch) is not the one that was judged: its uid, resourceVersion or tip changed; nothing was written."""
 
     def __init__(self, subject: str) -> None:
         self.subject = subject
