@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bot.board import Board
+from bot.forges.gitea import Gitea
 from bot.forges.plain_git import PlainGit
 from bot.forges.port import Forge
 from bot.queue import Requests
@@ -18,7 +19,9 @@ from worker.signed_queue import SignedQueue
 
 Make = Callable[[DeclaredForge, Repository, Credentials], Forge]
 
-ADAPTERS: Final[Mapping[str, Make]] = {}
+ADAPTERS: Final[Mapping[str, Make]] = {
+    "gitea": Gitea.of,
+}
 """The adapter of each kind of forge; nothing is contacted before it is asked something."""
 
 

@@ -100,7 +100,9 @@ def _fits(program: Path) -> bool:
 
 def _build_program(go: Path, binary: Path, progress: Progress) -> None:
     if not any(shutil.which(name) for name in (os.environ.get("CC", "cc"), "gcc", "clang")):
-        raise SandboxError("a C compiler is needed to build Gitea (its SQLite is C): install gcc or clang, and try again")
+        raise SandboxError(
+            "a C compiler is needed to build Gitea (its SQLite is C): install gcc or clang, and try again"
+        )
     progress(f"building Gitea {gitea_version()} from source; the first time takes about 4 minutes on 2 cores")
     linking = f"-s -w -X main.Version={gitea_version()}"
     with tempfile.TemporaryDirectory(dir=binary.parents[1]) as folder:
@@ -167,7 +169,14 @@ def _bundle(work: Path, tools: Path, progress: Progress) -> str:
 def _failure(command: Sequence[str | Path], at: Path, environ: Mapping[str, str]) -> str:
     try:
         run = subprocess.run(
-            command, cwd=at, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False
+            command,
+            cwd=at,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return "it took longer than 10 minutes"

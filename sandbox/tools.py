@@ -161,7 +161,12 @@ def go_build(
     began = time.monotonic()
     command = [str(go), "build", "-v", *arguments]
     run = subprocess.Popen(
-        command, cwd=module, env=_environ(go) | dict(environ), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=module,
+        env=_environ(go) | dict(environ),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     lines: list[str] = []
     done = threading.Event()
