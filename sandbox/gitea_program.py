@@ -154,7 +154,7 @@ def _bundle(work: Path, tools: Path, progress: Progress) -> str:
     programs = tools / "node_modules" / ".bin"
     quiet = ["--no-audit", "--no-fund", "--loglevel=error"]
     steps: list[tuple[str, Sequence[str | Path], Path]] = [
-        ("fetching Node", ["npm", "install", *quiet, "--prefix", tools, *NODE], tools),
+        ("fetching Node", ["npm", "install", *quiet, "--prefix", str(tools), *NODE], tools),
         ("fetching the pages' parts", [programs / "pnpm", "install", "--frozen-lockfile", "--ignore-scripts"], work),
         ("building the pages", [work / "node_modules" / ".bin" / "vite", "build"], work),
     ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import re
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
@@ -210,26 +211,34 @@ class Gitea:
     def commit(self, branch: str, onto: str, message: str, files: Sequence[FileChange]) -> str:
         """A commit as the bot user on a branch whose tip is `onto` (made where it is new); its id. Raises Moved.
 
-        Gitea has no compare and swap for a branch, so who was faster is seen by the new commit's parent: the commit
-        stays, being a change of these files only, and Moved says that it does not follow `onto`.
+        Gitea commits to a branch wherever its tip is by then. So the commit is made on a draft branch of its own, and the
+        branch is moved to it by a compare and swap.
         """
         tip = self._tip(branch)
-        if tip is None:
-            body = {"new_branch_name": branch, "old_ref_name": onto}
-            if self._send("POST", f"{self._at}/branches", body, passing=(CONFLICT,)).status_code == CONFLICT:
-                raise Moved(f"branch {branch}")
-        elif tip != onto:
+        if tip not in (None, onto):
             raise Moved(f"branch {branch}")
-        body = {"branch": branch, "message": message, "files": [self._operation(onto, each) for each in files]}
-        answer = self._send("POST", f"{self._at}/contents", body, passing=(CONFLICT, INVALID))
+        operations = [self._operation(onto, each) for each in files]
+        draft = f"plumbline-draft-{secrets.token_hex(6)}"
+        self._send("POST", f"{self._at}/branches", {"new_branch_name": draft, "old_ref_name": onto})
+        try:
+            body: dict[str, Any] = {"branch": draft, "message": message, "files": operations}
+            made = str(self._send("POST", f"{self._at}/contents", body).json()["commit"]["sha"])
+            self._move(branch, tip, made)
+        finally:
+            self._send("DELETE", f"{self._at}/branches/{draft}", None, passing=(NOT_FOUND,))
+        return made
+
+    def _move(self, branch: str, tip: str | None, made: str) -> None:
+        if tip is None:
+            method, path, body = "POST", f"{self._at}/branches", {"new_branch_name": branch, "old_ref_name": made}
+        else:
+            method, path = "PUT", f"{self._at}/branches/{quote(branch, safe='')}"
+            body = {"new_commit_id": made, "old_commit_id": tip}
+        answer = self._send(method, path, body, passing=(CONFLICT, INVALID))
         if not answer.is_success:
-            if self._tip(branch) != onto:
+            if self._tip(branch) != tip:
                 raise Moved(f"branch {branch}")
             raise Refused(f"the forge does not take the commit to {branch}: {_words(answer)}")
-        made = answer.json()["commit"]
-        if [each["sha"] for each in made["parents"]] != [onto]:
-            raise Moved(f"branch {branch}")
-        return str(made["sha"])
 
     def _tip(self, branch: str) -> str | None:
         answer = self._get(f"{self._at}/branches/{quote(branch, safe='')}", or_none=True)
