@@ -277,7 +277,7 @@ class Checkout:
             return
         with self._beside() as beside:
             strict = "--strict=" + ",".join(f"{name}=ignore" for name in HARMLESS)
-            run = beside._run(["index-pack", "--stdin", "--fix-thin", strict], data=pack)
+            run = beside._run(["index-pack", "--stdin", "--fix-thin", strict], data=pack)  # noqa: SLF001
             if run.returncode != 0:
                 raise DesiredStateError([_unreadable(run.stderr.decode(errors="replace"))])
             yield beside
@@ -291,7 +291,7 @@ class Checkout:
         merge them at all.
         """
         with self._beside() as beside:
-            run = beside._run([*MERGE, _checked(base), _checked(head)])
+            run = beside._run([*MERGE, _checked(base), _checked(head)])  # noqa: SLF001
             if run.returncode not in (0, 1):
                 raise Unavailable(f"git cannot merge {head[:7]} into {base[:7]}: {last_words(run.stderr)}")
             yield beside, merge_of(run.stdout, conflicts=run.returncode == 1)
