@@ -8,6 +8,7 @@ from typing import Any, Final
 from bot.desk import Desk
 from bot.statuses import status_line
 from worker.domain.errors import Refused
+from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ENDINGS, ConvergenceReport, PreviewReport, Step, report_from_json
 
 WRITTEN_BACK: Final = frozenset({Step.VERIFIED, Step.CONVERGED, Step.FAILED, Step.HELD, Step.SUPERSEDED})
@@ -22,6 +23,9 @@ def deliver(desk: Desk, message: dict[str, Any]) -> None:
     report = report_from_json(message)
     if isinstance(report, PreviewReport):
         desk.board.answer(report)
+        return
+    if isinstance(report, ProposalReport):
+        log.info("proposal repository=%s number=%s head=%s", report.repository, report.number, report.head)
         return
     ends = report.step in ENDINGS
     if not ends:

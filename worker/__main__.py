@@ -7,10 +7,10 @@ import os
 import sys
 from functools import partial
 
-from worker import jobs, previews
+from worker import jobs, previews, proposals
 from worker.adapters.renderer import RenderTools, jail
 from worker.domain.errors import PlumblineError
-from worker.domain.messages import CHECK, CONVERGE, GIVE_UP, PREVIEW, PREVIEWS_QUEUE, applies_queue
+from worker.domain.messages import CHECK, CONVERGE, GIVE_UP, PREVIEW, PREVIEWS_QUEUE, PROPOSE, applies_queue
 from worker.garbage import relax_collector
 from worker.queue_worker import run_worker
 from worker.settings import Settings
@@ -34,6 +34,7 @@ def main() -> int:
     queues = [PREVIEWS_QUEUE, *(applies_queue(cluster.name) for cluster in bench.installation.clusters)]
     table = {
         PREVIEW: partial(previews.preview, bench),
+        PROPOSE: partial(proposals.propose, bench),
         CONVERGE: partial(jobs.converge, bench),
         CHECK: partial(jobs.check, bench),
         GIVE_UP: partial(jobs.give_up, bench),

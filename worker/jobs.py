@@ -71,7 +71,7 @@ def converge(bench: Workbench, message: dict[str, Any]) -> None:
                 clock=bench.queue.now,
                 say=speaker.say,
                 checkpoint=checkpoint,
-                posted=bench.store.prediction(environment.slug, request.revision),
+                posted=_posted(bench, checkout, environment, request.revision),
             )
             capabilities = side.capabilities()
             converge_run(
@@ -205,6 +205,12 @@ def _environment(bench: Workbench, repository: Repository, checkout: Checkout, r
     if environment is None:
         raise missing_environment(request.environment, request.revision)
     return environment
+
+
+def _posted(bench: Workbench, checkout: Checkout, environment: Environment, revision: str) -> dict[str, Any] | None:
+    """What was predicted for a commit, or for the change request whose merge has exactly its tree."""
+    slug = environment.slug
+    return bench.store.prediction(slug, revision) or bench.store.prediction(slug, checkout.tree(revision))
 
 
 def _may_write(bench: Workbench, lease: Lease) -> None:

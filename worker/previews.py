@@ -149,13 +149,19 @@ def _preview_one(
 
 
 def _no_preview(environment: str, error: PlumblineError) -> EnvironmentPreview:
+    outcome, problems, text, next_step = outcome_of(error)
+    return EnvironmentPreview(environment, outcome, None, problems, text, next_step)
+
+
+def outcome_of(error: PlumblineError) -> tuple[Outcome, tuple[Problem, ...], str, str]:
+    """How a prediction ends that met an error: outcome, problems, text and next step."""
     if isinstance(error, DesiredStateError):
-        return EnvironmentPreview(environment, Outcome.INVALID, None, error.problems)
+        return Outcome.INVALID, error.problems, "", ""
     if isinstance(error, Refused):
-        return EnvironmentPreview(environment, Outcome.REFUSED, None, (), error.reason, error.next_step)
+        return Outcome.REFUSED, (), error.reason, error.next_step
     if isinstance(error, Unfit):
-        return EnvironmentPreview(environment, Outcome.REFUSED, None, (), str(error), OPERATORS)
-    return EnvironmentPreview(environment, Outcome.UNAVAILABLE, None, (), str(error))
+        return Outcome.REFUSED, (), str(error), OPERATORS
+    return Outcome.UNAVAILABLE, (), str(error), ""
 
 
 def predict_revision(

@@ -26,6 +26,7 @@ from worker.domain.messages import CHECK, CONVERGE, CheckRequest, ConvergeReques
 from worker.jobs import Speaker
 from worker.operations.advancing import ending_of
 from worker.settings import Settings
+from worker.staleness import STALE_SECONDS, Staleness
 from worker.workbench import Workbench
 
 LOOK_SECONDS: Final = 0.4
@@ -55,7 +56,11 @@ def main() -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    tasks = ((Poller(bench).poll, settings.installation.poll_seconds), (Looker(bench).look, LOOK_SECONDS))
+    tasks = (
+        (Poller(bench).poll, settings.installation.poll_seconds),
+        (Looker(bench).look, LOOK_SECONDS),
+        (Staleness(bench).look, STALE_SECONDS),
+    )
     for task, seconds in tasks:
         threading.Thread(target=_repeat, args=(stop, task, seconds), daemon=True).start()
     stop.wait()

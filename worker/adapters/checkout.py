@@ -20,7 +20,8 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import urlsplit
 
-from worker.adapters.git_process import FETCH_SECONDS, HARMLESS, LARGEST_BLOB, git_environ, limited
+from worker.adapters.git_process import FETCH_SECONDS, HARMLESS, LARGEST_BLOB, git_environ, last_words, limited
+from worker.adapters.merging import MERGE, Merge, merge_of
 from worker.adapters.mirror import alone, bare, forget_mirror, make_mirror
 from worker.adapters.trees import FILE, FOLDER, TreeEntry, tree_rows
 from worker.domain.environment import COMMIT_ID
@@ -34,6 +35,9 @@ LACKS: Final = "did not send all necessary objects"
 """How git says, after a fetch, that what ought to be in the clone is not."""
 
 _BRANCH: Final = re.compile(r"(?!-)(?!.*(?:\.\.|@\{|//))[^\x00-\x20\x7f~^:?*\[\\]+")
+_PROPOSED: Final = re.compile(r"refs/(?:pull|merge-requests)/[0-9]{1,18}/head")
+"""Where the forges keep the head of a change request in the repository that it would be merged into."""
+
 _FSCK: Final = re.compile(r"object [0-9a-f]+: (\w+: .*)")
 
 
@@ -77,8 +81,21 @@ class Checkout:
         rows = (line.split(None, 1) for line in out.decode(errors="replace").splitlines())
         return {row[1].removeprefix("refs/heads/"): row[0] for row in rows if len(row) == 2}
 
+    def fetch_proposed(self, revision: str, ref: str) -> None:
+        """Makes the head of a change request available from its ref (`refs/pull/7/head`) or its branch (`refs/heads/…`).
+
+        Raises DesiredStateError for any other ref, and Unavailable where the repository does not give the commit.
+        """
+        branch = ref.removeprefix("refs/heads/")
+        if not _PROPOSED.fullmatch(ref) and (branch == ref or not _BRANCH.fullmatch(branch)):
+            raise DesiredStateError([Problem(f"{ref[:80]!r} is not where a forge keeps the head of a change request")])
+        self._make_available(revision, ref)
+
     def fetch(self, revision: str, branch: str = "") -> None:
         """Makes a commit's objects available. Raises Unavailable where the repository does not give it."""
+        self._make_available(revision, f"refs/heads/{branch}" if branch else "")
+
+    def _make_available(self, revision: str, ref: str) -> None:
         _checked(revision)
         if self._remote is not None:
             make_mirror(self._git_dir)
@@ -92,9 +109,10 @@ class Checkout:
             except Unavailable as error:
                 if LACKS in str(error):
                     raise self._damaged(f"the commit {revision[:12]}") from None
-                if not branch:
+                if not ref:
                     raise
-                self._fetch(f"+refs/heads/{branch}:refs/plumbline/fetched/{branch}", lock)
+                kept = ref.removeprefix("refs/").removeprefix("heads/")
+                self._fetch(f"+{ref}:refs/plumbline/fetched/{kept}", lock)
         if self._object(f"{revision}^{{tree}}") is None:
             raise Unavailable(f"{_shown(self._remote)} does not give the commit {revision[:12]}")
 
@@ -111,6 +129,11 @@ class Checkout:
         _checked(newer)
         run = self._run(["merge-base", "--is-ancestor", older, newer])
         return run.returncode == 0
+
+    def tree(self, revision: str) -> str:
+        """The id of a commit's tree (of a tree, its own); empty where the commit is not known."""
+        found = self._object(f"{_checked(revision)}^{{tree}}")
+        return found[0] if found else ""
 
     def subject(self, revision: str) -> str:
         """The first line of a commit's message."""
@@ -256,20 +279,39 @@ class Checkout:
         if not pack:
             yield self
             return
-        with tempfile.TemporaryDirectory(prefix="plumbline-push-") as folder:
+        with self._beside() as beside:
+            strict = "--strict=" + ",".join(f"{name}=ignore" for name in HARMLESS)
+            run = beside._run(["index-pack", "--stdin", "--fix-thin", strict], data=pack)  # noqa: SLF001
+            if run.returncode != 0:
+                raise DesiredStateError([_unreadable(run.stderr.decode(errors="replace"))])
+            yield beside
+
+    @contextlib.contextmanager
+    def merged(self, base: str, head: str) -> Iterator[tuple[Checkout, Merge]]:
+        """What merging one commit into another makes, and a checkout in which it can be read, for the block.
+
+        The merge is a tree, which is read like a commit; its objects are thrown away. Only the commits themselves have a
+        say in it: no attribute, merge driver, hook or configuration of the repository. Raises Unavailable where git cannot
+        merge them at all.
+        """
+        with self._beside() as beside:
+            run = beside._run([*MERGE, _checked(base), _checked(head)])  # noqa: SLF001
+            if run.returncode not in (0, 1):
+                raise Unavailable(f"git cannot merge {head[:7]} into {base[:7]}: {last_words(run.stderr)}")
+            yield beside, merge_of(run.stdout, conflicts=run.returncode == 1)
+
+    @contextlib.contextmanager
+    def _beside(self) -> Iterator[Checkout]:
+        """A repository that has this one's objects and writes its own, for the block."""
+        with tempfile.TemporaryDirectory(prefix="plumbline-beside-") as folder:
             git_dir = Path(folder)
             bare(git_dir)
             alternates = [self._git_dir / "objects"]
             inherited = self._git_dir / "objects" / "info" / "alternates"
             if inherited.exists():
                 alternates += [self._git_dir / "objects" / line for line in inherited.read_text().splitlines() if line]
-            (git_dir / "objects" / "info").mkdir(exist_ok=True)
             (git_dir / "objects" / "info" / "alternates").write_text("".join(f"{each}\n" for each in alternates))
             beside = Checkout(git_dir, None)
-            strict = "--strict=" + ",".join(f"{name}=ignore" for name in HARMLESS)
-            run = beside._run(["index-pack", "--stdin", "--fix-thin", strict], data=pack)
-            if run.returncode != 0:
-                raise DesiredStateError([_unreadable(run.stderr.decode(errors="replace"))])
             try:
                 yield beside
             finally:

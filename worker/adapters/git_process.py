@@ -70,3 +70,9 @@ def limited(*arguments: str) -> list[str]:
     """A git command under limits of memory (KiB) and of the files that it writes (512 bytes), for it and its children."""
     limits = (str(GIT_MEMORY >> 10), str(LARGEST_PACK >> 9))
     return ["/bin/sh", "-c", _LIMITED, "git", *limits, *arguments]
+
+
+def last_words(said: bytes) -> str:
+    """The last line of what git said of a failure."""
+    lines = said.decode(errors="replace").strip().splitlines()
+    return lines[-1][:200] if lines else "no reason given"

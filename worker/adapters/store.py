@@ -5,16 +5,39 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import redis
 
-from worker.domain.messages import KEYS, told_key
+from worker.domain.messages import KEYS, PROPOSALS_KEY, ProposalRequest, proposal_field, told_key
+from worker.domain.resource import ResourceKey
 from worker.signed_queue import redis_failed
 
 PREDICTION_SECONDS: Final = 7 * 24 * 3600
 RETOLD_SECONDS: Final = 600
 """An ending that nobody says was written back is reported again this often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the prediction of one environment rests on: the objects (key -> version), and what stood for them then."""
+
+    environment: str
+    cluster: str
+    namespace: str
+    keys: Mapping[ResourceKey, str]
+    seen: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenProposal:
+    """A change request that was predicted, and what that rests on; `failed` where the cluster or Git did not answer."""
+
+    request: ProposalRequest
+    standing: tuple[Standing, ...]
+    failed: bool = False
 
 
 class Store:
@@ -42,15 +65,47 @@ class Store:
         text = self._text(f"{KEYS}:prediction:{slug}:{revision}")
         if text is None:
             return None
+        return self._opened(slug, revision, text)
+
+    def remember_proposal(self, proposal: OpenProposal, now: float) -> None:
+        """Keeps what a prediction rests on for a week, until it is made again or the bot drops it."""
+        document = {
+            "request": proposal.request.to_json(),
+            "failed": proposal.failed,
+            "until": now + PREDICTION_SECONDS,
+            "standing": [
+                [each.environment, each.cluster, each.namespace, each.seen, [[*key, v] for key, v in each.keys.items()]]
+                for each in proposal.standing
+            ],
+        }
+        body = json.dumps(document, separators=(",", ":"))
+        name = proposal_field(proposal.request.repository, proposal.request.number)
+        value = json.dumps({"body": body, "signature": self._sign(PROPOSALS_KEY, name, body)})
         try:
-            value = json.loads(text)
-            body = str(value["body"])
-            if hmac.compare_digest(str(value["signature"]), self._sign(slug, revision, body)):
-                found: dict[str, Any] = json.loads(body)
-                return found
-        except (ValueError, KeyError, TypeError):
-            pass
-        return None
+            self._connection.hset(PROPOSALS_KEY, name, value)
+            self._connection.expire(PROPOSALS_KEY, PREDICTION_SECONDS)
+        except redis.RedisError as error:
+            raise redis_failed(error) from None
+
+    def open_proposals(self, now: float) -> tuple[OpenProposal, ...]:
+        """Everything that was predicted and may go stale; what expired or is not ours is dropped. Raises Unavailable."""
+        try:
+            rows: Any = self._connection.hgetall(PROPOSALS_KEY)
+        except redis.RedisError as error:
+            raise redis_failed(error) from None
+        found = []
+        for row_name, value in rows.items():
+            document = self._opened(PROPOSALS_KEY, row_name.decode(errors="replace"), value.decode(errors="replace"))
+            if document is None or document["until"] < now:
+                self._connection.hdel(PROPOSALS_KEY, row_name)
+                continue
+            standing = tuple(
+                Standing(name, cluster, namespace, {ResourceKey(*row[:4]): row[4] for row in keys}, seen)
+                for name, cluster, namespace, seen, keys in document["standing"]
+            )
+            request = ProposalRequest.from_json(document["request"])
+            found.append(OpenProposal(request, standing, document["failed"]))
+        return tuple(found)
 
     def told(self, repository: str, environment: str) -> str | None:
         """The ending of an operation that the bot last wrote back; None where that is not known (any more)."""
@@ -62,6 +117,18 @@ class Store:
             self._connection.set(told_key(repository, environment), ending, ex=RETOLD_SECONDS)
         except redis.RedisError as error:
             raise redis_failed(error) from None
+
+    def _opened(self, slug: str, revision: str, text: str) -> dict[str, Any] | None:
+        """What was signed under two names; None for anything that was not."""
+        try:
+            value = json.loads(text)
+            body = str(value["body"])
+            if hmac.compare_digest(str(value["signature"]), self._sign(slug, revision, body)):
+                found: dict[str, Any] = json.loads(body)
+                return found
+        except (ValueError, KeyError, TypeError):
+            pass
+        return None
 
     def _text(self, key: str) -> str | None:
         try:

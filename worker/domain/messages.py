@@ -52,6 +52,15 @@ def told_key(repository: str, environment: str) -> str:
     return f"{KEYS}:told:{repository}:{environment}"
 
 
+PROPOSALS_KEY: Final = f"{KEYS}:proposals"
+"""A hash of the change requests whose prediction may go stale; the bot drops the field of one that is closed."""
+
+
+def proposal_field(repository: str, number: int) -> str:
+    """Where in it a change request is kept."""
+    return f"{repository}#{number}"
+
+
 class UnknownMessage(ValueError):
     """A message of another schema or of a shape that this version does not speak."""
 
@@ -307,6 +316,7 @@ class ProposalRequest:
     head_ref: str
     base: str
     at: float
+    is_from_fork: bool = False
 
     @property
     def job_ids(self) -> tuple[str, str]:
@@ -323,5 +333,11 @@ class ProposalRequest:
         """The inverse of `to_json`; raises UnknownMessage for another schema."""
         value = checked(value)
         return ProposalRequest(
-            value["repository"], value["number"], value["head"], value["head_ref"], value["base"], value["at"]
+            value["repository"],
+            value["number"],
+            value["head"],
+            value["head_ref"],
+            value["base"],
+            value["at"],
+            value["is_from_fork"],
         )

@@ -17,18 +17,25 @@ from worker.domain.resource import ResourceKey
 class Drift:
     """One field that the cluster has otherwise than the base says, and who wrote it last.
 
-    `old` of the field is what Git says, `new` what is live. `manager` and `at` (RFC 3339, as the cluster says it) are empty
-    where managedFields cannot tell.
+    `old` of the field is what Git says, `new` what is live. `manager`, `operation` (Apply, Update, Update:scale) and
+    `at` (RFC 3339, as the cluster says it) are empty where managedFields cannot tell.
     """
 
     key: ResourceKey
     field: FieldChange
     manager: str = ""
+    operation: str = ""
     at: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """JSON types; secrets are masked."""
-        return {"key": self.key.to_json(), "field": self.field.to_json(), "manager": self.manager, "at": self.at}
+        return {
+            "key": self.key.to_json(),
+            "field": self.field.to_json(),
+            "manager": self.manager,
+            "operation": self.operation,
+            "at": self.at,
+        }
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Drift:
@@ -36,7 +43,11 @@ class Drift:
         found = value["field"]
         sides = (ABSENT if found[side] is None else found[side] for side in ("old", "new"))
         return Drift(
-            ResourceKey.from_json(value["key"]), FieldChange(found["path"], *sides), value["manager"], value["at"]
+            ResourceKey.from_json(value["key"]),
+            FieldChange(found["path"], *sides),
+            value["manager"],
+            value["operation"],
+            value["at"],
         )
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from worker.domain.errors import Problem
 from worker.domain.messages import SCHEMA, UnknownMessage, checked
 from worker.domain.plan import Plan
+
+if TYPE_CHECKING:
+    from worker.domain.proposals import ProposalReport
 
 
 class Outcome(enum.StrEnum):
@@ -199,11 +202,15 @@ class ConvergenceReport:
         )
 
 
-def report_from_json(value: Mapping[str, Any]) -> PreviewReport | ConvergenceReport:
+def report_from_json(value: Mapping[str, Any]) -> PreviewReport | ProposalReport | ConvergenceReport:
     """The report that a `bot.reports.deliver` job carries; raises UnknownMessage for anything else."""
+    from worker.domain.proposals import ProposalReport  # stands on this module's Outcome
+
     match value.get("type"):
         case "preview":
             return PreviewReport.from_json(value)
+        case "proposal":
+            return ProposalReport.from_json(value)
         case "convergence":
             return ConvergenceReport.from_json(value)
     raise UnknownMessage(f"report type {value.get('type')!r}")

@@ -139,12 +139,12 @@ def _lists(old: list[Any], new: list[Any], path: Path, text: str, keys: MergeKey
     fields = keys.of(path)
     if fields and (before := _by_key(old, fields)) is not None and (after := _by_key(new, fields)) is not None:
         for key in [*before, *(key for key in after if key not in before)]:
-            item = f"{text}[{_key_text(fields, key)}]"
+            item = f"{text}[{key_text(fields, key)}]"
             yield from _values(before.get(key, ABSENT), after.get(key, ABSENT), path, item, keys)
         common = [key for key in before if key in after]
         if common != [key for key in after if key in before]:
             yield FieldChange(
-                f"{text}: order", [_key_text(fields, key) for key in before], [_key_text(fields, key) for key in after]
+                f"{text}: order", [key_text(fields, key) for key in before], [key_text(fields, key) for key in after]
             )
         return
     if keys.is_set(path):
@@ -176,7 +176,7 @@ def _leaves(value: Any, path: Path, text: str, keys: MergeKeys) -> Iterator[Fiel
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
         fields = keys.of(path)
         found = _by_key(value, fields) if fields else None
-        named = [_key_text(fields, key) for key in found] if found is not None else [str(n) for n in range(len(value))]
+        named = [key_text(fields, key) for key in found] if found is not None else [str(n) for n in range(len(value))]
         for name, item in zip(named, value, strict=True):
             yield from _leaves(item, path, f"{text}[{name}]", keys)
         return
@@ -210,7 +210,7 @@ def _specified_list(
     if fields and found is not None:
         for item in desired:
             named = wanted and next((key for key, each in wanted.items() if each is item), None)
-            label = _key_text(fields, named) if named else "item"
+            label = key_text(fields, named) if named else "item"
             yield from _specified(_matching(live, item, fields), item, path, f"{text}[{label}]", keys)
     elif keys.is_set(path):
         yield from (FieldChange(f"{text}[{value}]", ABSENT, value) for value in desired if value not in live)
@@ -244,7 +244,8 @@ def _by_key(items: Iterable[Any], fields: tuple[str, ...]) -> dict[tuple[Any, ..
     return found
 
 
-def _key_text(fields: tuple[str, ...], key: tuple[Any, ...]) -> str:
+def key_text(fields: tuple[str, ...], key: tuple[Any, ...]) -> str:
+    """A list item by its key fields: `name=cart`; the protocol TCP, which is the default, is left out."""
     pairs = [f"{name}={value}" for name, value in zip(fields, key, strict=True) if value is not None]
     if fields[-1:] == ("protocol",) and key[-1] == "TCP":
         pairs = pairs[:-1]

@@ -33,6 +33,7 @@ NAMESPACES_BEFORE_ALL: Final = 4
 PAGE: Final = "1000"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
 JSON_PATCH: Final = "application/json-patch+json"
+METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 PEOPLES_FIELD: Final = "Update"
 NOT_SERVED: Final = "NotServed"
 SCALE: Final = "Update:scale"
@@ -129,6 +130,27 @@ class Cluster:
         """Whether the server serves a kind no more; a 404 for one that it does serve says nothing about its objects."""
         self.discovery.refresh()
         return self.discovery.find(served.group, served.kind, served.version) is None
+
+    def metadata(self, keys: Mapping[ResourceKey, str]) -> dict[ResourceKey, Resource]:
+        """The metadata alone of live objects (key -> version); what does not exist is not among them.
+
+        Each is read from the API server's own cache, which may be behind by moments, so that asking often costs little.
+        """
+
+        def one(item: tuple[ResourceKey, str]) -> Resource | None:
+            key, version = item
+            served = self.discovery.readable(key, version)
+            if served is None:
+                return None
+            path = served.path(key.namespace, key.name)
+            answer = self.connection.request("GET", path, query={"resourceVersion": "0"}, accept=METADATA)
+            if answer.status == 404:
+                return None
+            if answer.status != 200:
+                raise self._reading_failed(served, key.namespace, answer)
+            return Resource(key, version, {"metadata": answer.json()["metadata"]})
+
+        return {found.key: found for found in self.each(one, list(keys.items())) if found is not None}
 
     def read(self, wanted: Mapping[ResourceKey, str], owner_label: str) -> Observation:
         """The live objects of `wanted` (key -> version)."""

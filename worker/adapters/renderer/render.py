@@ -115,6 +115,10 @@ class Renderer:
             self._remember(rendered)
         return rendered
 
+    def inputs(self, checkout: Checkout, revision: str, environment: Environment, capabilities: Capabilities) -> str:
+        """The digest of what a render would read, without rendering. Raises DesiredStateError."""
+        return self._work(checkout, revision, environment, capabilities).key
+
     def read_ahead(self, checkout: Checkout, revision: str, environments: Iterable[Environment]) -> None:
         """Reads the plain files of several environments of a commit at once, so that they need not start a child each.
 
