@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
+from bot import results
 from bot.desk import Desk
 from bot.statuses import status_line
 from worker.domain.errors import Refused
+from worker.domain.installation import PLAIN
+from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ENDINGS, ConvergenceReport, PreviewReport, Step, report_from_json
 
 WRITTEN_BACK: Final = frozenset({Step.VERIFIED, Step.CONVERGED, Step.FAILED, Step.HELD, Step.SUPERSEDED})
@@ -19,9 +22,17 @@ log = logging.getLogger("plumbline.reports")
 
 def deliver(desk: Desk, message: dict[str, Any]) -> None:
     """Delivers one report; doing it twice, or later than one that came after it, shows the same."""
+    if message.get("type") == "proposal":
+        results.put_prediction(desk, ProposalReport.from_json(message))
+        return
     report = report_from_json(message)
     if isinstance(report, PreviewReport):
         desk.board.answer(report)
+        return
+    repository = desk.settings.installation.repository(report.repository)
+    if repository is not None and repository.forge != PLAIN:
+        desk.board.record(report)
+        results.put_convergence(desk, report)
         return
     ends = report.step in ENDINGS
     if not ends:
