@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import redis
@@ -27,6 +28,15 @@ TOLD_SECONDS: Final = 90 * 24 * 3600
 
 PROPOSAL_SECONDS: Final = 30 * 24 * 3600
 """How long the last prediction of a change request, and how merging it went, can be shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What people call a change request; `url` is its address at the forge."""
+
+    title: str = ""
+    author: str = ""
+    url: str = ""
 
 
 class Board:
@@ -122,21 +132,25 @@ class Board:
 
     # -- change requests -----------------------------------------------------------------------------------------
 
-    def propose(self, report: ProposalReport) -> None:
-        """Keeps the prediction of a change request, unless a newer one is kept."""
+    def propose(self, report: ProposalReport, request: Request) -> None:
+        """Keeps the prediction of a change request in place of an older one; one that comes late changes nothing."""
         known = self.proposal(report.repository, report.number)
-        if known is None or known.at <= report.at:
-            pipeline = self._connection.pipeline()
-            pipeline.set(_proposal(report.repository, report.number), json.dumps(report.to_json()), ex=PROPOSAL_SECONDS)
-            _run(pipeline)
+        if known is not None and known[0].at > report.at:
+            return
+        body = json.dumps({"report": report.to_json(), "request": asdict(request)})
+        pipeline = self._connection.pipeline()
+        pipeline.set(_proposal(report.repository, report.number), body, ex=PROPOSAL_SECONDS)
+        _run(pipeline)
 
-    def proposal(self, repository: str, number: int) -> ProposalReport | None:
-        """The last prediction of a change request, None where none is kept."""
-        try:
-            found: Any = self._connection.get(_proposal(repository, number))
-        except redis.RedisError as error:
-            raise redis_failed(error) from None
-        return ProposalReport.from_json(json.loads(found)) if found else None
+    def proposal(self, repository: str, number: int) -> tuple[ProposalReport, Request] | None:
+        """The newest prediction of a change request, None where it has none."""
+        pipeline = self._connection.pipeline()
+        pipeline.get(_proposal(repository, number))
+        found = _run(pipeline)[0]
+        if not found:
+            return None
+        value = json.loads(found)
+        return ProposalReport.from_json(value["report"]), Request(**value["request"])
 
     def conclude(self, number: int, report: ConvergenceReport) -> tuple[ConvergenceReport, ...]:
         """Keeps how the merge of a change request went in one environment; what is known of all of them, by name."""

@@ -112,16 +112,16 @@ def title_of(report: ProposalReport) -> str:
         return f"Plumbline cannot predict this change: no environment follows {prose(report.base, 80)}"
     known = [each for each in report.environments if each.is_predicted]
     changed = [each for each in known if each.changes]
-    counted = counted(sum(len(each.changes) for each in changed), "change")
+    known_changes = counted(sum(len(each.changes) for each in changed), "change")
     where = counted(len(changed), "environment")
     if failed:
-        rest = f"; {counted} in {where} {'is' if counted[:2] == '1 ' else 'are'} known" if changed else ""
+        rest = f"; {known_changes} in {where} {'is' if known_changes[:2] == '1 ' else 'are'} known" if changed else ""
         return f"Plumbline cannot predict {_names(failed)}{rest}"
     if not changed:
         back = sum(len(each.plan.writes) for each in known if each.plan)
         also = f" by this; merging sets back {counted(back, 'object')} that drifted" if back else ""
         return f"Plumbline predicts no change{also}"
-    return f"Plumbline predicts {counted} in {where if len(changed) > 1 else _names(changed)}"
+    return f"Plumbline predicts {known_changes} in {where if len(changed) > 1 else _names(changed)}"
 
 
 def merged_title(verdicts: Sequence[ConvergenceReport]) -> str:

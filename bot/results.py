@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from bot.board import Request
 from bot.comments import marker, prediction, waiting_for_a_maintainer
 from bot.desk import Desk
 from bot.forges.port import ChangeRequest, Forge, NotPermitted, RequestState, Status
@@ -22,10 +23,10 @@ from bot.statuses import (
     converging_check,
     deployment,
     environment_page,
-    plan_page,
     predicted,
     predicted_check,
     predicting,
+    proposal_page,
 )
 from bot.statuses import waiting_for_a_maintainer as waiting_status
 from worker.domain.errors import Unavailable
@@ -53,8 +54,7 @@ def announce(desk: Desk, repository: Repository, request: ChangeRequest, at: flo
 
 
 def put_prediction(desk: Desk, report: ProposalReport) -> None:
-    """Keeps a prediction for the pages and has it written on its change request; what was announced is said with it."""
-    desk.board.propose(report)
+    """Has a prediction written on its change request; what was announced of it need not be said any more."""
     desk.outbox.drop(report.repository, f"announcement {report.number}")
     subject = str(report.number) if report.number else report.head
     _put(desk, report.repository, f"prediction {subject}", int(report.at * 1000), "prediction", report.to_json())
@@ -102,13 +102,10 @@ def write(desk: Desk, message: dict[str, Any]) -> None:
         desk.outbox.succeeded(repository.name)
 
 
-def is_current(report: ProposalReport, request: ChangeRequest | None) -> bool:
+def is_current(report: ProposalReport, request: ChangeRequest) -> bool:
     """Whether a prediction is still about what would be merged, and may still be."""
-    return (
-        request is not None
-        and request.state is RequestState.OPEN
-        and (request.head, request.base) == (report.head, report.base)
-    )
+    still_open = request.state is RequestState.OPEN
+    return still_open and (request.head, request.base) == (report.head, report.base)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +133,19 @@ class _Writer:
             body = waiting_for_a_maintainer(head, instance=instance)
             self._try("comment", lambda: self.forge.put_comment(number, marker(instance), body))
             return
-        self._status(head, predicting(instance, self._plan_page(number), message["stale"]))
+        self._status(head, predicting(instance, self._page_of(number), message["stale"]))
         known = self.desk.board.proposal(self.repository.name, number) if message["stale"] else None
         if known:
-            self._comment(known, stale=message["stale"])
+            self._comment(known[0], stale=message["stale"])
 
     def _prediction(self, report: ProposalReport) -> None:
-        if report.number and not is_current(report, self.forge.change_request(report.number)):
-            log.info("prediction of %s#%d at %s is out of date", report.repository, report.number, report.head[:7])
-            return
-        link = self._plan_page(report.number)
+        link = self._page_of(report.number)
         if report.number:
+            request = self.forge.change_request(report.number)
+            if request is None or not is_current(report, request):
+                log.info("prediction of %s#%d at %s is out of date", report.repository, report.number, report.head[:7])
+                return
+            self.desk.board.propose(report, Request(request.title, request.author.login, request.url))
             self._comment(report)
         for status in predicted(report, self._instance, link):
             self._status(report.head, status)
@@ -164,12 +163,12 @@ class _Writer:
         known = self.desk.board.proposal(report.repository, request.number) if request else None
         if self.forge.limits.checks:
             plans = [
-                each.plan for each in (known.environments if known else ()) if each.environment == report.environment
+                each.plan for each in (known[0].environments if known else ()) if each.environment == report.environment
             ]
             check = converging_check(report, plans[0] if plans else None, self._instance, link)
             self._try("check", lambda: self.forge.put_check(report.revision, check))
         if request and known:
-            self._comment(known, verdicts=self.desk.board.conclude(request.number, report))
+            self._comment(known[0], verdicts=self.desk.board.conclude(request.number, report))
         elif request:
             log.info("no prediction of %s#%d is kept: its comment stays as it is", report.repository, request.number)
         if report.step in ENDINGS:
@@ -180,7 +179,7 @@ class _Writer:
             report,
             instance=self._instance,
             limit=self.forge.limits.comment,
-            link=self._plan_page(report.number),
+            link=self._page_of(report.number),
             **how,
         )
         self._try("comment", lambda: self.forge.put_comment(report.number, marker(self._instance), body))
@@ -208,5 +207,5 @@ class _Writer:
     def _instance(self) -> str:
         return self.desk.settings.installation.instance
 
-    def _plan_page(self, number: int) -> str:
-        return plan_page(self.desk.settings.installation.address, self.repository.name, number) if number else ""
+    def _page_of(self, number: int) -> str:
+        return proposal_page(self.desk.settings.installation.address, self.repository.name, number) if number else ""

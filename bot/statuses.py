@@ -57,9 +57,9 @@ def _named(instance: str) -> str:
     return "plumbline" if instance == DEFAULT_INSTANCE else f"plumbline-{instance}"
 
 
-def plan_page(address: str, repository: str, number: int) -> str:
+def proposal_page(address: str, repository: str, number: int) -> str:
     """Where the whole prediction of a change request is shown."""
-    return f"{address.rstrip('/')}/plans/{_in_address(repository)}/{number}"
+    return f"{address.rstrip('/')}/proposals/{_in_address(repository)}/{number}"
 
 
 def environment_page(address: str, repository: str, environment: str) -> str:

@@ -17,7 +17,7 @@ GOLDEN: Final = Path(__file__).parents[1] / "golden/comments"
 HEAD: Final = "8d21f0c" + "0" * 33
 BASE: Final = "a41b7e9" + "1" * 33
 MERGED: Final = "3f9c2ab" + "2" * 33
-LINK: Final = "https://plumbline.example.com/plans/shop/7"
+LINK: Final = "https://plumbline.example.com/proposals/shop/7"
 CART: Final = ResourceKey("apps", "Deployment", "shop", "cart")
 CHECKOUT: Final = ResourceKey("apps", "Deployment", "shop", "checkout")
 CONTAINER: Final = "spec.template.spec.containers[name=cart]"
