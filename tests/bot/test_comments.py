@@ -94,6 +94,7 @@ def assert_balanced(text: str) -> None:
         if found:
             mark = found[1]
             continue
+        line = re.sub(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", "", line)
         depth += line.count("<details") - line.count("</details>")
         assert depth >= 0, line
     assert not mark
