@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import redis
 
 from worker.domain.messages import KEYS, told_key
+from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ConvergenceReport, PreviewReport
 from worker.signed_queue import redis_failed
 
@@ -23,6 +25,18 @@ LONGEST_BLOCK: Final = 1.0
 """Seconds of one blocking read; shorter than Redis has for an answer, so that one that is away is noticed."""
 
 TOLD_SECONDS: Final = 90 * 24 * 3600
+
+PROPOSAL_SECONDS: Final = 30 * 24 * 3600
+"""How long the last prediction of a change request, and how merging it went, can be shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What people call a change request; `url` is its address at the forge."""
+
+    title: str = ""
+    author: str = ""
+    url: str = ""
 
 
 class Board:
@@ -116,6 +130,43 @@ class Board:
                 entries.append((revision, entry_id.decode(), values))
         return sorted(entries, key=lambda entry: [int(part) for part in entry[1].split("-")])
 
+    # -- change requests -----------------------------------------------------------------------------------------
+
+    def propose(self, report: ProposalReport, request: Request) -> None:
+        """Keeps the prediction of a change request in place of an older one; one that comes late changes nothing."""
+        known = self.proposal(report.repository, report.number)
+        if known is not None and known[0].at > report.at:
+            return
+        body = json.dumps({"report": report.to_json(), "request": asdict(request)})
+        pipeline = self._connection.pipeline()
+        pipeline.set(_proposal(report.repository, report.number), body, ex=PROPOSAL_SECONDS)
+        _run(pipeline)
+
+    def proposal(self, repository: str, number: int) -> tuple[ProposalReport, Request] | None:
+        """The newest prediction of a change request, None where it has none."""
+        pipeline = self._connection.pipeline()
+        pipeline.get(_proposal(repository, number))
+        found = _run(pipeline)[0]
+        if not found:
+            return None
+        value = json.loads(found)
+        return ProposalReport.from_json(value["report"]), Request(**value["request"])
+
+    def conclude(self, number: int, report: ConvergenceReport) -> tuple[ConvergenceReport, ...]:
+        """Keeps how the merge of a change request went in one environment; what is known of all of them, by name."""
+        key = f"{_proposal(report.repository, number)}:merged"
+        pipeline = self._connection.pipeline()
+        pipeline.hset(key, report.environment, json.dumps(report.to_json()))
+        pipeline.expire(key, PROPOSAL_SECONDS)
+        pipeline.hgetall(key)
+        found = _run(pipeline)[2]
+        reports = [ConvergenceReport.from_json(json.loads(body)) for body in found.values()]
+        return tuple(sorted(reports, key=lambda each: each.environment))
+
+
+def _proposal(repository: str, number: int) -> str:
+    return f"{KEYS}:proposal:{repository}:{number}"
+
 
 def _stream(repository: str, revision: str) -> str:
     return f"{KEYS}:stream:{repository}:{revision}"
@@ -125,8 +176,9 @@ def _ticket(ticket: str) -> str:
     return f"{KEYS}:ticket:{ticket}"
 
 
-def _run(pipeline: Any) -> None:
+def _run(pipeline: Any) -> list[Any]:
     try:
-        pipeline.execute()
+        answers: list[Any] = pipeline.execute()
+        return answers
     except redis.RedisError as error:
         raise redis_failed(error) from None

@@ -12,6 +12,7 @@ from bot.forges.gitlab import GitLab
 from bot.forges.gitea import Gitea
 from bot.forges.plain_git import PlainGit
 from bot.forges.port import Credentials, Forge
+from bot.outbox import Outbox
 from bot.queue import Requests
 from bot.settings import Settings
 from worker.domain.errors import Refused
@@ -36,13 +37,14 @@ class Desk:
     settings: Settings
     requests: Requests
     board: Board
+    outbox: Outbox
     _forges: dict[str, Forge] = field(default_factory=dict)
 
     @staticmethod
     def of(settings: Settings) -> Desk:
         """A desk by the settings."""
         queue = SignedQueue(settings.redis_url.opened(), settings.signing_key.opened_bytes())
-        return Desk(settings, Requests(queue), Board(queue.connection))
+        return Desk(settings, Requests(queue), Board(queue.connection), Outbox(queue.connection))
 
     def plain_git(self, repository: Repository) -> PlainGit:
         """The repository's notes and refs, on a plain Git server."""
