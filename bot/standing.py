@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Final
 
-from bot.statuses import status_line
+from bot.statuses import LONGEST, status_line
+from worker.domain.field_text import shortened, words
 from worker.domain.proposals import Drift, ProposalReport
 from worker.domain.reports import FINAL_STEPS, ConvergenceReport, Step
 
@@ -65,8 +66,7 @@ class Run:
 class Standing:
     """One environment now: the mark, the state in a word and a sentence, and since when (Unix time) that is so.
 
-    `drift` was seen when a change request was predicted after the last convergence. `proof` and `verdict` are the last
-    ones of this revision.
+    `drift` is what the prediction of a change request saw after the last convergence; `since` is then when it saw it.
     """
 
     last: ConvergenceReport
@@ -100,14 +100,23 @@ def standing(history: Sequence[ConvergenceReport], proposals: Sequence[ProposalR
         if fact.revision != last.revision or _judged(fact) != (mark, word):
             break
         since = said_at(fact)
-    drift = _drift(last, proposals) if last.step is Step.CONVERGED else ()
+    seen, drift = _drift(last, proposals) if last.step is Step.CONVERGED else (0.0, ())
     if drift:
-        mark, word = Mark.TILTED, "drifted"
-    return Standing(last, mark, word, status_line(last), since, drift)
+        return Standing(last, Mark.TILTED, "drifted", _drifted(drift), seen, drift)
+    return Standing(last, mark, word, status_line(last), since)
 
 
-def _drift(last: ConvergenceReport, proposals: Sequence[ProposalReport]) -> tuple[Drift, ...]:
-    """What the newest prediction that looked at the environment saw to differ, where that was after the last fact."""
+def _drifted(drift: Sequence[Drift]) -> str:
+    """What differs and who wrote it, of the first field; how many more."""
+    first = drift[0]
+    old, new = (words(value) for value in first.field.shown())
+    by = f" ({first.manager})" if first.manager else ""
+    more = f", and {len(drift) - 1} more" if len(drift) > 1 else ""
+    return shortened(f"Drifted: {first.key} {first.field.path} is {new}, Git says {old}{by}{more}", LONGEST)
+
+
+def _drift(last: ConvergenceReport, proposals: Sequence[ProposalReport]) -> tuple[float, tuple[Drift, ...]]:
+    """What the newest prediction that looked at the environment saw to differ, and when, if after the last fact."""
     looked = [
         (report.at, each.drift)
         for report in proposals
@@ -117,7 +126,7 @@ def _drift(last: ConvergenceReport, proposals: Sequence[ProposalReport]) -> tupl
         and report.base == last.branch
         and report.at > said_at(last)
     ]
-    return max(looked, key=lambda pair: pair[0])[1] if looked else ()
+    return max(looked, key=lambda pair: pair[0]) if looked else (0.0, ())
 
 
 def runs(history: Sequence[ConvergenceReport]) -> list[Run]:

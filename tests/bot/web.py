@@ -30,8 +30,8 @@ address: {address}
 redis: {{env: PLUMBLINE_REDIS_URL}}
 signing-key: {{env: SIGNING}}
 repositories:
-  - {{name: shop, url: /srv/shop.git, secret: {{env: HOOK}}, ceiling: {{}}}}
-  - {{name: other, url: /srv/other.git, secret: {{env: HOOK}}, ceiling: {{}}}}
+  - {{name: shop, url: /srv/shop.git, secret: {{env: HOOK}}, {where}ceiling: {{}}}}
+  - {{name: other, url: /srv/other.git, secret: {{env: HOOK}}, {where_else}ceiling: {{}}}}
 """
 
 
@@ -65,11 +65,16 @@ def post_token(client: httpx.Client, token: str, **headers: str) -> httpx.Respon
 
 
 @contextmanager
-def web(folder: Path, redis_url: str, more: str, **environ: str) -> Iterator[Web]:
-    """Web under its real server; `more` is added to app.yaml."""
+def web(folder: Path, redis_url: str, more: str, *, forge: str = "", public: str = "", **environ: str) -> Iterator[Web]:
+    """Web under its real server; `more` is added to app.yaml, `public` is the address that people use.
+
+    The repositories lie on the forge that `forge` names.
+    """
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    (folder / "app.yaml").write_text(APP.format(address=address) + more)
+    where, where_else = (f"forge: {forge}, project: acme/{name}, " if forge else "" for name in ("shop", "other"))
+    text = APP.format(address=public or address, where=where, where_else=where_else)
+    (folder / "app.yaml").write_text(text + more)
     given = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
@@ -141,7 +146,7 @@ def converged(board: Board, environment: str, revision: str, at: float, **more: 
     ):
         own = proof(at) if step in (Step.VERIFIED, Step.CONVERGED) else None
         board.record(
-            fact(step, text, environment=environment, revision=revision, at=at, after=after, proof=own, **more)  # type: ignore[arg-type]
+            fact(step, text, environment=environment, revision=revision, at=at, after=after, proof=own, **more)
         )
 
 
