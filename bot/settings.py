@@ -36,6 +36,8 @@ class Settings:
     hook_secrets: Mapping[str, SecretText]
     webhook_secrets: Mapping[str, WebhookSecrets] = field(default_factory=dict)
     credentials: Mapping[str, Credentials] = field(default_factory=dict)
+    pages_token: SecretText | None = None
+    sign_in_secrets: Mapping[str, SecretText] = field(default_factory=dict)
 
     @staticmethod
     def load(environ: Mapping[str, str], *, with_credentials: bool = False) -> Settings:
@@ -59,6 +61,11 @@ class Settings:
             credentials={forge.name: _credentials(forge, environ, root) for forge in installation.forges}
             if with_credentials
             else {},
+            pages_token=_pages_token(installation, environ, root),
+            sign_in_secrets={
+                each.forge: secret(each.secret, f"pages.sign-in.{each.forge}.secret", environ, root)
+                for each in installation.pages.sign_in
+            },
         )
 
 
@@ -75,6 +82,15 @@ def _webhook_secrets(forge: Forge, environ: Mapping[str, str], root: Path) -> We
         except ValueError as error:
             raise SettingsError(f"{forge.name}.signing-key: {error}") from None
     return WebhookSecrets(own, key)
+
+
+def _pages_token(installation: Installation, environ: Mapping[str, str], root: Path) -> SecretText | None:
+    if installation.pages.token is None:
+        return None
+    token = secret(installation.pages.token, "pages.token", environ, root)
+    if len(token.opened()) < SHORTEST_KEY:
+        raise SettingsError(f"pages.token: needs at least {SHORTEST_KEY} characters (openssl rand -hex 32 makes one)")
+    return token
 
 
 def _credentials(forge: Forge, environ: Mapping[str, str], root: Path) -> Credentials:
