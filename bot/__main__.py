@@ -5,28 +5,36 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from functools import partial
 
-from bot import intake, reports
+from bot import intake, polling, reports
 from bot.desk import Desk
 from bot.settings import Settings
 from worker.domain.errors import PlumblineError
-from worker.domain.messages import COMMITTED, DELIVER, INTAKE_QUEUE, REPORTS_QUEUE
-from worker.queue_worker import run_worker
+from worker.domain.messages import COMMITTED, DELIVER, INTAKE_QUEUE, LOOK, POLL, REPORTS_QUEUE
+from worker.queue_worker import Stop, run_worker
 
 
 def main() -> int:
     """Runs until SIGTERM; 1 where the settings cannot be used."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
-        desk = Desk.of(Settings.load(os.environ))
+        desk = Desk.of(Settings.load(os.environ, with_credentials=True))
     except PlumblineError as error:
         print(f"plumbline bot: {error}", file=sys.stderr)  # noqa: T201
         return 1
     serves = "repositories " + ", ".join(each.name for each in desk.settings.installation.repositories)
-    table = {COMMITTED: partial(intake.committed, desk), DELIVER: partial(reports.deliver, desk)}
+    table = {
+        COMMITTED: partial(intake.committed, desk),
+        LOOK: partial(intake.look, desk),
+        POLL: partial(polling.poll, desk),
+        DELIVER: partial(reports.deliver, desk),
+    }
+    stop = Stop()
+    threading.Thread(target=polling.keep_polling, args=(desk, stop.asked), name="schedule", daemon=True).start()
     try:
-        run_worker(desk.requests.queue, [INTAKE_QUEUE, REPORTS_QUEUE], table, name="bot", serves=serves)
+        run_worker(desk.requests.queue, [INTAKE_QUEUE, REPORTS_QUEUE], table, name="bot", serves=serves, stop=stop)
     except PlumblineError as error:
         print(f"plumbline bot: {error}", file=sys.stderr)  # noqa: T201
         return 1

@@ -11,6 +11,7 @@ from bot.forges.plain_git import PlainGit
 from bot.forges.port import Forge
 from bot.queue import Requests
 from bot.settings import Credentials, Settings
+from bot.sightings import Sightings
 from worker.domain.errors import Refused
 from worker.domain.installation import Forge as DeclaredForge
 from worker.domain.installation import Repository
@@ -29,13 +30,14 @@ class Desk:
     settings: Settings
     requests: Requests
     board: Board
+    sightings: Sightings
     _forges: dict[str, Forge] = field(default_factory=dict)
 
     @staticmethod
     def of(settings: Settings) -> Desk:
         """A desk by the settings."""
         queue = SignedQueue(settings.redis_url.opened(), settings.signing_key.opened_bytes())
-        return Desk(settings, Requests(queue), Board(queue.connection))
+        return Desk(settings, Requests(queue), Board(queue.connection), Sightings(queue.connection))
 
     def plain_git(self, repository: Repository) -> PlainGit:
         """The repository's notes and refs, on a plain Git server."""

@@ -38,6 +38,7 @@ class Settings:
     hook_secrets: Mapping[str, SecretText]
     webhook_secrets: Mapping[str, WebhookSecrets] = field(default_factory=dict)
     credentials: Mapping[str, Credentials] = field(default_factory=dict)
+    metrics_token: SecretText | None = None
 
     @staticmethod
     def load(environ: Mapping[str, str], *, with_credentials: bool = False) -> Settings:
@@ -61,7 +62,13 @@ class Settings:
             credentials={forge.name: _credentials(forge, environ, root) for forge in installation.forges}
             if with_credentials
             else {},
+            metrics_token=_metrics_token(installation, environ, root),
         )
+
+
+def _metrics_token(installation: Installation, environ: Mapping[str, str], root: Path) -> SecretText | None:
+    reference = installation.metrics_token
+    return secret(reference, "metrics-token", environ, root) if reference else None
 
 
 def _webhook_secrets(forge: Forge, environ: Mapping[str, str], root: Path) -> WebhookSecrets:

@@ -53,6 +53,7 @@ def read_installation(text: str | bytes, file: str) -> Installation:
         render_limits=_limits(limits, default) if limits else default,
         cache=top.text("cache") or None,
         poll_seconds=top.seconds("poll", 30.0),
+        metrics_token=_secret(top, "metrics-token"),
     )
     _no_doubles(top, "clusters", [cluster.name for cluster in installation.clusters])
     _no_doubles(top, "forges", [forge.name for forge in installation.forges])
@@ -108,6 +109,7 @@ def _repository(section: Section, forges: Sequence[str]) -> Repository:
         ceiling=_ceiling(ceiling) if ceiling else Ceiling((), (), (), ()),
         credentials=_secret(section, "credentials"),
         impersonate=_impersonation(section),
+        drafts=section.flag("drafts", default=True),
     )
     if repository.forge == PLAIN and repository.secret is None and not section.has("secret"):
         section.problem(
@@ -138,6 +140,8 @@ def _forge(section: Section) -> Forge:
         section.problem(
             "name", "`webhook-secret` is missing", "write webhook-secret: {file: PATH}; it is never optional"
         )
+    if forge.signing_key is not None and forge.kind != "gitlab":
+        section.problem("signing-key", "`signing-key`: only GitLab signs with one", "remove it; webhook-secret is enough")
     if app:
         app.end()
         if forge.kind != "github" or forge.app_key is None:
