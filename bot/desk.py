@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bot.board import Board
+from bot.forges.github import Github
 from bot.forges.plain_git import PlainGit
-from bot.forges.port import Forge
+from bot.forges.port import Credentials, Forge
 from bot.queue import Requests
-from bot.settings import Credentials, Settings
+from bot.settings import Settings
 from bot.sightings import Sightings
 from worker.domain.errors import Refused
 from worker.domain.installation import Forge as DeclaredForge
@@ -19,7 +20,9 @@ from worker.signed_queue import SignedQueue
 
 Make = Callable[[DeclaredForge, Repository, Credentials], Forge]
 
-ADAPTERS: Final[Mapping[str, Make]] = {}
+ADAPTERS: Final[Mapping[str, Make]] = {
+    "github": Github.of,
+}
 """The adapter of each kind of forge; nothing is contacted before it is asked something."""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bot.forges.port import Credentials
 from worker.domain.installation import Forge, Installation
 from worker.domain.secret_text import SecretText, SettingsError
 from worker.installation_files import CONFIG, SHORTEST_KEY, installation_of, redis_url_of, secret, signing_key_of
@@ -17,15 +18,6 @@ class WebhookSecrets:
 
     shared: SecretText
     signing: SecretText | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """How the bot proves itself at one forge: a token, or a GitHub App's id and private key."""
-
-    token: SecretText | None
-    app: str = ""
-    app_key: SecretText | None = None
 
 
 @dataclass(frozen=True, slots=True)
