@@ -8,6 +8,7 @@ from typing import Final
 
 from bot.board import Board
 from bot.forges.github import Github
+from bot.forges.gitlab import GitLab
 from bot.forges.plain_git import PlainGit
 from bot.forges.port import Credentials, Forge
 from bot.queue import Requests
@@ -22,6 +23,7 @@ Make = Callable[[DeclaredForge, Repository, Credentials], Forge]
 
 ADAPTERS: Final[Mapping[str, Make]] = {
     "github": Github.of,
+    "gitlab": GitLab.of,
 }
 """The adapter of each kind of forge; nothing is contacted before it is asked something."""
 

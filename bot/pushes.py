@@ -12,8 +12,8 @@ from typing import Any, Final
 from flask import Blueprint, Response, abort, current_app, jsonify, request
 
 from bot import terminal
-from bot.bodies import raw_body
 from bot.board import Board
+from bot.bodies import raw_body
 from bot.queue import Requests, new_ticket
 from bot.settings import Settings
 from worker.domain.environment import COMMIT_ID

@@ -64,9 +64,7 @@ class Requests:
 
     def poll(self, request: PollRequest) -> bool:
         """Asks for a look at all of a repository's forge; whether none was asked for already."""
-        return self.queue.enqueue(
-            INTAKE_QUEUE, POLL, request.to_json(), job_id=request.job_id, timeout=LOOK_SECONDS
-        )
+        return self.queue.enqueue(INTAKE_QUEUE, POLL, request.to_json(), job_id=request.job_id, timeout=LOOK_SECONDS)
 
     def propose(self, request: ProposalRequest) -> bool:
         """Asks for the prediction of a change request; false where one is waiting that will see what there is to see."""

@@ -161,7 +161,9 @@ def candidate(
     repository: Repository, branch: str, revision: str, tips: Mapping[str, str], *, at: float, name: str
 ) -> Asked:
     """What to ask for a merge queue's candidate; nothing where the queue does not have it (any more)."""
-    home = next((each for each, tip in tips.items() if tip == revision and each.startswith(f"{CANDIDATES}{branch}/")), "")
+    home = next(
+        (each for each, tip in tips.items() if tip == revision and each.startswith(f"{CANDIDATES}{branch}/")), ""
+    )
     if not home:
         return Asked()
     if not repository.follows(branch):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bot.forges.gitlab_door import KEY_PREFIX, signing_key
 from bot.forges.port import Credentials
 from worker.domain.installation import Forge, Installation
 from worker.domain.secret_text import SecretText, SettingsError
@@ -18,6 +19,11 @@ class WebhookSecrets:
 
     shared: SecretText
     signing: SecretText | None = None
+
+    @property
+    def proof(self) -> bytes:
+        """What a door verifies deliveries with: the signing key wherever there is one, for the shared secret proves less."""
+        return (self.signing or self.shared).opened_bytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,14 @@ def _webhook_secrets(forge: Forge, environ: Mapping[str, str], root: Path) -> We
     own = secret(forge.webhook_secret, f"{forge.name}.webhook-secret", environ, root)
     if len(own.opened()) < SHORTEST_KEY:
         raise SettingsError(f"{forge.name}.webhook-secret: needs at least {SHORTEST_KEY} characters")
+    if own.opened().startswith(KEY_PREFIX):
+        raise SettingsError(f"{forge.name}.webhook-secret: is a signing token; name it under `signing-key`")
     key = secret(forge.signing_key, f"{forge.name}.signing-key", environ, root) if forge.signing_key else None
+    if key:
+        try:
+            signing_key(key.opened())
+        except ValueError as error:
+            raise SettingsError(f"{forge.name}.signing-key: {error}") from None
     return WebhookSecrets(own, key)
 
 

@@ -20,7 +20,7 @@ from bot.forges import github_door, gitlab_door
 from bot.forges.port import Door, Hint, Rejected
 from bot.metrics import Metrics
 from bot.queue import Requests
-from bot.settings import Settings, WebhookSecrets
+from bot.settings import Settings
 from bot.sightings import Sightings
 from worker.domain.errors import Unavailable
 from worker.domain.messages import LookRequest
@@ -78,7 +78,7 @@ def _take(entrance: Entrance, name: str) -> tuple[Answer, str]:
         abort(404)
     body = raw_body(LARGEST_BODY)
     headers = dict(request.headers)
-    _verify(door, headers, body, entrance.settings.webhook_secrets[name])
+    door.verify(headers, body, entrance.settings.webhook_secrets[name].proof, time.time())
     hint = door.read(headers, body)
     if hint is None:
         return _said("of no concern"), "ignored"
@@ -93,15 +93,6 @@ def _take(entrance: Entrance, name: str) -> tuple[Answer, str]:
     entrance.requests.look(_look(repository.name, entrance.requests.queue.now(), hint))
     entrance.sightings.note_delivery(name, hint.delivery)
     return (jsonify({"said": "queued"}), 202), "queued"
-
-
-def _verify(door: Door, headers: Mapping[str, str], body: bytes, secrets: WebhookSecrets) -> None:
-    """Raises Rejected(401). Where there is a key to sign with, which only GitLab has, the plain token is not enough."""
-    now = time.time()
-    if secrets.signing is None:
-        door.verify(headers, body, secrets.shared.opened_bytes(), now)
-    else:
-        gitlab_door.verify(headers, body, secrets.shared.opened_bytes(), now, secrets.signing.opened_bytes())
 
 
 def _look(repository: str, at: float, hint: Hint) -> LookRequest:

@@ -141,7 +141,9 @@ def _forge(section: Section) -> Forge:
             "name", "`webhook-secret` is missing", "write webhook-secret: {file: PATH}; it is never optional"
         )
     if forge.signing_key is not None and forge.kind != "gitlab":
-        section.problem("signing-key", "`signing-key`: only GitLab signs with one", "remove it; webhook-secret is enough")
+        section.problem(
+            "signing-key", "`signing-key`: only GitLab signs with one", "remove it; webhook-secret is enough"
+        )
     if app:
         app.end()
         if forge.kind != "github" or forge.app_key is None:
