@@ -95,4 +95,4 @@ def _may_read(settings: Settings) -> bool:
         expected = b"Bearer " + settings.metrics_token.opened_bytes()
         return hmac.compare_digest(request.headers.get("Authorization", "").encode(errors="replace"), expected)
     is_forwarded = any(name in request.headers for name in ("Forwarded", "X-Forwarded-For", "Via"))
-    return not is_forwarded and ipaddress.ip_address(request.remote_addr or "0.0.0.0").is_loopback
+    return not is_forwarded and bool(request.remote_addr) and ipaddress.ip_address(request.remote_addr).is_loopback

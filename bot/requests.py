@@ -193,7 +193,7 @@ def missed(
     remembered: Mapping[int, Remembered],
     now: float,
 ) -> Missed:
-    """What is to be looked at: followed branches whose tip was not seen, and change requests without a prediction of what they are.
+    """What is to be looked at: followed branches whose tip was not seen, and change requests without a current prediction.
 
     `seen` is the tip of each branch at the last look, `now` a Unix time. At most MOST_MISSED places, branches first.
     """

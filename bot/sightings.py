@@ -85,7 +85,7 @@ class Sightings:
 
     def _ask(self, *command: Any) -> Any:
         try:
-            return self._connection.execute_command(*command)
+            return self._connection.execute_command(*command)  # type: ignore[no-untyped-call]
         except redis.RedisError as error:
             raise redis_failed(error) from None
 
