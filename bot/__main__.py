@@ -5,14 +5,24 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from functools import partial
 
-from bot import intake, reports, results
+from bot import intake, polling, reports, results
 from bot.desk import Desk
 from bot.settings import Settings
 from worker.domain.errors import PlumblineError
-from worker.domain.messages import COMMITTED, DELIVER, INTAKE_QUEUE, REPORTS_QUEUE, WRITE, WRITES_QUEUE
-from worker.queue_worker import run_worker
+from worker.domain.messages import (
+    COMMITTED,
+    DELIVER,
+    INTAKE_QUEUE,
+    LOOK,
+    POLL,
+    REPORTS_QUEUE,
+    WRITE,
+    WRITES_QUEUE,
+)
+from worker.queue_worker import Stop, run_worker
 
 
 def main() -> int:
@@ -26,11 +36,22 @@ def main() -> int:
     serves = "repositories " + ", ".join(each.name for each in desk.settings.installation.repositories)
     table = {
         COMMITTED: partial(intake.committed, desk),
+        LOOK: partial(intake.look, desk),
+        POLL: partial(polling.poll, desk),
         DELIVER: partial(reports.deliver, desk),
         WRITE: partial(results.write, desk),
     }
+    stop = Stop()
+    threading.Thread(target=polling.keep_polling, args=(desk, stop.asked), name="schedule", daemon=True).start()
     try:
-        run_worker(desk.requests.queue, [INTAKE_QUEUE, REPORTS_QUEUE, WRITES_QUEUE], table, name="bot", serves=serves)
+        run_worker(
+            desk.requests.queue,
+            [INTAKE_QUEUE, REPORTS_QUEUE, WRITES_QUEUE],
+            table,
+            name="bot",
+            serves=serves,
+            stop=stop,
+        )
     except PlumblineError as error:
         print(f"plumbline bot: {error}", file=sys.stderr)  # noqa: T201
         return 1

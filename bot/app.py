@@ -1,4 +1,4 @@
-"""The web process: the door for hooks and for people, and, later, webhooks. `create_app` is its composition root."""
+"""The web process: the door for hooks, webhooks and people. `create_app` is its composition root."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from flask import Flask, Response, jsonify
 from bot import login
 from bot.board import Board
 from bot.dashboard import dashboard
+from bot.metrics import Metrics, metrics
 from bot.pushes import pushes
 from bot.queue import Requests
 from bot.settings import Settings
+from bot.sightings import Sightings
 from bot.visitors import Visitors
+from bot.webhooks import Entrance, webhooks
 from worker.domain.errors import PlumblineError, Unavailable
 from worker.domain.secret_text import SettingsError
 from worker.signed_queue import SignedQueue
@@ -52,8 +55,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     except Unavailable as error:
         app.logger.warning("Redis is away (%s), answering with 503 until it is back: %s", queue.address, error)
     board = Board(queue.connection)
-    app.extensions["plumbline"] = (chosen, Requests(queue), board)
+    requests, figures = Requests(queue), Metrics(chosen.installation, queue)
+    app.extensions["plumbline"] = (chosen, requests, board)
+    app.extensions["plumbline-entrance"] = Entrance(chosen, requests, Sightings(queue.connection), figures)
+    app.extensions["plumbline-metrics"] = (chosen, figures)
     app.register_blueprint(pushes)
+    app.register_blueprint(webhooks)
+    app.register_blueprint(metrics)
     login.prepare(app, chosen, Visitors(queue.connection))
     app.register_blueprint(login.login)
     app.register_blueprint(dashboard)

@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bot.board import Board
+from bot.forges.gitea import Gitea
 from bot.forges.github import Github
 from bot.forges.gitlab import GitLab
-from bot.forges.gitea import Gitea
 from bot.forges.plain_git import PlainGit
 from bot.forges.port import Credentials, Forge
 from bot.outbox import Outbox
 from bot.queue import Requests
 from bot.settings import Settings
+from bot.sightings import Sightings
 from worker.domain.errors import Refused
 from worker.domain.installation import Forge as DeclaredForge
 from worker.domain.installation import Repository
@@ -38,13 +39,15 @@ class Desk:
     requests: Requests
     board: Board
     outbox: Outbox
+    sightings: Sightings
     _forges: dict[str, Forge] = field(default_factory=dict)
 
     @staticmethod
     def of(settings: Settings) -> Desk:
         """A desk by the settings."""
         queue = SignedQueue(settings.redis_url.opened(), settings.signing_key.opened_bytes())
-        return Desk(settings, Requests(queue), Board(queue.connection), Outbox(queue.connection))
+        connection = queue.connection
+        return Desk(settings, Requests(queue), Board(connection), Outbox(connection), Sightings(connection))
 
     def plain_git(self, repository: Repository) -> PlainGit:
         """The repository's notes and refs, on a plain Git server."""

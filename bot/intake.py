@@ -1,19 +1,22 @@
-"""Job: what an alert said, looked up again where it is true, made into convergences."""
+"""Jobs: what an alert or a delivery said, looked up again where it is true, made into convergences and proposals."""
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
 from bot.board import Commit
 from bot.desk import Desk
-from bot.requests import convergences, followed
-from worker.domain.declaration import Declaration, read_declaration
-from worker.domain.errors import DesiredStateError, Refused
+from bot.forges.port import Comment, Forge, NotPermitted, State, Status
+from bot.requests import Asked, asked_commit, candidate, context, convergences, followed, judged, may_ask, onto
+from worker.domain.declaration import FILE, Declaration, read_declaration
+from worker.domain.errors import DesiredStateError, Refused, Unavailable
 from worker.domain.installation import PLAIN, Repository
-from worker.domain.messages import Committed
+from worker.domain.messages import NO_COMMIT, Committed, LookRequest, RefUpdate
 
 log = logging.getLogger("plumbline.intake")
+security = logging.getLogger("plumbline.security")
 
 
 def committed(desk: Desk, message: dict[str, Any]) -> None:
@@ -62,3 +65,137 @@ def _describe(desk: Desk, repository: Repository, revision: str) -> None:
         return
     if subject:
         desk.board.describe(repository.name, revision, Commit(subject, author))
+
+
+# -- looks at a forge ---------------------------------------------------------------------------------------------
+
+
+def look(desk: Desk, message: dict[str, Any]) -> None:
+    """Reads from the forge what is true now at the place that an event named, and asks for what follows from it.
+
+    Raises Unavailable (tried again) and NotPermitted.
+    """
+    asked = LookRequest.from_json(message)
+    repository = desk.settings.installation.repository(asked.repository)
+    if repository is None or repository.forge == PLAIN:
+        log.warning("a look at %s, which app.yaml does not list at a forge, is ignored", asked.repository)
+        return
+    forge = desk.forge(repository)
+    if asked.revision:
+        found = candidate(
+            repository, asked.branch, asked.revision, forge.tips(), at=asked.at, name=_context(desk, "predict")
+        )
+        _act(desk, repository, forge, asked.revision, found)
+    elif asked.number is not None:
+        _look_at_change_request(desk, repository, forge, asked)
+    elif asked.branch:
+        _look_at_branch(desk, repository, forge, asked)
+
+
+def _look_at_change_request(desk: Desk, repository: Repository, forge: Forge, asked: LookRequest) -> None:
+    """One change request: its state, head and base as they are; a comment counts only as a command of who may give it."""
+    assert asked.number is not None
+    approved = ""
+    if asked.comment:
+        comment = forge.comment(asked.number, asked.comment)
+        approved = asked_commit(comment, forge.me()) if comment else ""
+        if comment is None or not approved or not _is_permitted(repository, forge, asked.number, comment):
+            return
+    change_request = forge.change_request(asked.number)
+    if change_request is None:
+        desk.sightings.note_change_request(repository.name, asked.number, None)
+        return
+    if approved and approved != change_request.head:
+        log.info("%s#%d: /plan names a commit that is not the head", repository.name, asked.number)
+        return
+    known = desk.sightings.change_request(repository.name, asked.number)
+    name = _context(desk, "predict")
+    found = judged(change_request, repository, known, at=asked.at, name=name, approved=approved)
+    _act(desk, repository, forge, change_request.head, found)
+    desk.sightings.note_change_request(repository.name, asked.number, found.remember)
+    log.info(
+        "looked at %s#%d: %s, head %s onto %s: %s",
+        repository.name, asked.number, change_request.state, change_request.head[:7], change_request.base,
+        "a prediction is asked for" if found.proposal else "nothing to predict",
+    )  # fmt: skip
+
+
+def _is_permitted(repository: Repository, forge: Forge, number: int, comment: Comment) -> bool:
+    """Whether the forge says now that the author may write; a refusal is said in the log."""
+    if may_ask(forge.permission(comment.author)):
+        return True
+    security.warning(
+        "%s",
+        json.dumps({
+            "event": "command-refused", "repository": repository.name, "number": number, "by": comment.author.login,
+            "reason": "may not write",
+        }),
+    )  # fmt: skip
+    return False
+
+
+def _look_at_branch(desk: Desk, repository: Repository, forge: Forge, asked: LookRequest) -> None:
+    """One branch: its tip is converged, and what would be merged into it is predicted again, once for each tip."""
+    tip = forge.tips().get(asked.branch, "")
+    if not repository.follows(asked.branch) or tip == desk.sightings.tips(repository.name).get(asked.branch, ""):
+        return
+    if tip:
+        _converge(desk, repository, forge, asked, tip)
+        _predict_again(desk, repository, forge, asked)
+    desk.sightings.note_tip(repository.name, asked.branch, tip)
+
+
+def _converge(desk: Desk, repository: Repository, forge: Forge, asked: LookRequest, tip: str) -> None:
+    text = forge.file(tip, FILE)
+    try:
+        found = (
+            read_declaration(text, desk.settings.installation, repository, asked.branch) if text else Declaration(())
+        )
+    except DesiredStateError as error:
+        _say(repository, forge, tip, Status(_context(desk, "converge"), State.FAILURE, str(error)[:140]))
+        return
+    update = RefUpdate(f"refs/heads/{asked.branch}", NO_COMMIT, tip)
+    requests = convergences(Committed(repository.name, (update,), asked.at), (update,), {asked.branch: found})
+    for request in requests:
+        desk.board.head(request.repository, request.environment, request.revision)
+        _say(repository, forge, tip, Status(_context(desk, "converge", request.environment), State.PENDING, "Queued"))
+        desk.requests.converge(request)
+    log.info(
+        "looked at %s %s: tip %s, environments %s",
+        repository.name, asked.branch, tip[:7], [request.environment for request in requests],
+    )  # fmt: skip
+
+
+def _predict_again(desk: Desk, repository: Repository, forge: Forge, asked: LookRequest) -> None:
+    """The base moved: no status changes until the new predictions are there."""
+    remembered, name = desk.sightings.change_requests(repository.name), _context(desk, "predict")
+    for change_request in onto(asked.branch, forge.open_change_requests()):
+        known = remembered.get(change_request.number)
+        if known is None:
+            desk.requests.look(LookRequest(repository.name, asked.at, number=change_request.number))
+            continue
+        found = judged(change_request, repository, known, at=asked.at, name=name)
+        _act(desk, repository, forge, change_request.head, found)
+        desk.sightings.note_change_request(repository.name, change_request.number, found.remember)
+
+
+def _act(desk: Desk, repository: Repository, forge: Forge, revision: str, found: Asked) -> None:
+    """The status first, so that it never comes after the result of what is asked for."""
+    if found.status is not None:
+        _say(repository, forge, revision, found.status)
+    if found.proposal is not None:
+        desk.requests.propose(found.proposal)
+    if found.look_at:
+        desk.requests.look(LookRequest(repository.name, desk.requests.queue.now(), branch=found.look_at))
+
+
+def _say(repository: Repository, forge: Forge, revision: str, status: Status) -> None:
+    """A status that cannot be written now keeps nothing from being done: the result comes after it."""
+    try:
+        forge.put_status(revision, status)
+    except (Unavailable, NotPermitted) as error:
+        log.warning("%s: status %s of %s is not written: %s", repository.name, status.context, revision[:7], error)
+
+
+def _context(desk: Desk, *parts: str) -> str:
+    return context(desk.settings.installation.instance, *parts)

@@ -31,9 +31,9 @@ from werkzeug.wrappers import Response as Answer
 
 from bot.forges.sign_in import authorize_address, signed_in
 from bot.settings import Settings
-from bot.terminal import visible
 from bot.visitors import ATTEMPT_SECONDS, Visitor, Visitors
 from worker.domain.errors import Refused, Unavailable
+from worker.domain.field_text import visible
 from worker.domain.installation import Forge
 
 TOKEN_SECONDS: Final = 12 * 3600

@@ -13,6 +13,7 @@ from flask import Blueprint, Response, abort, current_app, jsonify, request
 
 from bot import terminal
 from bot.board import Board
+from bot.bodies import raw_body
 from bot.queue import Requests, new_ticket
 from bot.settings import Settings
 from worker.domain.environment import COMMIT_ID
@@ -38,7 +39,7 @@ def _desk() -> tuple[Settings, Requests, Board]:
 def _verified() -> tuple[str, bytes]:
     """The repository that asks and the raw body; 403 where the signature, the time or the repository does not fit."""
     settings, _, _ = _desk()
-    body = _body()
+    body = raw_body(LARGEST_BODY)
     name = request.headers.get("Plumbline-Repository", "")
     stamp = request.headers.get("Plumbline-Timestamp", "")
     given = request.headers.get("Plumbline-Signature", "")
@@ -51,14 +52,6 @@ def _verified() -> tuple[str, bytes]:
     if secret is None or not fits or not fresh:
         abort(403)
     return name, body
-
-
-def _body() -> bytes:
-    """The raw body, read no further than it may be long (also when it is sent in chunks)."""
-    body = request.stream.read(LARGEST_BODY + 1)
-    if len(body) > LARGEST_BODY:
-        abort(413)
-    return body
 
 
 def _updates(document: dict[str, Any]) -> tuple[RefUpdate, ...]:

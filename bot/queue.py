@@ -5,18 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from typing import Any
 
 from worker.domain.messages import (
     COMMITTED,
     CONVERGE,
     INTAKE_QUEUE,
+    LOOK,
+    POLL,
     PREVIEW,
     PREVIEWS_QUEUE,
+    PROPOSALS_QUEUE,
+    PROPOSE,
     WRITE,
     WRITES_QUEUE,
     Committed,
     ConvergeRequest,
+    LookRequest,
+    PollRequest,
     PreviewRequest,
+    ProposalRequest,
     WriteRequest,
     applies_queue,
 )
@@ -24,6 +32,8 @@ from worker.signed_queue import SignedQueue
 
 PREVIEW_SECONDS = 30
 INTAKE_SECONDS = 30
+LOOK_SECONDS = 120
+PROPOSE_SECONDS = 300
 CONVERGE_SECONDS = 600
 WRITE_SECONDS = 120
 
@@ -59,6 +69,32 @@ class Requests:
                 WRITES_QUEUE, WRITE, request.to_json(), job_id=job_id, timeout=WRITE_SECONDS, delay=delay
             ):
                 return
+
+    def look(self, request: LookRequest) -> bool:
+        """Asks for a look at a place of the forge; false where one is waiting that will see what there is to see."""
+        return self._after_now(INTAKE_QUEUE, LOOK, request.to_json(), request.job_ids, LOOK_SECONDS)
+
+    def poll(self, request: PollRequest) -> bool:
+        """Asks for a look at all of a repository's forge; whether none was asked for already."""
+        return self.queue.enqueue(INTAKE_QUEUE, POLL, request.to_json(), job_id=request.job_id, timeout=LOOK_SECONDS)
+
+    def propose(self, request: ProposalRequest) -> bool:
+        """Asks for the prediction of a change request; false where one is waiting that will see what there is to see."""
+        return self._after_now(PROPOSALS_QUEUE, PROPOSE, request.to_json(), request.job_ids, PROPOSE_SECONDS)
+
+    def _after_now(self, queue: str, job: str, message: dict[str, Any], ids: tuple[str, str], seconds: int) -> bool:
+        """Sees to it that a job of these begins after now: one that waits will do, one that runs may have looked already.
+
+        A job that failed for a while and waits to be tried again is not waited for, unless both do. Where both run (on
+        several machines), it is a third.
+        """
+        for job_id in (*ids, f"{ids[0]}-{secrets.token_hex(8)}"):
+            if self.queue.enqueue(queue, job, message, job_id=job_id, timeout=seconds):
+                return True
+            standing = self.queue.standing(job_id)
+            if standing == "queued" or (standing == "scheduled" and job_id == ids[1]):
+                return False
+        return False
 
 
 def new_ticket() -> str:

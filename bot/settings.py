@@ -38,6 +38,7 @@ class Settings:
     credentials: Mapping[str, Credentials] = field(default_factory=dict)
     pages_token: SecretText | None = None
     sign_in_secrets: Mapping[str, SecretText] = field(default_factory=dict)
+    metrics_token: SecretText | None = None
 
     @staticmethod
     def load(environ: Mapping[str, str], *, with_credentials: bool = False) -> Settings:
@@ -66,7 +67,13 @@ class Settings:
                 each.forge: secret(each.secret, f"pages.sign-in.{each.forge}.secret", environ, root)
                 for each in installation.pages.sign_in
             },
+            metrics_token=_metrics_token(installation, environ, root),
         )
+
+
+def _metrics_token(installation: Installation, environ: Mapping[str, str], root: Path) -> SecretText | None:
+    reference = installation.metrics_token
+    return secret(reference, "metrics-token", environ, root) if reference else None
 
 
 def _webhook_secrets(forge: Forge, environ: Mapping[str, str], root: Path) -> WebhookSecrets:

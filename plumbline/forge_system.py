@@ -77,7 +77,7 @@ class ForgeSystem(LocalSystem):
         directory.mkdir(parents=True, exist_ok=True)
         owner = f"ada-{secrets.token_hex(3)}"
         owner_token = forge.create_user(owner)
-        if forge.request("GET", f"/users/{BOT}")[0] != 200:  # noqa: PLR2004
+        if forge.request("GET", f"/users/{BOT}")[0] != 200:
             forge.create_user(BOT)
         forge.create_repository(owner, REPOSITORY, {BOT: "admin"})
         system = cls(directory, redis_url, tools, free_port(), forge=forge, owner=owner, owner_token=owner_token)

@@ -10,7 +10,16 @@ from functools import partial
 from worker import jobs, previews, proposals
 from worker.adapters.renderer import RenderTools, jail
 from worker.domain.errors import PlumblineError
-from worker.domain.messages import CHECK, CONVERGE, GIVE_UP, PREVIEW, PREVIEWS_QUEUE, PROPOSE, applies_queue
+from worker.domain.messages import (
+    CHECK,
+    CONVERGE,
+    GIVE_UP,
+    PREVIEW,
+    PREVIEWS_QUEUE,
+    PROPOSALS_QUEUE,
+    PROPOSE,
+    applies_queue,
+)
 from worker.garbage import relax_collector
 from worker.queue_worker import run_worker
 from worker.settings import Settings
@@ -31,7 +40,8 @@ def main() -> int:
         return 1
     for shortfall in jail.shortfalls():
         log.warning("rendering is confined less than it could be: %s by this machine's kernel", shortfall)
-    queues = [PREVIEWS_QUEUE, *(applies_queue(cluster.name) for cluster in bench.installation.clusters)]
+    applies = [applies_queue(cluster.name) for cluster in bench.installation.clusters]
+    queues = [PREVIEWS_QUEUE, *applies, PROPOSALS_QUEUE]  # a base that moved may ask for hundreds of proposals
     table = {
         PREVIEW: partial(previews.preview, bench),
         PROPOSE: partial(proposals.propose, bench),

@@ -133,6 +133,14 @@ class SignedQueue:
         if status in ENDED and not given_up:
             self.forget(job_id)
 
+    def standing(self, job_id: str) -> str:
+        """Where a job is: `queued`, `started`, `scheduled` (waits to be tried again); empty without one. Raises Unavailable."""
+        try:
+            (status,) = self._fields(Job.key_for(job_id), "status")
+        except redis.RedisError as error:
+            raise redis_failed(error) from None
+        return status.decode() if isinstance(status, bytes) else ""
+
     def forget(self, job_id: str) -> None:
         """Lets a job that was given up be asked for again, once that is recorded where it lasts."""
         self.connection.delete(Job.key_for(job_id))
@@ -157,6 +165,14 @@ class SignedQueue:
         """Where Redis is, without its password: `127.0.0.1:6379`."""
         found = self.connection.connection_pool.connection_kwargs
         return f"{found.get('host', 'localhost')}:{found.get('port', 6379)}"
+
+    def length(self, queue: str) -> int:
+        """How many jobs of a queue have not begun. Raises Unavailable."""
+        try:
+            found: Any = self.connection.llen(f"rq:queue:{queue}")
+        except redis.RedisError as error:
+            raise redis_failed(error) from None
+        return int(found)
 
     def is_served(self, queue: str) -> bool:
         """Whether a process works on a queue; one that was killed counts for another 80 s. Raises Unavailable."""

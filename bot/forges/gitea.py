@@ -20,6 +20,7 @@ from bot.forges.port import (
     ChangeRequest,
     Check,
     Comment,
+    Credentials,
     Deployment,
     FileChange,
     Grant,
@@ -31,7 +32,6 @@ from bot.forges.port import (
     State,
     Status,
 )
-from bot.settings import Credentials
 from worker.domain.errors import Moved, Refused, Unavailable
 from worker.domain.installation import Forge as DeclaredForge
 from worker.domain.installation import Repository

@@ -94,8 +94,8 @@ def assert_balanced(text: str) -> None:
         if found:
             mark = found[1]
             continue
-        line = re.sub(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", "", line)
-        depth += line.count("<details") - line.count("</details>")
+        bare = re.sub(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", "", line)
+        depth += bare.count("<details") - bare.count("</details>")
         assert depth >= 0, line
     assert not mark
     assert depth == 0

@@ -83,7 +83,8 @@ class Repository:
     `url` is what workers fetch from (a path, file://, ssh:// or https:// address), `secret` the key that its hooks sign
     with, `branches` the patterns of branches that environments may follow, `when_away` what pushes to those branches
     get when the bot does not answer ("refuse" or "accept"). `forge` names one of the installation's forges, or is `plain`;
-    `project` is the forge's own name of the repository (`owner/name`).
+    `project` is the forge's own name of the repository (`owner/name`), `drafts` says whether change requests that are
+    drafts are predicted too.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Repository:
     ceiling: Ceiling = field(default_factory=Ceiling)
     credentials: SecretReference | None = None
     impersonate: Impersonation | None = None
+    drafts: bool = True
 
     def follows(self, branch: str) -> bool:
         """Whether environments may be declared on this branch."""
@@ -150,6 +152,7 @@ class Installation:
     cache: str | None = None
     poll_seconds: float = 30.0
     pages: Pages = field(default_factory=Pages)
+    metrics_token: SecretReference | None = None
 
     def repository(self, name: str) -> Repository | None:
         """The repository of that name."""

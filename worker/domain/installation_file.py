@@ -57,6 +57,7 @@ def read_installation(text: str | bytes, file: str) -> Installation:
         cache=top.text("cache") or None,
         poll_seconds=top.seconds("poll", 30.0),
         pages=_pages(top, address, [forge.name for forge in forges]),
+        metrics_token=_secret(top, "metrics-token"),
     )
     _no_doubles(top, "clusters", [cluster.name for cluster in installation.clusters])
     _no_doubles(top, "forges", [forge.name for forge in installation.forges])
@@ -112,6 +113,7 @@ def _repository(section: Section, forges: Sequence[str]) -> Repository:
         ceiling=_ceiling(ceiling) if ceiling else Ceiling((), (), (), ()),
         credentials=_secret(section, "credentials"),
         impersonate=_impersonation(section),
+        drafts=section.flag("drafts", default=True),
     )
     if repository.forge == PLAIN and repository.secret is None and not section.has("secret"):
         section.problem(
@@ -141,6 +143,10 @@ def _forge(section: Section) -> Forge:
     if forge.webhook_secret == SecretReference() and not section.has("webhook-secret"):
         section.problem(
             "name", "`webhook-secret` is missing", "write webhook-secret: {file: PATH}; it is never optional"
+        )
+    if forge.signing_key is not None and forge.kind != "gitlab":
+        section.problem(
+            "signing-key", "`signing-key`: only GitLab signs with one", "remove it; webhook-secret is enough"
         )
     if app:
         app.end()

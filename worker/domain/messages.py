@@ -31,6 +31,7 @@ INTAKE_QUEUE: Final = f"v{SCHEMA}-intake"
 REPORTS_QUEUE: Final = f"v{SCHEMA}-reports"
 WRITES_QUEUE: Final = f"v{SCHEMA}-writes"
 PREVIEWS_QUEUE: Final = f"v{SCHEMA}-previews"
+PROPOSALS_QUEUE: Final = f"v{SCHEMA}-proposals"
 """Queues and keys carry the schema's number: two versions on one Redis leave each other's work alone."""
 
 KEYS: Final = f"plumbline:v{SCHEMA}"
@@ -302,6 +303,27 @@ class LookRequest:
         return LookRequest(
             value["repository"], value["at"], value["number"], value["branch"], value["comment"], value["revision"]
         )
+
+
+@dataclass(frozen=True, slots=True)
+class PollRequest:
+    """Look whether a forge shows something of a repository that no webhook told of."""
+
+    repository: str
+
+    @property
+    def job_id(self) -> str:
+        """The id of its job: one look at a time."""
+        return f"poll-{_named(self.repository)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON types, with the schema number."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> PollRequest:
+        """The inverse of `to_json`; raises UnknownMessage for another schema."""
+        return PollRequest(checked(value)["repository"])
 
 
 @dataclass(frozen=True, slots=True)

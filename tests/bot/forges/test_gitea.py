@@ -123,7 +123,7 @@ def test_a_commit_follows_what_was_read_or_is_not_made(ground: Ground) -> None:
     with pytest.raises(Moved):
         ground.forge.commit("main", ground.first, "Late", files)
     with pytest.raises(Moved):
-        ground.forge._move("main", ground.first, ground.first)  # noqa: SLF001 (somebody was faster after the first look)
+        ground.forge._move("main", ground.first, ground.first)
     gone = ground.forge.commit("main", made, "Away", [FileChange("app/b.yaml", None)])
     assert ground.forge.file(gone, "app/b.yaml") is None
     assert ground.forge.tips() == {"main": gone}

@@ -1,0 +1,111 @@
+"""What was last seen of the forges, in Redis: deliveries, branches' tips, change requests. Lost without loss, as all there.
+
+What is missing here is looked at once more, which changes nothing where nothing has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+import redis
+
+from bot.requests import Remembered
+from worker.domain.messages import KEYS
+from worker.signed_queue import redis_failed
+
+DELIVERY_SECONDS: Final = 24 * 3600
+"""How long a delivery counts as one that was taken; the same one later makes one more look, which finds nothing new."""
+
+
+class Sightings:
+    """Facts by forge and by repository. Every method raises Unavailable when Redis does not answer."""
+
+    def __init__(self, connection: redis.Redis) -> None:
+        self._connection = connection
+
+    # -- deliveries ----------------------------------------------------------------------------------------------
+
+    def has_delivery(self, forge: str, delivery: str) -> bool:
+        """Whether the job of this delivery was queued before."""
+        return bool(self._ask("EXISTS", _delivery(forge, delivery)))
+
+    def note_delivery(self, forge: str, delivery: str) -> None:
+        """Notes that a delivery's job is queued; never before it is."""
+        self._ask("SET", _delivery(forge, delivery), "1", "NX", "EX", DELIVERY_SECONDS)
+
+    # -- branches ------------------------------------------------------------------------------------------------
+
+    def tips(self, repository: str) -> dict[str, str]:
+        """Each branch's tip at the last look."""
+        return {name.decode(): tip.decode() for name, tip in self._ask("HGETALL", _tips(repository)).items()}
+
+    def note_tip(self, repository: str, branch: str, tip: str) -> None:
+        """Notes which tip of a branch was looked at; an empty one forgets the branch."""
+        if tip:
+            self._ask("HSET", _tips(repository), branch, tip)
+        else:
+            self._ask("HDEL", _tips(repository), branch)
+
+    # -- change requests -----------------------------------------------------------------------------------------
+
+    def change_request(self, repository: str, number: int) -> Remembered | None:
+        """What is known of a change request."""
+        return self.change_requests(repository).get(number)
+
+    def change_requests(self, repository: str) -> Mapping[int, Remembered]:
+        """What is known of all change requests."""
+        found = self._ask("HGETALL", _looks(repository))
+        bases = self._ask("HGETALL", _predictions(repository))
+        return {int(number): _remembered(json.loads(body), bases.get(number, b"")) for number, body in found.items()}
+
+    def note_change_request(self, repository: str, number: int, remembered: Remembered | None) -> None:
+        """Notes what a look found; None forgets the change request."""
+        if remembered is None:
+            self._ask("HDEL", _looks(repository), str(number))
+            self._ask("HDEL", _predictions(repository), str(number))
+            return
+        value = asdict(remembered)
+        del value["base_revision"]
+        self._ask("HSET", _looks(repository), str(number), json.dumps(value))
+
+    def note_prediction(self, repository: str, number: int, head: str, base_revision: str) -> None:
+        """Notes that a head was predicted onto a tip of its base; two writers of one record, so it stands beside it."""
+        if number:
+            self._ask("HSET", _predictions(repository), str(number), f"{head} {base_revision}")
+
+    # -- the schedule --------------------------------------------------------------------------------------------
+
+    def takes_turn(self, repository: str, seconds: float) -> bool:
+        """Whether it is this process' turn to ask for a poll: the first that asks has it, once in `seconds`."""
+        return bool(self._ask("SET", f"{KEYS}:polled:{repository}", "1", "NX", "PX", max(1, int(seconds * 1000))))
+
+    def _ask(self, *command: Any) -> Any:
+        try:
+            return self._connection.execute_command(*command)  # type: ignore[no-untyped-call]
+        except redis.RedisError as error:
+            raise redis_failed(error) from None
+
+
+def _remembered(value: dict[str, Any], predicted: bytes) -> Remembered:
+    head, _, base_revision = predicted.decode().partition(" ")
+    return Remembered(**value, base_revision=base_revision if head == value["head"] else "")
+
+
+def _delivery(forge: str, delivery: str) -> str:
+    return f"{KEYS}:delivery:{forge}:{hashlib.sha256(delivery.encode()).hexdigest()[:32]}"
+
+
+def _tips(repository: str) -> str:
+    return f"{KEYS}:tips:{repository}"
+
+
+def _looks(repository: str) -> str:
+    return f"{KEYS}:looks:{repository}"
+
+
+def _predictions(repository: str) -> str:
+    return f"{KEYS}:predictions:{repository}"

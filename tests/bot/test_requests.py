@@ -1,0 +1,62 @@
+"""What a look at a forge asks for, as a table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bot.forges.port import ChangeRequest, Comment, Person, RequestState, State
+from bot.requests import Remembered, asked_commit, judged, missed
+from worker.domain.installation import Repository
+
+HEAD, OTHER, TIP = "a" * 40, "b" * 40, "c" * 40
+EVE, BOT = Person("7", "eve"), Person("1", "plumbline")
+OPEN = ChangeRequest(3, RequestState.OPEN, "t", EVE, HEAD, "refs/pull/3/head", "main", False, False, "https://x")
+SHOP = Repository("shop", "u", None, "github", "acme/shop")
+KNOWN = Remembered(HEAD, "main", TIP, asked=1.0)
+
+
+@pytest.mark.parametrize(
+    ("request_", "known", "state", "proposes"),
+    [
+        (OPEN, None, State.PENDING, True),
+        (OPEN, KNOWN, None, True),
+        (replace(OPEN, head=OTHER), KNOWN, State.PENDING, True),
+        (replace(OPEN, base="release"), KNOWN, State.SUCCESS, False),
+        (replace(OPEN, is_from_fork=True), None, State.PENDING, False),
+        (replace(OPEN, is_from_fork=True), replace(KNOWN, approved=HEAD), None, True),
+        (replace(OPEN, is_from_fork=True), replace(KNOWN, approved=OTHER), State.PENDING, False),
+        (replace(OPEN, state=RequestState.CLOSED), KNOWN, None, False),
+        (replace(OPEN, state=RequestState.MERGED), KNOWN, None, False),
+    ],
+)
+def test_a22_f13_a_change_request_is_judged(
+    request_: ChangeRequest, known: Remembered | None, state: State | None, proposes: bool
+) -> None:
+    found = judged(request_, SHOP, known, at=5.0, name="plumbline/predict")
+    assert (found.status.state if found.status else None) == state
+    assert (found.proposal is not None) == proposes
+    assert proposes or found.proposal is None
+
+
+@pytest.mark.parametrize(
+    ("body", "author", "edited", "asked"),
+    [
+        (f"/plan {HEAD}", EVE, False, HEAD),
+        (f"/plan {HEAD}", BOT, False, ""),
+        (f"/plan {HEAD}", EVE, True, ""),
+        (f"/plan {HEAD[:7]}", EVE, False, ""),
+        (f"> /plan {HEAD}", EVE, False, ""),
+        (f"/plan {HEAD} --secrets", EVE, False, ""),
+    ],
+)
+def test_a16_only_the_exact_command_of_somebody_else_asks(body: str, author: Person, edited: bool, asked: str) -> None:
+    assert asked_commit(Comment("1", author, body, edited), BOT) == asked
+
+
+def test_the_poller_finds_what_is_not_as_it_was_seen_and_nothing_else() -> None:
+    tips = {"main": TIP, "feature": OTHER}
+    assert missed(SHOP, tips, [OPEN], seen={"main": TIP}, remembered={3: KNOWN}, now=9e9).numbers == ()
+    found = missed(SHOP, tips, [replace(OPEN, head=OTHER)], seen={}, remembered={3: KNOWN}, now=2.0)
+    assert (found.branches, found.numbers) == (("main",), (3,))
