@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ class ForgeSystem(LocalSystem):
         directory.mkdir(parents=True, exist_ok=True)
         owner = f"ada-{secrets.token_hex(3)}"
         owner_token = forge.create_user(owner)
-        if forge.request("GET", f"/users/{BOT}")[0] != 200:  # noqa: PLR2004
+        if forge.request("GET", f"/users/{BOT}")[0] != 200:
             forge.create_user(BOT)
         forge.create_repository(owner, REPOSITORY, {BOT: "admin"})
         system = cls(directory, redis_url, tools, free_port(), forge=forge, owner=owner, owner_token=owner_token)
@@ -104,9 +105,8 @@ class ForgeSystem(LocalSystem):
             )
         )
         if with_webhook:
-            Gitea(forge.address, system.project, token).put_hook(
-                f"{system.address}/webhooks/gitea", webhook_secret, EVENTS
-            )
+            with contextlib.closing(Gitea(forge.address, system.project, token)) as speaker:
+                speaker.put_hook(f"{system.address}/webhooks/gitea", webhook_secret, EVENTS)
         try:
             for name in procfile() if processes is None else processes:
                 system.run(name)
