@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -104,9 +105,8 @@ class ForgeSystem(LocalSystem):
             )
         )
         if with_webhook:
-            Gitea(forge.address, system.project, token).put_hook(
-                f"{system.address}/webhooks/gitea", webhook_secret, EVENTS
-            )
+            with contextlib.closing(Gitea(forge.address, system.project, token)) as speaker:
+                speaker.put_hook(f"{system.address}/webhooks/gitea", webhook_secret, EVENTS)
         try:
             for name in procfile() if processes is None else processes:
                 system.run(name)

@@ -39,6 +39,7 @@ LFS_START_SERVER = false
 DB_TYPE = sqlite3
 PATH = {directory}/gitea.db
 SQLITE_JOURNAL_MODE = WAL
+SQLITE_TIMEOUT = 20000
 
 [repository]
 ROOT = {directory}/repositories

@@ -136,7 +136,7 @@ def _copied(source: str, target: str) -> str:
 
 def _source(go: Path) -> Path:
     environ = os.environ | {"GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local", "GOWORK": "off"}
-    command = [go, "list", "-m", "-f", "{{.Dir}}", MODULE]
+    command = [str(go), "list", "-m", "-f", "{{.Dir}}", MODULE]
     run = subprocess.run(command, cwd=MODULE_FOLDER, env=environ, capture_output=True, text=True, check=False)
     if run.returncode != 0 or not run.stdout.strip():
         raise SandboxError(f"Gitea's sources are not in the Go cache: {run.stderr.strip()[-300:]}")

@@ -82,6 +82,10 @@ class Gitea:
             raise Refused(f"{declared.name} has no token", "give `token` under `forges` in app.yaml")
         return Gitea(declared.address, repository.project, credentials.token.opened())
 
+    def close(self) -> None:
+        """Lets go of the connections."""
+        self._client.close()
+
     @property
     def limits(self) -> Limits:
         """How long texts may be."""

@@ -7,6 +7,7 @@ import itertools
 import secrets
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import pytest
@@ -43,7 +44,7 @@ class Ground:
 
 
 @pytest.fixture
-def ground(gitea: GiteaServer) -> Ground:
+def ground(gitea: GiteaServer) -> Iterator[Ground]:
     owner = f"owner-{next(NUMBERS)}-{secrets.token_hex(2)}"
     token = gitea.create_user(owner)
     if gitea.request("GET", f"/users/{BOT}")[0] != 200:
@@ -52,7 +53,8 @@ def ground(gitea: GiteaServer) -> Ground:
     body = {"content": "YTogMQo=", "message": "First", "branch": "main"}
     made = gitea.ask("POST", f"/repos/{owner}/shop/contents/app/a.yaml", body, token=token)
     forge = Gitea(gitea.address, f"{owner}/shop", gitea.create_token(BOT, SCOPES))
-    return Ground(gitea, owner, token, forge, made["commit"]["sha"])
+    yield Ground(gitea, owner, token, forge, made["commit"]["sha"])
+    forge.close()
 
 
 def test_branches_and_files_are_read_at_a_revision(ground: Ground) -> None:
@@ -145,13 +147,17 @@ def test_a_permission_is_the_account_s_and_not_the_name_s(ground: Ground) -> Non
 
 def test_what_the_token_lacks_is_said_by_name(ground: Ground) -> None:
     assert all(each.is_granted for each in ground.forge.grants())
-    few = Gitea(ground.server.address, f"{ground.owner}/shop", ground.server.create_token(BOT, ["read:repository"]))
-    lacking = {each.name for each in few.grants() if not each.is_granted}
-    assert lacking == {"read:user", "write:issue", "write:repository"}
-    with pytest.raises(NotPermitted):
-        few.put_status(ground.first, Status("c", State.PENDING, "t"))
-    with pytest.raises(NotPermitted) as caught:
-        Gitea(ground.server.address, f"{ground.owner}/shop", "no-such-token").tips()
+    token = ground.server.create_token(BOT, ["read:repository"])
+    with closing(Gitea(ground.server.address, f"{ground.owner}/shop", token)) as few:
+        lacking = {each.name for each in few.grants() if not each.is_granted}
+        assert lacking == {"read:user", "write:issue", "write:repository"}
+        with pytest.raises(NotPermitted):
+            few.put_status(ground.first, Status("c", State.PENDING, "t"))
+    with (
+        closing(Gitea(ground.server.address, f"{ground.owner}/shop", "no-such-token")) as none,
+        pytest.raises(NotPermitted) as caught,
+    ):
+        none.tips()
     assert "no-such-token" not in str(caught.value)
 
 
@@ -195,8 +201,8 @@ def test_a_limit_or_a_server_s_failure_is_unavailable_with_the_time_to_wait(
 ) -> None:
     address, handler = listener
     handler.code, handler.headers_out = code, {"Retry-After": after}
-    with pytest.raises(Unavailable) as caught:
-        Gitea(address, "a/b", "t").tips()
+    with closing(Gitea(address, "a/b", "t")) as forge, pytest.raises(Unavailable) as caught:
+        forge.tips()
     assert caught.value.retry_after == expected
 
 
