@@ -158,10 +158,12 @@ def test_a_conflict_is_a_state_of_its_own(proposer: Proposer) -> None:
 def test_a_failing_environment_does_not_hide_the_others_and_a_new_one_is_marked(
     proposer: Proposer, namespace: str
 ) -> None:
-    more = (
-        f"  - {{name: broken, path: broken, namespace: {namespace}}}\n  - {{name: far, path: app, namespace: elsewhere}}\n"
-    )
-    files = {"plumbline.yaml": declaration(namespace, more=more), "broken/x.yaml": "kind: [", "app/a.yaml": config_map("a")}
+    more = f"  - {{name: broken, path: broken, namespace: {namespace}}}\n  - {{name: far, path: app, namespace: elsewhere}}\n"
+    files = {
+        "plumbline.yaml": declaration(namespace, more=more),
+        "broken/x.yaml": "kind: [",
+        "app/a.yaml": config_map("a"),
+    }
     found = {each.environment: each for each in proposer.report(proposer.branch(files), is_from_fork=True).environments}
     assert found["production"].outcome is Outcome.PLANNED
     assert found["production"].plan is not None
