@@ -7,11 +7,11 @@ import os
 import sys
 from functools import partial
 
-from bot import intake, reports
+from bot import intake, reports, results
 from bot.desk import Desk
 from bot.settings import Settings
 from worker.domain.errors import PlumblineError
-from worker.domain.messages import COMMITTED, DELIVER, INTAKE_QUEUE, REPORTS_QUEUE
+from worker.domain.messages import COMMITTED, DELIVER, INTAKE_QUEUE, REPORTS_QUEUE, WRITE, WRITES_QUEUE
 from worker.queue_worker import run_worker
 
 
@@ -19,14 +19,18 @@ def main() -> int:
     """Runs until SIGTERM; 1 where the settings cannot be used."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
-        desk = Desk.of(Settings.load(os.environ))
+        desk = Desk.of(Settings.load(os.environ, with_credentials=True))
     except PlumblineError as error:
         print(f"plumbline bot: {error}", file=sys.stderr)  # noqa: T201
         return 1
     serves = "repositories " + ", ".join(each.name for each in desk.settings.installation.repositories)
-    table = {COMMITTED: partial(intake.committed, desk), DELIVER: partial(reports.deliver, desk)}
+    table = {
+        COMMITTED: partial(intake.committed, desk),
+        DELIVER: partial(reports.deliver, desk),
+        WRITE: partial(results.write, desk),
+    }
     try:
-        run_worker(desk.requests.queue, [INTAKE_QUEUE, REPORTS_QUEUE], table, name="bot", serves=serves)
+        run_worker(desk.requests.queue, [INTAKE_QUEUE, REPORTS_QUEUE, WRITES_QUEUE], table, name="bot", serves=serves)
     except PlumblineError as error:
         print(f"plumbline bot: {error}", file=sys.stderr)  # noqa: T201
         return 1

@@ -1,4 +1,4 @@
-"""The web process: the door for hooks and, later, webhooks and pages. `create_app` is its composition root."""
+"""The web process: the door for hooks and for people, and, later, webhooks. `create_app` is its composition root."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import Final, NoReturn
 
 from flask import Flask, Response, jsonify
 
+from bot import login
 from bot.board import Board
+from bot.dashboard import dashboard
 from bot.pushes import pushes
 from bot.queue import Requests
 from bot.settings import Settings
+from bot.visitors import Visitors
 from worker.domain.errors import PlumblineError, Unavailable
 from worker.domain.secret_text import SettingsError
 from worker.signed_queue import SignedQueue
@@ -51,6 +54,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     board = Board(queue.connection)
     app.extensions["plumbline"] = (chosen, Requests(queue), board)
     app.register_blueprint(pushes)
+    login.prepare(app, chosen, Visitors(queue.connection))
+    app.register_blueprint(login.login)
+    app.register_blueprint(dashboard)
 
     @app.get("/healthz")
     def healthz() -> str:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import redis
 
 from worker.domain.messages import KEYS, told_key
+from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ConvergenceReport, PreviewReport
 from worker.signed_queue import redis_failed
 
@@ -24,6 +26,35 @@ LONGEST_BLOCK: Final = 1.0
 
 TOLD_SECONDS: Final = 90 * 24 * 3600
 
+HISTORY: Final = 200
+"""Facts that are kept of each environment, the newest ones."""
+
+PLAN_SECONDS: Final = 7 * 24 * 3600
+"""How long the plan of a push can be looked at; nothing but the terminal that it was printed in leads to it."""
+
+SHOWN_SECONDS: Final = 90 * 24 * 3600
+"""How long predictions of change requests and the words of commits are kept."""
+
+PROPOSALS: Final = 30
+"""Predictions that are listed of each repository."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What people call a commit: the first line of its message, or its change request's title; and who wrote it."""
+
+    subject: str
+    author: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What people call a change request; `url` is its address at the forge."""
+
+    title: str = ""
+    author: str = ""
+    url: str = ""
+
 
 class Board:
     """Facts by repository, revision and environment."""
@@ -34,11 +65,12 @@ class Board:
     # -- previews ------------------------------------------------------------------------------------------------
 
     def answer(self, report: PreviewReport) -> None:
-        """Gives the waiting push its prediction."""
-        key = _ticket(report.ticket)
+        """Gives the waiting push its prediction, and keeps it to be looked at."""
+        key, body = _ticket(report.ticket), json.dumps(report.to_json())
         pipeline = self._connection.pipeline()
-        pipeline.lpush(key, json.dumps(report.to_json()))
+        pipeline.lpush(key, body)
         pipeline.expire(key, TICKET_SECONDS)
+        pipeline.set(_plan(report.ticket), body, ex=PLAN_SECONDS)
         _run(pipeline)
 
     def wait(self, ticket: str, seconds: float) -> PreviewReport | None:
@@ -56,7 +88,10 @@ class Board:
     # -- convergences --------------------------------------------------------------------------------------------
 
     def record(self, report: ConvergenceReport, line: str = "") -> None:
-        """Adds a fact to the revision's stream (with a line of the bot's own after it), and makes it the environment's last."""
+        """Adds a fact to the revision's stream (with a line of the bot's own after it), and to the environment's history.
+
+        The history is in the order of the facts, whatever order they come in; the same one twice is there once.
+        """
         body = json.dumps(report.to_json())
         stream = _stream(report.repository, report.revision)
         pipeline = self._connection.pipeline()
@@ -64,7 +99,10 @@ class Board:
         if line:
             pipeline.xadd(stream, {"line": line}, maxlen=LONGEST_STREAM)
         pipeline.expire(stream, STREAM_SECONDS)
-        pipeline.hset(f"{KEYS}:board:{report.repository}", report.environment, body)
+        history = _history(report.repository, report.environment)
+        pipeline.zadd(history, {body: report.sequence})
+        pipeline.zremrangebyrank(history, 0, -HISTORY - 1)
+        pipeline.sadd(_environments(report.repository), report.environment)
         _run(pipeline)
 
     def told(self, report: ConvergenceReport) -> None:
@@ -116,6 +154,122 @@ class Board:
                 entries.append((revision, entry_id.decode(), values))
         return sorted(entries, key=lambda entry: [int(part) for part in entry[1].split("-")])
 
+    # -- what the pages show -------------------------------------------------------------------------------------
+
+    def describe(self, repository: str, revision: str, commit: Commit) -> None:
+        """Notes what people call a commit."""
+        pipeline = self._connection.pipeline()
+        pipeline.set(_commit(repository, revision), json.dumps(asdict(commit)), ex=SHOWN_SECONDS)
+        _run(pipeline)
+
+    def commits(self, named: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], Commit]:
+        """What is known of commits, each named by repository and revision."""
+        asked = list(dict.fromkeys(named))
+        if not asked:
+            return {}
+        pipeline = self._connection.pipeline()
+        for repository, revision in asked:
+            pipeline.get(_commit(repository, revision))
+        return {each: Commit(**json.loads(body)) for each, body in zip(asked, _run(pipeline), strict=True) if body}
+
+    def environments(self, repositories: Sequence[str]) -> list[tuple[ConvergenceReport, ...]]:
+        """The history of every environment that was heard of, each oldest fact first."""
+        pipeline = self._connection.pipeline()
+        for repository in repositories:
+            pipeline.smembers(_environments(repository))
+        pairs = [
+            (repository, name.decode())
+            for repository, names in zip(repositories, _run(pipeline), strict=True)
+            for name in sorted(names)
+        ]
+        for repository, name in pairs:
+            pipeline.zrange(_history(repository, name), 0, -1)
+        return [found for each in _run(pipeline) if (found := _reports(each))]
+
+    def history(self, repository: str, environment: str) -> tuple[ConvergenceReport, ...]:
+        """The facts of one environment, oldest first; none where it was never heard of."""
+        pipeline = self._connection.pipeline()
+        pipeline.zrange(_history(repository, environment), 0, -1)
+        return _reports(_run(pipeline)[0])
+
+    def plan(self, ticket: str) -> PreviewReport | None:
+        """The prediction of a push, None where it is not kept (any more)."""
+        body = self._get(_plan(ticket))
+        return PreviewReport.from_json(json.loads(body)) if body else None
+
+    def propose(self, report: ProposalReport, request: Request) -> None:
+        """Keeps the prediction of a change request in place of an older one; one that comes late changes nothing."""
+        known = self.proposal(report.repository, report.number)
+        if known is not None and known[0].at > report.at:
+            return
+        body = json.dumps({"report": report.to_json(), "request": asdict(request)})
+        listed = f"{KEYS}:proposals:{report.repository}"
+        pipeline = self._connection.pipeline()
+        pipeline.set(_proposal(report.repository, report.number), body, ex=SHOWN_SECONDS)
+        pipeline.zadd(listed, {str(report.number): report.at})
+        pipeline.zremrangebyrank(listed, 0, -PROPOSALS - 1)
+        pipeline.expire(listed, SHOWN_SECONDS)
+        _run(pipeline)
+
+    def proposal(self, repository: str, number: int) -> tuple[ProposalReport, Request] | None:
+        """The newest prediction of a change request, None where it has none."""
+        body = self._get(_proposal(repository, number))
+        return _proposed(body) if body else None
+
+    def conclude(self, number: int, report: ConvergenceReport) -> tuple[ConvergenceReport, ...]:
+        """Keeps how the merge of a change request went in one environment; what is known of all of them, by name."""
+        key = f"{_proposal(report.repository, number)}:merged"
+        pipeline = self._connection.pipeline()
+        pipeline.hset(key, report.environment, json.dumps(report.to_json()))
+        pipeline.expire(key, SHOWN_SECONDS)
+        pipeline.hgetall(key)
+        found = _run(pipeline)[2]
+        reports = [ConvergenceReport.from_json(json.loads(body)) for body in found.values()]
+        return tuple(sorted(reports, key=lambda each: each.environment))
+
+    def proposals(self, repository: str, most: int = PROPOSALS) -> list[tuple[ProposalReport, Request]]:
+        """The newest predictions of a repository's change requests, newest first."""
+        pipeline = self._connection.pipeline()
+        pipeline.zrange(f"{KEYS}:proposals:{repository}", 0, most - 1, desc=True)
+        for number in _run(pipeline)[0]:
+            pipeline.get(_proposal(repository, int(number)))
+        return [_proposed(body) for body in _run(pipeline) if body]
+
+    def _get(self, key: str) -> bytes | None:
+        pipeline = self._connection.pipeline()
+        pipeline.get(key)
+        found: bytes | None = _run(pipeline)[0]
+        return found
+
+
+def _reports(bodies: Iterable[bytes]) -> tuple[ConvergenceReport, ...]:
+    return tuple(ConvergenceReport.from_json(json.loads(body)) for body in bodies)
+
+
+def _proposed(body: bytes) -> tuple[ProposalReport, Request]:
+    value = json.loads(body)
+    return ProposalReport.from_json(value["report"]), Request(**value["request"])
+
+
+def _environments(repository: str) -> str:
+    return f"{KEYS}:environments:{repository}"
+
+
+def _history(repository: str, environment: str) -> str:
+    return f"{KEYS}:history:{repository}:{environment}"
+
+
+def _commit(repository: str, revision: str) -> str:
+    return f"{KEYS}:commit:{repository}:{revision}"
+
+
+def _proposal(repository: str, number: int) -> str:
+    return f"{KEYS}:proposal:{repository}:{number}"
+
+
+def _plan(ticket: str) -> str:
+    return f"{KEYS}:plan:{ticket}"
+
 
 def _stream(repository: str, revision: str) -> str:
     return f"{KEYS}:stream:{repository}:{revision}"
@@ -125,8 +279,9 @@ def _ticket(ticket: str) -> str:
     return f"{KEYS}:ticket:{ticket}"
 
 
-def _run(pipeline: Any) -> None:
+def _run(pipeline: Any) -> list[Any]:
     try:
-        pipeline.execute()
+        answers: list[Any] = pipeline.execute()
+        return answers
     except redis.RedisError as error:
         raise redis_failed(error) from None

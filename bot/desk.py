@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bot.board import Board
+from bot.forges.github import Github
+from bot.forges.gitlab import GitLab
+from bot.forges.gitea import Gitea
 from bot.forges.plain_git import PlainGit
-from bot.forges.port import Forge
+from bot.forges.port import Credentials, Forge
+from bot.outbox import Outbox
 from bot.queue import Requests
-from bot.settings import Credentials, Settings
+from bot.settings import Settings
 from worker.domain.errors import Refused
 from worker.domain.installation import Forge as DeclaredForge
 from worker.domain.installation import Repository
@@ -18,7 +22,11 @@ from worker.signed_queue import SignedQueue
 
 Make = Callable[[DeclaredForge, Repository, Credentials], Forge]
 
-ADAPTERS: Final[Mapping[str, Make]] = {}
+ADAPTERS: Final[Mapping[str, Make]] = {
+    "github": Github.of,
+    "gitlab": GitLab.of,
+    "gitea": Gitea.of,
+}
 """The adapter of each kind of forge; nothing is contacted before it is asked something."""
 
 
@@ -29,13 +37,14 @@ class Desk:
     settings: Settings
     requests: Requests
     board: Board
+    outbox: Outbox
     _forges: dict[str, Forge] = field(default_factory=dict)
 
     @staticmethod
     def of(settings: Settings) -> Desk:
         """A desk by the settings."""
         queue = SignedQueue(settings.redis_url.opened(), settings.signing_key.opened_bytes())
-        return Desk(settings, Requests(queue), Board(queue.connection))
+        return Desk(settings, Requests(queue), Board(queue.connection), Outbox(queue.connection))
 
     def plain_git(self, repository: Repository) -> PlainGit:
         """The repository's notes and refs, on a plain Git server."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from bot.board import Commit
 from bot.desk import Desk
 from bot.requests import convergences, followed
 from worker.domain.declaration import Declaration, read_declaration
-from worker.domain.errors import DesiredStateError
+from worker.domain.errors import DesiredStateError, Refused
+from worker.domain.installation import PLAIN, Repository
 from worker.domain.messages import Committed
 
 log = logging.getLogger("plumbline.intake")
@@ -43,6 +45,20 @@ def committed(desk: Desk, message: dict[str, Any]) -> None:
     for update in alert.updates:
         names = [request.environment for request in asked if request.revision == update.new]
         desk.board.expect(repository.name, update.new, names)
+        if names:
+            _describe(desk, repository, update.new)
         log.info(
             "committed repository=%s ref=%s revision=%s environments=%s", repository.name, update.ref, update.new, names
         )
+
+
+def _describe(desk: Desk, repository: Repository, revision: str) -> None:
+    """Notes for the pages what people call a commit of a plain Git server; one that lies elsewhere has its id only."""
+    if repository.forge != PLAIN:
+        return
+    try:
+        subject, author = desk.plain_git(repository).described(revision)
+    except Refused:
+        return
+    if subject:
+        desk.board.describe(repository.name, revision, Commit(subject, author))

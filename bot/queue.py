@@ -12,9 +12,12 @@ from worker.domain.messages import (
     INTAKE_QUEUE,
     PREVIEW,
     PREVIEWS_QUEUE,
+    WRITE,
+    WRITES_QUEUE,
     Committed,
     ConvergeRequest,
     PreviewRequest,
+    WriteRequest,
     applies_queue,
 )
 from worker.signed_queue import SignedQueue
@@ -22,6 +25,7 @@ from worker.signed_queue import SignedQueue
 PREVIEW_SECONDS = 30
 INTAKE_SECONDS = 30
 CONVERGE_SECONDS = 600
+WRITE_SECONDS = 120
 
 
 class Requests:
@@ -47,6 +51,14 @@ class Requests:
         """Asks for a convergence; whether it was not asked for already."""
         queue = applies_queue(request.cluster)
         return self.queue.enqueue(queue, CONVERGE, request.to_json(), job_id=request.job_id, timeout=CONVERGE_SECONDS)
+
+    def write(self, request: WriteRequest, delay: float = 0.0) -> None:
+        """Asks, now or after `delay` seconds, for what the outbox holds to be written to a forge."""
+        for job_id in request.job_ids:
+            if self.queue.enqueue(
+                WRITES_QUEUE, WRITE, request.to_json(), job_id=job_id, timeout=WRITE_SECONDS, delay=delay
+            ):
+                return
 
 
 def new_ticket() -> str:

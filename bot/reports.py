@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
+from bot import results
 from bot.desk import Desk
 from bot.statuses import status_line
 from worker.domain.errors import Refused
+from worker.domain.installation import PLAIN
 from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ENDINGS, ConvergenceReport, PreviewReport, Step, report_from_json
 
@@ -25,7 +27,12 @@ def deliver(desk: Desk, message: dict[str, Any]) -> None:
         desk.board.answer(report)
         return
     if isinstance(report, ProposalReport):
-        log.info("proposal repository=%s number=%s head=%s", report.repository, report.number, report.head)
+        results.put_prediction(desk, report)
+        return
+    repository = desk.settings.installation.repository(report.repository)
+    if repository is not None and repository.forge != PLAIN:
+        desk.board.record(report)
+        results.put_convergence(desk, report)
         return
     ends = report.step in ENDINGS
     if not ends:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bot.forges.gitlab_door import KEY_PREFIX, signing_key
+from bot.forges.port import Credentials
 from worker.domain.installation import Forge, Installation
 from worker.domain.secret_text import SecretText, SettingsError
 from worker.installation_files import CONFIG, SHORTEST_KEY, installation_of, redis_url_of, secret, signing_key_of
@@ -18,14 +20,10 @@ class WebhookSecrets:
     shared: SecretText
     signing: SecretText | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """How the bot proves itself at one forge: a token, or a GitHub App's id and private key."""
-
-    token: SecretText | None
-    app: str = ""
-    app_key: SecretText | None = None
+    @property
+    def proof(self) -> bytes:
+        """What a door verifies deliveries with: the signing key wherever there is one, for the shared secret proves less."""
+        return (self.signing or self.shared).opened_bytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +36,8 @@ class Settings:
     hook_secrets: Mapping[str, SecretText]
     webhook_secrets: Mapping[str, WebhookSecrets] = field(default_factory=dict)
     credentials: Mapping[str, Credentials] = field(default_factory=dict)
+    pages_token: SecretText | None = None
+    sign_in_secrets: Mapping[str, SecretText] = field(default_factory=dict)
 
     @staticmethod
     def load(environ: Mapping[str, str], *, with_credentials: bool = False) -> Settings:
@@ -61,6 +61,11 @@ class Settings:
             credentials={forge.name: _credentials(forge, environ, root) for forge in installation.forges}
             if with_credentials
             else {},
+            pages_token=_pages_token(installation, environ, root),
+            sign_in_secrets={
+                each.forge: secret(each.secret, f"pages.sign-in.{each.forge}.secret", environ, root)
+                for each in installation.pages.sign_in
+            },
         )
 
 
@@ -68,8 +73,24 @@ def _webhook_secrets(forge: Forge, environ: Mapping[str, str], root: Path) -> We
     own = secret(forge.webhook_secret, f"{forge.name}.webhook-secret", environ, root)
     if len(own.opened()) < SHORTEST_KEY:
         raise SettingsError(f"{forge.name}.webhook-secret: needs at least {SHORTEST_KEY} characters")
+    if own.opened().startswith(KEY_PREFIX):
+        raise SettingsError(f"{forge.name}.webhook-secret: is a signing token; name it under `signing-key`")
     key = secret(forge.signing_key, f"{forge.name}.signing-key", environ, root) if forge.signing_key else None
+    if key:
+        try:
+            signing_key(key.opened())
+        except ValueError as error:
+            raise SettingsError(f"{forge.name}.signing-key: {error}") from None
     return WebhookSecrets(own, key)
+
+
+def _pages_token(installation: Installation, environ: Mapping[str, str], root: Path) -> SecretText | None:
+    if installation.pages.token is None:
+        return None
+    token = secret(installation.pages.token, "pages.token", environ, root)
+    if len(token.opened()) < SHORTEST_KEY:
+        raise SettingsError(f"pages.token: needs at least {SHORTEST_KEY} characters (openssl rand -hex 32 makes one)")
+    return token
 
 
 def _credentials(forge: Forge, environ: Mapping[str, str], root: Path) -> Credentials:

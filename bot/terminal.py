@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from worker.domain.errors import Problem
-from worker.domain.field_text import DiffLine, block, counted, in_line, is_block, sides
+from worker.domain.field_text import DiffLine, block, counted, in_line, is_block, sides, visible
 from worker.domain.messages import RefUpdate
 from worker.domain.plan import Action, Change, FieldChange, Plan, code
 from worker.domain.reports import ConvergenceReport, EnvironmentPreview, Outcome, PreviewReport, Step
@@ -33,7 +33,6 @@ IN_LINE: Final = 64
 MOST: Final = 200
 NAME: Final = "plumbline"
 NOT_VALIDATED: Final = "not validated"
-_HIDDEN: Final = frozenset((*range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF))
 _COLOURS: Final = {
     Action.CREATE: "32",
     Action.CONFIGURE: "33",
@@ -54,20 +53,6 @@ _UNNAMED: Final = re.compile(
     r"^(?:spec\.(?:jobTemplate\.spec\.)?(?:template\.)?(?:spec\.)?)?(?:(?:c|initC)ontainers\[name=([^\]]*)\]\.)?"
 )
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
-
-
-def visible(text: str) -> str:
-    """The text with every character that could steer a terminal written out (`^[`, `\\x9b`)."""
-    return "".join(_visible(char) for char in text)
-
-
-def _visible(char: str) -> str:
-    number = ord(char)
-    if number < 32 or number == 127:
-        return "^" + chr(number ^ 64)
-    if 128 <= number < 160 or number in _HIDDEN or 0xD800 <= number < 0xE000:
-        return f"\\x{number:02x}"
-    return char
 
 
 def preview_lines(report: PreviewReport, updates: Sequence[RefUpdate], *, colour: bool) -> list[str]:

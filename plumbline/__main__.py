@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "apply": ("apply_command", "apply a folder, wait until it is healthy, and prove it"),
     "status": ("status_command", "say what is known of an environment"),
     "hooks": ("hooks_command", "install Plumbline's hooks into a Git repository"),
+    "setup": ("setup_command", "register Plumbline with a forge, and say what its credentials lack"),
     "sandbox": ("sandbox_command", "a real control plane on this machine, for trying things out"),
     "demo": ("demo_command", "play the whole thing on this machine: push, predict, converge, prove"),
 }

@@ -173,7 +173,7 @@ class LocalSystem:
 class Clone:
     """A person's clone of the repository: files, commits, pushes."""
 
-    def __init__(self, folder: Path, remote: Path) -> None:
+    def __init__(self, folder: Path, remote: Path | str) -> None:
         self.folder = folder
         git("clone", "--quiet", str(remote), str(folder))
         git("symbolic-ref", "HEAD", "refs/heads/main", at=folder) if self._is_empty() else None

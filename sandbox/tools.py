@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from sandbox.processes import SandboxError
@@ -121,14 +122,14 @@ def _flags() -> list[str]:
 def _build(names: Sequence[str], progress: Progress) -> None:
     target = cached_folder()
     target.mkdir(parents=True, exist_ok=True)
-    with _alone(target.parent / "lock", progress):
+    with alone(target.parent / "lock", progress):
         names = [name for name in names if not (target / name).is_file()]
         if not names:
             return
-        go = _go(progress)
+        go = go_program(progress)
         progress(f"building {', '.join(names)} from source; the first time takes about 8 minutes on 2 cores")
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            _run_go(go, [PACKAGES[name] for name in names], Path(folder), progress)
+            go_build(go, HERE, [*_flags(), "-o", f"{folder}/", *(PACKAGES[name] for name in names)], COMPILED, progress)
             for name in names:
                 built = Path(folder) / BUILT_AS.get(name, PACKAGES[name].rsplit("/", 1)[-1])
                 if not built.is_file():
@@ -137,7 +138,8 @@ def _build(names: Sequence[str], progress: Progress) -> None:
 
 
 @contextlib.contextmanager
-def _alone(lock: Path, progress: Progress) -> Iterator[None]:
+def alone(lock: Path, progress: Progress) -> Iterator[None]:
+    """Holds a lock file, so that two processes do not build the same."""
     with lock.open("w") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -147,11 +149,24 @@ def _alone(lock: Path, progress: Progress) -> Iterator[None]:
         yield
 
 
-def _run_go(go: Path, packages: list[str], output: Path, progress: Progress) -> None:
+def go_build(
+    go: Path,
+    module: Path,
+    arguments: Sequence[str],
+    packages: int,
+    progress: Progress,
+    environ: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """`go build` in a module's folder; of about so many packages. Raises SandboxError with the end of what Go said."""
     began = time.monotonic()
-    command = [str(go), "build", "-v", *_flags(), "-o", f"{output}/", *packages]
+    command = [str(go), "build", "-v", *arguments]
     run = subprocess.Popen(
-        command, cwd=HERE, env=_environ(go), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=module,
+        env=_environ(go) | dict(environ),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     lines: list[str] = []
     done = threading.Event()
@@ -160,7 +175,7 @@ def _run_go(go: Path, packages: list[str], output: Path, progress: Progress) -> 
         while not done.wait(1.0):
             compiled = sum(not line.startswith("go: ") for line in lines)
             fetched = sum(line.startswith("go: downloading") for line in lines)
-            share = f"{min(99, compiled * 100 // COMPILED)} %" if compiled else f"{fetched} modules fetched"
+            share = f"{min(99, compiled * 100 // packages)} %" if compiled else f"{fetched} modules fetched"
             progress(f"building: {share}, {_minutes(time.monotonic() - began)}")
 
     teller = threading.Thread(target=tell, daemon=True)
@@ -205,7 +220,7 @@ def _environ(go: Path) -> dict[str, str]:
     }
 
 
-def _go(progress: Progress) -> Path:
+def go_program(progress: Progress) -> Path:
     """A Go that is new enough. Raises SandboxError where none can be had."""
     own = shutil.which("go")
     if own and _go_version(Path(own)) >= GO:

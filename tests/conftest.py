@@ -17,6 +17,8 @@ import yaml
 
 from plumbline.local_system import Clone, LocalSystem
 from sandbox.control_plane import ControlPlane
+from sandbox.forge import GiteaServer
+from sandbox.gitea_program import find_gitea
 from sandbox.redis_server import RedisServer
 from sandbox.tools import find
 from tests.api_proxy import ApiProxy
@@ -52,6 +54,13 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     yield server.url
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def gitea(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GiteaServer]:
+    """One real Gitea for the session."""
+    with GiteaServer.start(tmp_path_factory.mktemp("forge"), find_gitea(print)) as server:
+        yield server
 
 
 @pytest.fixture

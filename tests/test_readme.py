@@ -36,7 +36,7 @@ def test_the_readme_s_plumbline_yaml_is_valid_for_the_repository_s_app_yaml() ->
     found = read_declaration(text, installation, installation.repositories[0], "main")
     (environment,) = found.environments
     assert environment.policy.unserved == "refuse"
-    assert environment.policy.health == {"Ingress.networking.k8s.io": "ignore"}
+    assert set(environment.policy.health) == {"Ingress.networking.k8s.io", "Database.example.org"}
 
 
 def test_secrets_that_the_readme_has_an_operator_make_are_ignored_by_git() -> None:

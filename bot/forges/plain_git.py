@@ -21,6 +21,7 @@ from worker.domain.errors import Refused, Unavailable
 NOTES: Final = "refs/notes/plumbline"
 ATTEMPTS: Final = 5
 SECONDS: Final = 30
+LONGEST_SUBJECT: Final = 200
 NOTHING: Final = "0" * 40
 WRITER: Final = {
     "GIT_AUTHOR_NAME": "Plumbline",
@@ -78,6 +79,16 @@ class PlainGit:
             if self._move(name, before, revision):
                 return True
         raise Unavailable(f"{name} is being written by others all the time", retry_after=2)
+
+    def described(self, revision: str) -> tuple[str, str]:
+        """The first line of a commit's message and its author's name; empty where it is not there (any more)."""
+        if not COMMIT_ID.fullmatch(revision):
+            return "", ""
+        run = self._git(["show", "--no-patch", "--format=%s%x00%an", revision, "--"])
+        if run.returncode != 0:
+            return "", ""
+        subject, _, author = run.stdout.decode(errors="replace").strip("\n").partition("\0")
+        return subject[:LONGEST_SUBJECT], author[:LONGEST_SUBJECT]
 
     def _move(self, name: str, before: str | None, after: str) -> bool:
         """Whether the ref moved from the value that was read; false where somebody else was faster."""

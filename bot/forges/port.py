@@ -13,10 +13,20 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from worker.domain.errors import PlumblineError
+from worker.domain.secret_text import SecretText
 
 
 class NotPermitted(PlumblineError):
     """The forge refuses what the token or app may not do; the text names the permission and how to give it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """How the bot proves itself at one forge: a token, or a GitHub App's id and private key."""
+
+    token: SecretText | None
+    app: str = ""
+    app_key: SecretText | None = None
 
 
 class RequestState(enum.StrEnum):

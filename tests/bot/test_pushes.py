@@ -174,9 +174,11 @@ def changed(document: Any, path: tuple[Any, ...], odd: Any) -> Any:
 
 @pytest.mark.parametrize("path", BODIES)
 def test_a10_a_signed_request_with_anything_odd_in_any_place_never_ends_in_an_internal_error(
-    client: FlaskClient, path: str, monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient, queue: SignedQueue, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.pushes.STREAM_BLOCK_MS", 1)
+    for served, process in ((PREVIEWS_QUEUE, "worker"), (REPORTS_QUEUE, "bot")):
+        runs(queue, served, process)
     tried = 0
     for place in places(BODIES[path]):
         for odd in ODD:
@@ -185,6 +187,12 @@ def test_a10_a_signed_request_with_anything_odd_in_any_place_never_ends_in_an_in
             assert answer.status_code in (200, 202, 400), (place, str(odd)[:20], answer.get_json())
             tried += 1
     assert tried >= 60
+
+
+def runs(queue: SignedQueue, served: str, process: str) -> None:
+    """Says in Redis that a process listens to a queue, as RQ does, beside one that is gone."""
+    queue.connection.sadd(f"rq:workers:{served}", "rq:worker:gone", f"rq:worker:{process}")
+    queue.connection.hset(f"rq:worker:{process}", "birth", "now")
 
 
 def test_a_preview_that_nobody_answers_is_unknown_and_not_accepted(client: FlaskClient, queue: SignedQueue) -> None:
@@ -197,8 +205,7 @@ def test_a_preview_that_nobody_answers_is_unknown_and_not_accepted(client: Flask
         status, answer = asked()
         assert (status, "accept" in answer) == (503, False)
         assert answer["error"] == f"no {process} runs: `python -m {process}` of the Procfile is not there"
-        queue.connection.sadd(f"rq:workers:{served}", "rq:worker:gone", f"rq:worker:{process}")
-        queue.connection.hset(f"rq:worker:{process}", "birth", "now")
+        runs(queue, served, process)
     assert asked() == (200, {"accept": None, "lines": []})
 
 

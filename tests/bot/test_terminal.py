@@ -6,8 +6,9 @@ import pytest
 
 from bot.forges.plain_git import merged
 from bot.statuses import LONGEST, status_line
-from bot.terminal import convergence_line, preview_lines, short_field, visible
+from bot.terminal import convergence_line, preview_lines, short_field
 from worker.domain.errors import Problem
+from worker.domain.field_text import visible
 from worker.domain.messages import RefUpdate
 from worker.domain.plan import ABSENT, Action, Change, FieldChange, Plan
 from worker.domain.reports import ConvergenceReport, EnvironmentPreview, Outcome, PreviewReport, Step

@@ -19,6 +19,7 @@ def note_of(repository: Path, revision: str) -> str:
 def test_a_program_that_the_worker_lacks_is_named_to_the_pusher_and_on_the_commit(
     control_plane: ControlPlane, redis_url: str, namespace: str, tmp_path: Path
 ) -> None:
+    (tmp_path / "nothing-here").mkdir()
     with LocalSystem.start(
         tmp_path / "system",
         kubeconfig=control_plane.kubeconfig("worker"),

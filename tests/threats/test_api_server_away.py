@@ -17,6 +17,7 @@ from tests.api_proxy import ApiProxy, Fault, Rule
 from tests.conftest import Kubectl, config_map, config_maps
 from tests.world import World, resources
 from worker.adapters.cluster import Cluster, Records, connect
+from worker.adapters.cluster.objects import FEW
 from worker.adapters.inventory import Recorded, StateStore
 from worker.domain.convergence import EnvironmentState, Phase
 from worker.domain.errors import LeaseLost, PlumblineError, Unavailable
@@ -105,7 +106,7 @@ def test_f17_a_server_that_does_not_speak_tls_is_no_plan(world: World, tmp_path:
 def test_f17_a_list_without_an_answer_is_no_empty_cluster(world: World, proxy: ApiProxy) -> None:
     world.converge(config_maps("a", "b", x="1"))
     proxied = World(proxy.kubeconfig, world.namespace)
-    listing = "/configmaps?"
+    listing = "/configmaps"
 
     def failing(fault: Fault) -> Rule:
         return lambda method, path: fault if listing in path and method == "GET" else None
@@ -117,8 +118,19 @@ def test_f17_a_list_without_an_answer_is_no_empty_cluster(world: World, proxy: A
         with pytest.raises(Unavailable):
             proxied.converge(config_maps("a", x="1"))
         assert not proxied.said(Step.VERIFIED)
-    proxy.rule = failing(Fault(404))
-    assert proxied.plan(config_maps("a", "b", x="1")).is_empty, "what a LIST does not show is looked for by name"
+    assert proxy.writes() == []
+
+
+def test_f17_a_list_that_is_not_found_of_a_kind_that_is_served_is_no_empty_cluster(
+    world: World, proxy: ApiProxy
+) -> None:
+    names = [f"c{number}" for number in range(FEW + 1)]
+    world.converge(config_maps(*names, x="1"))
+    proxied = World(proxy.kubeconfig, world.namespace)
+    proxy.rule = lambda method, path: Fault(404) if "/configmaps?" in path and method == "GET" else None
+    with pytest.raises(Unavailable):
+        proxied.plan(config_maps(*names, x="1"))
+    assert any("/configmaps?" in path for _, path in proxy.requests), "no LIST was asked for"
     assert proxy.writes() == []
 
 

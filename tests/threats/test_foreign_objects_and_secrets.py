@@ -19,6 +19,7 @@ from worker.domain.errors import DesiredStateError
 from worker.domain.installation import RenderLimits
 from worker.domain.plan import Action
 from worker.domain.reports import Step
+from worker.domain.resource import COPIES
 
 CANARY = "canary-3f1c9a7e"
 
@@ -193,3 +194,21 @@ def test_a44_an_object_that_kubectl_made_is_adopted_and_said_when_its_fields_are
     assert "owned by the field manager kubectl-create (Update)" in careful.problems(config_map("one", a="ours"))
     careful.converge(config_map("one", a="ours"))
     assert kubectl("-n", world.namespace, "get", "configmap", "one", "-o", "jsonpath={.data.a}").stdout == "theirs"
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_a48_no_copy_of_a_secret_in_an_annotation_is_shown_and_all_are_sent_as_they_are(
+    world: World, kubectl: Kubectl, name: str
+) -> None:
+    value = "c3VwZXItc2VjcmV0LXZhbHVl"
+    copy = json.dumps({"data": {"config": value}})
+    secret: dict[str, Any] = {"apiVersion": "v1", "kind": "Secret", "immutable": True, "metadata": {"name": "s"}}
+    annotated = {**secret, "metadata": {"name": "s", "annotations": {name: copy}}, "data": {"config": value}}
+    world.converge(json.dumps(annotated))
+    live = json.loads(kubectl("-n", world.namespace, "get", "secret", "s", "-o", "json").stdout)
+    assert live["metadata"]["annotations"][name] == copy
+    assert world.plan(json.dumps(annotated)).is_empty
+    willing = world.with_policy(recreate=("Secret",))
+    plan = json.dumps(willing.plan(json.dumps({**secret, "data": {"config": "bmV3"}})).to_json())
+    assert '"recreate"' in plan
+    assert value not in plan

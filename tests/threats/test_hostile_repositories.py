@@ -338,3 +338,28 @@ def test_a32_ten_thousand_branches_cost_one_reading(repository: RawRepository) -
     assert time.monotonic() - began < 10
     environment = Environment("r", "e", "main", "app", "c", "ns")
     assert repository.renderer.render_revision(repository.checkout, commit, environment, Capabilities()).resources
+
+
+@pytest.mark.parametrize(
+    ("kustomization", "meant"),
+    [
+        ("Resources: [https://example.org/x.yaml]\n", "resources"),
+        ("RESOURCES: [../../elsewhere]\n", "resources"),
+        ("Generators: [plugin.yaml]\n", "generators"),
+        ("HelmCharts: [{name: x, repo: https://example.org}]\n", "helmCharts"),
+        ("configMapGenerator: [{name: x, Files: [../../secret]}]\n", "files"),
+        ("patches: [{Path: ../../patch.yaml}]\n", "path"),
+        ("openapi: {Path: ../../schema.json}\n", "path"),
+    ],
+)
+def test_a37_what_kustomize_reads_in_any_capitals_is_looked_at_in_one(
+    repository: RawRepository, kustomization: str, meant: str
+) -> None:
+    said = repository.refusal({"app": {"kustomization.yaml": kustomization, "a.yaml": A}})
+    assert f"write `{meant}`" in said
+
+
+def test_an_object_whose_kind_ends_like_a_list_is_not_taken_apart(repository: RawRepository) -> None:
+    own = "apiVersion: example.org/v1\nkind: AllowList\nmetadata: {name: mine}\nitems: []\n"
+    typed = "apiVersion: v1\nkind: ConfigMapList\nmetadata: {}\nitems: [{metadata: {name: one}}]\n"
+    assert repository.names({"app": {"own.yaml": own, "typed.yaml": typed}}) == ["mine", "one"]

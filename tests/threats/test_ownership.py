@@ -39,6 +39,9 @@ def test_f18_a_field_that_a_person_edited_is_taken_back_and_it_is_said(world: Wo
 def test_f36_replicas_that_were_scaled_are_left_to_who_scales(world: World, kubectl: Kubectl) -> None:
     world.converge(SCALED)
     kubectl("-n", world.namespace, "scale", "deployment", "d", "--replicas=3")
+    warned = world.plan(SCALED).warnings
+    assert [text for text in warned if "spec.replicas is left to kubectl, who scales it" in text] == list(warned)
+    assert warned
     recorded = world.converge(SCALED.replace("x:1", "x:2"))
     assert recorded.state.operation is not None
     assert recorded.state.operation.phase is Phase.SUCCEEDED, world.facts

@@ -14,6 +14,7 @@ import pytest
 from plumbline.local_system import Clone, LocalSystem, git
 from sandbox.control_plane import ControlPlane
 from sandbox.processes import wait_until
+from tests.admission_webhook import AdmissionWebhook, patch
 from tests.api_proxy import ApiProxy
 from tests.conftest import Kubectl, config_map
 from tests.world import World
@@ -21,6 +22,7 @@ from worker.domain.environment import DANGERS, Ceiling
 from worker.domain.errors import DesiredStateError
 from worker.domain.installation import Impersonation
 from worker.domain.installation_file import read_installation
+from worker.domain.reports import Step
 from worker.planning.dangers import KINDS
 
 RBAC = "rbac.authorization.k8s.io/v1"
@@ -137,22 +139,36 @@ def test_a43_every_cluster_wide_kind_of_the_table_is_one_that_kubernetes_has(con
 
 
 def test_a43_what_the_server_makes_of_an_object_is_judged_too(
-    proxy: ApiProxy, namespace: str, kubectl: Kubectl
+    control_plane: ControlPlane, proxy: ApiProxy, namespace: str, tmp_path: Path
 ) -> None:
-    """Somebody weakens the namespace after our reading: what is sent is harmless, what the server answers is not."""
+    """A webhook weakens the namespace whenever it is written: what is sent is harmless, what the server answers is not."""
     world = limited(proxy, namespace)
     world.converge(json.dumps(manifest("v1", "Namespace", namespace, metadata={"labels": {"a": "1"}})))
-
-    def weaken(method: str, at: str) -> None:
-        if method == "PATCH" and "dryRun" in at:
-            proxy.before = lambda *_: None
-            kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=privileged")
-
-    proxy.before = weaken
     changed = json.dumps(manifest("v1", "Namespace", namespace, metadata={"labels": {"a": "2"}}))
-    assert "sets how safe Pods have to be" in world.problems(changed)
-    assert proxy.writes()[-1][0] == "PATCH", "the first convergence's"
-    assert world.plan(changed).changes, "what was there before is nobody's new danger"
+    weaken = patch({"op": "add", "path": "/metadata/labels/pod-security.kubernetes.io~1enforce", "value": "privileged"})
+    proxy.requests.clear()
+    with AdmissionWebhook(
+        control_plane, tmp_path, namespace, weaken, mutating=True, resources=("namespaces", "configmaps")
+    ):
+        assert "sets how safe Pods have to be" in world.problems(changed)
+        world.converge(changed)
+    assert proxy.writes() == []
+    assert "sets how safe Pods have to be" in world.said(Step.FAILED)
+
+
+def test_a43_a_namespace_keeps_the_level_that_it_has_when_it_leaves_git(
+    proxy: ApiProxy, namespace: str, kubectl: Kubectl
+) -> None:
+    """Two harmless commits: the operator's own level is taken over, and then given up."""
+    kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
+    world = limited(proxy, namespace)
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    world.converge(json.dumps(manifest("v1", "Namespace", namespace, metadata={"labels": labels})))
+    without = json.dumps(manifest("v1", "Namespace", namespace))
+    assert "takes away how safe Pods have to be" in world.problems(without)
+    world.converge(without)
+    left = kubectl("get", "namespace", namespace, "-o", "jsonpath={.metadata.labels}").stdout
+    assert "pod-security.kubernetes.io/enforce" in left
 
 
 @pytest.mark.parametrize(
@@ -310,9 +326,12 @@ def test_a45_the_identity_of_app_yaml_limits_what_a_push_can_do(
     clone.commit("1")
     push = clone.push("-o", "plumbline.wait=0", "origin", "main")
     assert "these credentials may not read configmaps" in push.stderr
+    assert push.returncode != 0
     assert kubectl("-n", namespace, "get", "configmap", "a", check=False).returncode != 0
     kubectl("-n", namespace, "create", "role", "r", "--verb=*", "--resource=configmaps")
     kubectl("-n", namespace, "create", "rolebinding", "r", "--role=r", "--user=plumbline:production")
+
+    assert clone.push("-o", "plumbline.wait=0", "origin", "main").returncode == 0
 
     def converged() -> bool:
         return "refs/plumbline/production/converged" in git("for-each-ref", at=system.repository)

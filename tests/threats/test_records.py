@@ -236,7 +236,7 @@ if limit >= 0:
 try:
     checkout = Checkout.open(url, cache)
     checkout.fetch(revision)
-    print(len(checkout.blob(checkout.entries(revision, "app")[0].id)))
+    print(len(checkout.blob(checkout.entries(revision, "app")[0].id, "app/a.yaml")))
 except PlumblineError as error:
     print("said:", error)
 except OSError as error:

@@ -309,7 +309,7 @@ def test_f14_a_worker_told_to_end_while_it_renders_ends_in_time_and_leaves_no_ch
     slow.mkdir()
     (slow / "helm").symlink_to(tools["helm"])
     kustomize = slow / "kustomize"
-    kustomize.write_text("#!/bin/sh\nsleep 3600\n")
+    kustomize.write_text("#!/bin/sh\nwhile :; do :; done\n")
     kustomize.chmod(0o755)
     environ = {**proxied.environ, "PLUMBLINE_TOOLS": str(slow)}
     proxied.servers["worker"].kill()
@@ -321,8 +321,8 @@ def test_f14_a_worker_told_to_end_while_it_renders_ends_in_time_and_leaves_no_ch
     cloned.write("app/kustomization.yaml", "resources: [c0.yaml, c1.yaml, c2.yaml, c3.yaml]\n")
     revision = cloned.commit("kustomize")
     assert cloned.push("-o", "plumbline.wait=0", "origin", "main").returncode == 0
-    wait_until(lambda: bool(children(server.pid, "sleep")), 30, "it renders")
-    kept = children(server.pid, "sleep")
+    wait_until(lambda: bool(children(server.pid, "kustomize")), 30, "it renders")
+    kept = children(server.pid, "kustomize")
     server.signal(signal.SIGTERM)
     began = time.monotonic()
     assert server.wait_ended(25)

@@ -31,6 +31,9 @@ from worker.domain.secret_text import SecretText
 GIT_SECONDS: Final = 30
 ENTRIES: Final = 200_000
 LONGEST_PATH: Final = 1024
+LACKS: Final = "did not send all necessary objects"
+"""How git says, after a fetch, that what ought to be in the clone is not."""
+
 _BRANCH: Final = re.compile(r"(?!-)(?!.*(?:\.\.|@\{|//))[^\x00-\x20\x7f~^:?*\[\\]+")
 _PROPOSED: Final = re.compile(r"refs/(?:pull|merge-requests)/[0-9]{1,18}/head")
 """Where the forges keep the head of a change request in the repository that it would be merged into."""
@@ -103,7 +106,9 @@ class Checkout:
         with alone(self._git_dir, FETCH_SECONDS) as lock:
             try:
                 self._fetch(revision, lock)
-            except Unavailable:
+            except Unavailable as error:
+                if LACKS in str(error):
+                    raise self._damaged(f"the commit {revision[:12]}") from None
                 if not ref:
                     raise
                 kept = ref.removeprefix("refs/").removeprefix("heads/")
@@ -231,8 +236,7 @@ class Checkout:
                 if len(content) != size or batch.stdout.read(1) != b"\n":
                     raise self._damaged(f"the object {header[0].decode()[:12]}")
             except OSError:
-                self.close()
-                raise Unavailable(f"git cannot read {self._git_dir}") from None
+                raise self._damaged(f"what {name[:60]} stands for") from None
             return header[0].decode(), header[1].decode(), content
 
     def _damaged(self, what: str) -> Unavailable:

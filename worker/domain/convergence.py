@@ -94,6 +94,7 @@ class Operation:
     sentence about its health, `troubled` since when an object is degraded (0 if none is). `verdict` is how predicted
     and actual changes compare; `fingerprint` that of the plan that was applied. `stage` is the one that was applied last,
     from 0, of `stages`. `unanswered` names the API groups that did not answer when it was planned: nothing is pruned by it.
+    `prunes` are the uids of what was planned to go, and so was within the budget or confirmed: nothing else is pruned by it.
     """
 
     revision: str
@@ -113,6 +114,7 @@ class Operation:
     stage: int = 0
     stages: int = 1
     unanswered: str = ""
+    prunes: tuple[str, ...] = ()
 
     def to(self, phase: Phase, **changes: Any) -> Operation:
         """The operation in its next phase. Raises ImpossibleTransition where the table has no such step."""
@@ -170,8 +172,9 @@ class EnvironmentState:
             environment=value["environment"],
             cluster_uid=value["cluster_uid"],
             operation=Operation(
-                **{name: member for name, member in operation.items() if name in known and name != "phase"},
+                **{name: member for name, member in operation.items() if name in known - {"phase", "prunes"}},
                 phase=Phase(operation["phase"]),
+                prunes=tuple(operation.get("prunes", ())),
             )
             if operation
             else None,

@@ -145,11 +145,11 @@ class Denied(PlumblineError):
 
 
 class Moved(PlumblineError):
-    """The object is not the one that was judged: its uid or resourceVersion changed meanwhile; nothing was written."""
+    """The object (or branch) is not the one that was judged: its uid, resourceVersion or tip changed; nothing was written."""
 
     def __init__(self, subject: str) -> None:
         self.subject = subject
-        super().__init__(f"{subject}: changed in the cluster since it was read")
+        super().__init__(f"{subject}: changed since it was read")
 
 
 class Superseded(PlumblineError):

@@ -20,6 +20,7 @@ CONTEXT: Final = 2
 _AROUND: Final = 12
 """Characters kept on each side of the place where two long lines differ."""
 
+_HIDDEN: Final = frozenset((*range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF))
 _MOST_LINES: Final = 4000
 """Lines of a text that is compared line by line; a longer one is only said to differ (difflib is quadratic)."""
 
@@ -30,6 +31,20 @@ class DiffLine:
 
     sign: str
     text: str
+
+
+def visible(text: str) -> str:
+    """The text with every character that steers a terminal or hides from a reader written out (`^[`, `\\x9b`)."""
+    return "".join(_visible(char) for char in text)
+
+
+def _visible(char: str) -> str:
+    number = ord(char)
+    if number < 32 or number == 127:
+        return "^" + chr(number ^ 64)
+    if 128 <= number < 160 or number in _HIDDEN or 0xD800 <= number < 0xE000:
+        return f"\\x{number:02x}"
+    return char
 
 
 def is_block(field: FieldChange) -> bool:
@@ -127,6 +142,9 @@ def _outline(value: Any, indent: str) -> Iterator[str]:
             if isinstance(member, dict | list) and member:
                 yield f"{indent}{name}:"
                 yield from _outline(member, indent + "  ")
+            elif isinstance(member, str) and "\n" in member:
+                yield f"{indent}{name}: |"
+                yield from (f"{indent}  {line}" for line in lines_of(member))
             else:
                 yield f"{indent}{name}: {json.dumps(member, ensure_ascii=False) if not isinstance(member, str) else member}"
     elif isinstance(value, list) and value:

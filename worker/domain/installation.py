@@ -102,6 +102,27 @@ class Repository:
 
 
 @dataclass(frozen=True, slots=True)
+class SignIn:
+    """Signing in to the pages with an account of one of the forges: the OAuth client that is registered there for it."""
+
+    forge: str
+    client: str
+    secret: SecretReference
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """Who may read the pages: everybody (`is_open`), who has the token, who can read the repository at its forge.
+
+    Where nothing of it is given, nobody can.
+    """
+
+    is_open: bool = False
+    token: SecretReference | None = None
+    sign_in: tuple[SignIn, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RenderLimits:
     """What rendering one environment may use: seconds (wall clock and CPU), bytes of memory, of a file, in all."""
 
@@ -128,6 +149,7 @@ class Installation:
     render_limits: RenderLimits = field(default_factory=RenderLimits)
     cache: str | None = None
     poll_seconds: float = 30.0
+    pages: Pages = field(default_factory=Pages)
 
     def repository(self, name: str) -> Repository | None:
         """The repository of that name."""

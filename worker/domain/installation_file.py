@@ -14,9 +14,11 @@ from worker.domain.installation import (
     Forge,
     Impersonation,
     Installation,
+    Pages,
     RenderLimits,
     Repository,
     SecretReference,
+    SignIn,
 )
 from worker.domain.schema import Reader, Section
 
@@ -39,8 +41,9 @@ def read_installation(text: str | bytes, file: str) -> Installation:
     default = RenderLimits()
     limits = top.section("render-limits")
     forges = tuple(_forge(section) for section in top.sections("forges"))
+    address = top.text("address", "http://127.0.0.1:8080")
     installation = Installation(
-        address=top.text("address", "http://127.0.0.1:8080"),
+        address=address,
         redis=_secret(top, "redis") or SecretReference(env="PLUMBLINE_REDIS_URL"),
         signing_key=_secret(top, "signing-key") or SecretReference(env="PLUMBLINE_SIGNING_KEY"),
         clusters=tuple(_cluster(section) for section in top.sections("clusters")),
@@ -53,6 +56,7 @@ def read_installation(text: str | bytes, file: str) -> Installation:
         render_limits=_limits(limits, default) if limits else default,
         cache=top.text("cache") or None,
         poll_seconds=top.seconds("poll", 30.0),
+        pages=_pages(top, address, [forge.name for forge in forges]),
     )
     _no_doubles(top, "clusters", [cluster.name for cluster in installation.clusters])
     _no_doubles(top, "forges", [forge.name for forge in installation.forges])
@@ -150,6 +154,29 @@ def _forge(section: Section) -> Forge:
         section.problem("address", f"`address`: {forge.address} is not https", "tokens are sent there")
     section.end()
     return forge
+
+
+def _pages(top: Section, address: str, forges: Sequence[str]) -> Pages:
+    """`pages: open`, or a mapping with a token, forges to sign in at, or both; nothing: closed."""
+    if not top.holds_mapping("pages"):
+        return Pages(is_open=top.text("pages", choices=("open",)) == "open")
+    section = top.section("pages")
+    assert section is not None
+    sign_in = []
+    for below in section.sections("sign-in"):
+        name, client = below.text("forge", required=True, choices=forges), below.text("client", required=True)
+        found = _secret(below, "secret")
+        if found is None and not below.has("secret"):
+            below.problem("forge", "`secret` is missing", "write secret: {file: PATH}: the OAuth client's own")
+        below.end()
+        if found is not None:
+            sign_in.append(SignIn(name, client, found))
+    pages = Pages(token=_secret(section, "token"), sign_in=tuple(sign_in))
+    _no_doubles(section, "sign-in", [each.forge for each in pages.sign_in])
+    if not address.startswith("https://") and not address.startswith(LOCAL):
+        top.problem("pages", f"`pages`: {address} is not https", "what signs people in would be readable on its way")
+    section.end()
+    return pages
 
 
 def _ceiling(section: Section) -> Ceiling:

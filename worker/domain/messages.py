@@ -22,12 +22,14 @@ COMMITTED: Final = "bot.intake.committed"
 LOOK: Final = "bot.intake.look"
 POLL: Final = "bot.polling.poll"
 DELIVER: Final = "bot.reports.deliver"
+WRITE: Final = "bot.results.write"
 
-JOBS: Final = (PREVIEW, PROPOSE, CONVERGE, CHECK, GIVE_UP, COMMITTED, LOOK, POLL, DELIVER)
+JOBS: Final = (PREVIEW, PROPOSE, CONVERGE, CHECK, GIVE_UP, COMMITTED, LOOK, POLL, DELIVER, WRITE)
 """The only functions that a job may name; the workers' tables hold these and nothing else."""
 
 INTAKE_QUEUE: Final = f"v{SCHEMA}-intake"
 REPORTS_QUEUE: Final = f"v{SCHEMA}-reports"
+WRITES_QUEUE: Final = f"v{SCHEMA}-writes"
 PREVIEWS_QUEUE: Final = f"v{SCHEMA}-previews"
 """Queues and keys carry the schema's number: two versions on one Redis leave each other's work alone."""
 
@@ -341,3 +343,25 @@ class ProposalRequest:
             value["at"],
             value["is_from_fork"],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRequest:
+    """Write to a repository's forge what the outbox holds for it."""
+
+    repository: str
+
+    @property
+    def job_ids(self) -> tuple[str, str]:
+        """The ids of its job: one runs, and one may wait that will see what was put there since."""
+        name = _named(self.repository)
+        return f"write-{name}-a", f"write-{name}-b"
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON types, with the schema number."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> WriteRequest:
+        """The inverse of `to_json`; raises UnknownMessage for another schema."""
+        return WriteRequest(checked(value)["repository"])

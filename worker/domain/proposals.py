@@ -8,7 +8,7 @@ from typing import Any
 
 from worker.domain.errors import Problem
 from worker.domain.messages import SCHEMA, UnknownMessage, checked
-from worker.domain.plan import ABSENT, Change, FieldChange, Plan
+from worker.domain.plan import ABSENT, WRITES, Change, FieldChange, Plan
 from worker.domain.reports import Outcome
 from worker.domain.resource import ResourceKey
 
@@ -77,6 +77,17 @@ class EnvironmentProposal:
     objects: int = 0
     seen: str = ""
 
+    @property
+    def is_predicted(self) -> bool:
+        """Whether it is known what merging does here: also where nothing had to be asked, or a confirmation is wanted."""
+        known = not self.touched or (self.plan is not None and not self.plan.unpredictable)
+        return self.outcome in (Outcome.PLANNED, Outcome.HELD) and known
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What this change request does here: the objects that it creates, alters or takes away."""
+        return tuple(change for change in self.change if change.action in WRITES)
+
     def to_json(self) -> dict[str, Any]:
         """JSON types; secrets are masked."""
         return {
@@ -138,6 +149,17 @@ class ProposalReport:
     text: str = ""
     at: float = 0.0
     seconds: float = 0.0
+
+    @property
+    def is_predicted(self) -> bool:
+        """Whether it is known, of every environment, what merging does; nothing to ask about is not an answer."""
+        asked = bool(self.merged and self.environments) and not self.problems and not self.text
+        return asked and all(each.is_predicted for each in self.environments)
+
+    @property
+    def changes(self) -> int:
+        """How many objects the change request creates, alters or takes away, in all environments."""
+        return sum(len(each.changes) for each in self.environments)
 
     def to_json(self) -> dict[str, Any]:
         """JSON types, with the schema number and the message's type."""

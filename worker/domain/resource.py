@@ -15,6 +15,8 @@ Body: TypeAlias = dict[str, Any]
 
 MASK = "•••••"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+COPIES = (LAST_APPLIED, "kapp.k14s.io/original", "objectset.rio.cattle.io/applied", "banzaicloud.com/last-applied")
+"""Where kubectl, kapp, Rancher's wrangler and Banzai Cloud's objectmatch keep the whole object, plain or packed."""
 
 
 class SecretValue:
@@ -25,10 +27,11 @@ class SecretValue:
     Values of a Secret's `data` are held decoded, so two base64 spellings of the same bytes are equal.
     """
 
-    __slots__ = ("_bytes",)
+    __slots__ = ("_bytes", "_is_text")
 
-    def __init__(self, value: bytes) -> None:
+    def __init__(self, value: bytes, *, is_text: bool = False) -> None:
         self._bytes = value
+        self._is_text = is_text
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SecretValue) and hmac.compare_digest(self._bytes, other._bytes)
@@ -48,7 +51,9 @@ class SecretValue:
         return MASK
 
     def reveal(self) -> str:
-        """The canonical base64 text that the API takes in a Secret's `data`."""
+        """The canonical base64 text that the API takes in a Secret's `data`; a text that is no member of it as it is."""
+        if self._is_text:
+            return self._bytes.decode()
         return base64.b64encode(self._bytes).decode("ascii")
 
     def digest(self, key: bytes) -> str:
@@ -167,8 +172,8 @@ class MalformedSecret(ValueError):
 def seal(secret: Body) -> Body:
     """A copy of a Secret's body in which every value is a SecretValue.
 
-    `stringData` is folded into `data` as the API server does it (it wins over `data`), and the copy of the object that
-    `kubectl apply` leaves in an annotation is sealed as a whole.
+    `stringData` is folded into `data` as the API server does it (it wins over `data`), and the copies of the object that
+    `kubectl apply` and others leave in annotations are sealed as a whole.
     Raises MalformedSecret where a value is not what the API would take.
     """
     sealed = {name: value for name, value in secret.items() if name not in ("data", "stringData")}
@@ -186,9 +191,11 @@ def seal(secret: Body) -> Body:
         sealed["data"] = data
     metadata = secret.get("metadata")
     annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
-    if isinstance(annotations, dict) and isinstance(annotations.get(LAST_APPLIED), str):
-        hidden = SecretValue(annotations[LAST_APPLIED].encode())
-        sealed["metadata"] = {**secret["metadata"], "annotations": {**annotations, LAST_APPLIED: hidden}}
+    if isinstance(annotations, dict):
+        copies = {name: text for name in COPIES if isinstance(text := annotations.get(name), str)}
+        if copies:
+            hidden = {name: SecretValue(text.encode(), is_text=True) for name, text in copies.items()}
+            sealed["metadata"] = {**secret["metadata"], "annotations": {**annotations, **hidden}}
     return sealed
 
 

@@ -139,6 +139,9 @@ def _item(items: list[Any] | tuple[Any, ...], position: int, name: str, mask: Ma
     return scrubbed(item, flag if flag and isinstance(item, str) and not item.startswith("-") else name, mask)
 
 
+_LONGEST_NAME: Final = 600
+"""Characters at a path's end in which its last name is looked for; the search is quadratic in them, a map's key may be long."""
+
 _LAST: Final = re.compile(r"""\["([^"\]]+)"\]$|([^.\[\]"]+)$|\[name=([^\]]+)\](?:\.value)?$""")
 
 
@@ -148,6 +151,7 @@ def name_at(path: str) -> str:
 
     `spec.containers[name=c].env[name=DB_PASSWORD].value` is DB_PASSWORD, `data["db.password"]` is db.password.
     """
+    path = path[-_LONGEST_NAME:]
     variable = re.search(r"\[name=([^\]]+)\]\.value$", path)
     if variable:
         return variable[1]

@@ -96,7 +96,7 @@ def advance(
         return Advanced(recorded.state, recorded.inventory, (Fact(Step.HEALTHY, passed),), goes_on=True)
 
     facts: list[Fact] = []
-    pruned = prune(target, desired, recorded.inventory, observed.live, checkpoint, unanswered=operation.unanswered)
+    pruned = prune(target, desired, recorded.inventory, observed.live, checkpoint, operation.prunes)
     inventory = pruned.inventory
     if pruned.passing and now <= operation.deadline:
         raise pruned.passing[0]
@@ -113,7 +113,7 @@ def advance(
         text = f"{key} {change.path} is not what Git says{more}"
         return _failed(recorded.state, inventory, operation, text, now, facts)
 
-    inventory = confirmed(inventory, observed.live, target.environment.field_manager)
+    inventory = confirmed(inventory, desired.keys, observed.live, target.environment.field_manager)
     if operation.phase is not Phase.SETTLING:
         facts.append(Fact(Step.HEALTHY, _healthy_text(resources, healths, observed.live)))
         facts += [Fact(Step.PRUNED, pruned.text)] if pruned.deleted else []
@@ -234,12 +234,17 @@ def _is_scaled(live: Resource) -> bool:
     return any(entry.get("subresource") == "scale" for entry in live.metadata.get("managedFields") or ())
 
 
-def confirmed(inventory: Inventory, live: Mapping[ResourceKey, Resource], manager: str) -> Inventory:
-    """The inventory with the uid of every object that our manager owns; other entries stay as they are."""
+def confirmed(
+    inventory: Inventory, desired: frozenset[ResourceKey], live: Mapping[ResourceKey, Resource], manager: str
+) -> Inventory:
+    """The inventory with the uid of every desired object that our manager owns; other entries stay as they are.
+
+    What left Git keeps the uid that it was applied with: who has its name now is somebody else, whatever its managers say.
+    """
     entries = []
     for entry in inventory.entries:
         now = live.get(entry.key)
-        owned = now is not None and _owned_by(now, manager)
+        owned = entry.key in desired and now is not None and _owned_by(now, manager)
         entries.append(InventoryEntry(entry.key, entry.version, now.uid) if owned and now is not None else entry)
     return Inventory(tuple(entries))
 
@@ -356,7 +361,8 @@ def _verified_text(target: Target, operation: Operation, desired: DesiredState, 
     verdict = f", {operation.verdict}" if operation.verdict else ""
     left = f"; left out, because not served: {len(desired.unserved)}" if desired.unserved else ""
     kept = f"; specified fields that the API server keeps otherwise: {otherwise}" if otherwise else ""
-    stays = f"; not pruned, because {operation.unanswered} did not answer: {postponed}" if postponed else ""
+    why = f"{operation.unanswered} did not answer" if operation.unanswered else "it was not planned"
+    stays = f"; not pruned, because {why}: {postponed}" if postponed else ""
     return f"{target.environment.name} is at {short(operation.revision)}{verdict}{left}{kept}{stays}"
 
 

@@ -10,13 +10,14 @@ from worker.adapters.inventory import Recorded, StateStore
 from worker.domain.convergence import EnvironmentState, Mark, Operation, Phase, short
 from worker.domain.errors import DesiredStateError, Held, LeaseLost, Moved, Refused, Superseded, Unavailable, Unfit
 from worker.domain.inventory import Inventory, InventoryEntry
-from worker.domain.plan import Change, code
+from worker.domain.plan import Action, Change, code
 from worker.domain.reports import Step
 from worker.domain.resource import Resource, ResourceKey
 from worker.operations.advancing import Advanced, Fact, advance, confirmed, ending_of, failed, problems_text
 from worker.operations.applying import Checkpoint, Outcome, apply
-from worker.operations.predicting import Prediction, predict
+from worker.operations.predicting import Prediction, is_finished, predict
 from worker.operations.preparing import Target, prepare
+from worker.planning.assessment import assess
 from worker.planning.verdict import compare
 
 
@@ -68,7 +69,7 @@ def converge(
         return _ended(run, recorded, operation.to(Phase.FAILED, said=text), Step.FAILED, text)
     except (Refused, Unfit) as error:
         return _ended(run, recorded, operation.to(Phase.FAILED, said=str(error)), Step.FAILED, str(error))
-    if _is_recorded(recorded, run.revision, prediction):
+    if _is_recorded(recorded, run.revision, prediction) and _stays_healthy(run.target, recorded, prediction):
         assert recorded.state.operation is not None
         _say_again(run, recorded)
         return recorded
@@ -79,6 +80,7 @@ def converge(
         summary=dict(prediction.plan.summary),
         stages=len(prediction.desired.stages),
         unanswered=prediction.unanswered,
+        prunes=tuple(change.uid for change in prediction.prunes if change.action is Action.PRUNE),
     )
     union = _union(recorded.inventory, prediction.desired.resources)
     if {entry.key for entry in union.entries} != {entry.key for entry in recorded.inventory.entries}:
@@ -110,7 +112,9 @@ def _from_stage(run: Run, recorded: Recorded, operation: Operation, prediction: 
     """Applies the operation's stage, and those after it as long as nothing has to be waited for."""
     while True:
         outcome = apply(run.target, prediction, operation.stage, run.checkpoint, _progress(run, operation))
-        inventory = confirmed(recorded.inventory, outcome.live, run.target.environment.field_manager)
+        inventory = confirmed(
+            recorded.inventory, prediction.desired.keys, outcome.live, run.target.environment.field_manager
+        )
         if outcome.failed:
             return _partly(run, recorded, operation, outcome, inventory)
         now = run.clock()
@@ -161,13 +165,11 @@ def finish(run: Run, recorded: Recorded, looked: Advanced) -> Recorded:
 def _confirm(prediction: Prediction, approvals: tuple[str, ...], hold: Held | None) -> None:
     given = {approval.lower() for approval in approvals}
     expected = code(prediction.plan.fingerprint)
-    for reason in (hold, prediction.hold):
-        if isinstance(reason, Held) and expected in given:
-            continue
-        if reason is hold and hold is not None:
-            raise Held(hold.reason, expected)
-        if reason is not None:
-            raise reason
+    if prediction.hold is not None and not isinstance(prediction.hold, Held):
+        raise prediction.hold
+    reasons = [each.reason for each in (hold, prediction.hold) if each is not None]
+    if reasons and expected not in given:
+        raise Held("; and ".join(reasons), expected)
 
 
 def _is_recorded(recorded: Recorded, revision: str, prediction: Prediction) -> bool:
@@ -181,6 +183,16 @@ def _is_recorded(recorded: Recorded, revision: str, prediction: Prediction) -> b
         and state.operation is not None
         and state.operation.revision == revision
         and state.operation.phase in (Phase.SUCCEEDED, Phase.SETTLING, Phase.WAITING)
+    )
+
+
+def _stays_healthy(target: Target, recorded: Recorded, prediction: Prediction) -> bool:
+    """Whether what was healthy once still is; an open operation finds that out by itself."""
+    assert recorded.state.operation is not None
+    return recorded.state.operation.phase.is_open or all(
+        assess(prediction.live.get(resource.key), resource.key, target.environment.policy.health).health.is_good
+        for resource in prediction.desired.resources
+        if resource.key in prediction.live or not is_finished(resource, recorded.state.finished)
     )
 
 

@@ -143,6 +143,7 @@ def _judged(
         if dry_run is not None and dry_run.result is not None:
             problems += denied(replace(dry_run.result, source=resource.source), target.ceiling, live)
             said += not_kept(resource, dry_run)
+            said += _left_to_others(resource.key, dry_run)
             said += _left_behind(resource.key, dry_run)
     if problems:
         raise DesiredStateError(problems)
@@ -305,6 +306,11 @@ def _taken(key: ResourceKey, dry_run: DryRun) -> str:
     fields = ", ".join(owner.field for owner in dry_run.forced[:3])
     more = f" and {len(dry_run.forced) - 3} more" if len(dry_run.forced) > 3 else ""
     return f"{key}: takes {fields}{more} from {', '.join(owners)}"
+
+
+def _left_to_others(key: ResourceKey, dry_run: DryRun) -> list[str]:
+    """What Git says and Plumbline leaves to who scales the object: never in silence."""
+    return [f"{key}: {owner.field} is left to {owner.manager}, who scales it" for owner in dry_run.kept]
 
 
 def dry_run_afresh(target: Target, resource: Resource) -> DryRun:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from worker.domain.desired import DesiredState
@@ -23,8 +23,7 @@ class Pruned:
 
     `inventory` still has what is desired, what it lives in, what could not be deleted and what is not gone yet
     (`lingering`, as it is now). `failed` says in words what was refused for good, `passing` has the failures that another
-    try may mend; `deleted` went just now, `postponed` counts what an operation may not delete that was planned without
-    seeing all of the API.
+    try may mend; `deleted` went just now, `postponed` counts what has become prunable since it was planned.
     """
 
     inventory: Inventory
@@ -49,30 +48,28 @@ def prune(
     inventory: Inventory,
     live: Mapping[ResourceKey, Resource],
     checkpoint: Checkpoint,
-    *,
-    unanswered: str = "",
+    planned: Collection[str],
 ) -> Pruned:
     """Deletes what is inventoried, not desired and certainly ours, in its order.
 
-    `unanswered` names API groups that nothing was known of when this was planned: then nothing is deleted. Raises what
-    `checkpoint` raises.
+    `planned` are the uids that the plan was to prune: what has become prunable since (an opt-out that was taken away, an API
+    group that answers again) is nobody's decision yet, and waits for the next plan. Raises what `checkpoint` raises.
     """
     if not target.environment.policy.prune:
         return Pruned(inventory)
     wanted = desired.keys
     prunes = prunable(inventory, wanted, live, target.environment.field_manager)
-    deleting = {change.key: change for change in prunes if change.action is Action.PRUNE}
-    if unanswered:
-        return Pruned(inventory, postponed=len(deleting))
+    deleting = {change.key: change for change in prunes if change.action is Action.PRUNE and change.uid in planned}
+    waiting = {change.key for change in prunes if change.action is Action.PRUNE} - deleting.keys()
     ordered = [deleting[key] for group in prune_order(deleting) for key in group]
     deleted = delete(target, ordered, checkpoint)
     going = tuple(now for entry in inventory.entries if (now := live.get(entry.key)) is not None and is_going(now))
     lingering = (*(now for now in going if now.key not in wanted), *deleted.lingering)
     homes = (change.key for change in prunes if inhabitants(live[change.key], wanted))
-    kept = {*wanted, *homes, *(key for key, _ in deleted.failed), *(left.key for left in lingering)}
+    kept = {*wanted, *homes, *waiting, *(key for key, _ in deleted.failed), *(left.key for left in lingering)}
     entries = tuple(entry for entry in inventory.entries if entry.key in kept)
     passing = tuple(error for _, error in deleted.failed if isinstance(error, Unavailable | Moved))
     said = "; ".join(f"could not be pruned: {error}" for _, error in deleted.failed[:3])
     only_passing = len(passing) == len(deleted.failed)
     gone = tuple(change.key for change in deleted.done)
-    return Pruned(Inventory(entries), lingering, said, passing if only_passing else (), deleted=gone)
+    return Pruned(Inventory(entries), lingering, said, passing if only_passing else (), len(waiting), gone)

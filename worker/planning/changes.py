@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from worker.domain.environment import Policy
 from worker.domain.errors import Conflict, Denied, FieldOwner, Moved, Problem, Unavailable
-from worker.domain.plan import ABSENT, Action, Change
+from worker.domain.plan import ABSENT, Action, Change, FieldChange
 from worker.domain.resource import Resource
 from worker.domain.scrubbing import scrubbed_text
 from worker.planning.claims import TAKEN
 from worker.planning.deletion import held_up, is_going
-from worker.planning.diffing import NOISE, MergeKeys, field_changes, specified_differences
+from worker.planning.diffing import NOISE, field_changes, specified_differences, status_changes
 from worker.planning.hooks import placing
 from worker.planning.leaving import Leaving
 from worker.planning.proof import Proof
@@ -90,8 +90,7 @@ def judge(
     predicted = dry_run.result
     if live is None or live.uid != predicted.uid:
         return _change(desired, None, Action.CREATE, "", predicted)
-    fields = field_changes(live.body, predicted.body, MergeKeys(live.body, predicted.body))
-    if fields:
+    if _fields(desired, live, predicted):
         return _change(desired, live, Action.CONFIGURE, _taken(dry_run), predicted)
     if _content(live) != _content(predicted):
         return _change(desired, live, Action.CONFIGURE, "a value is written otherwise, and means the same", predicted)
@@ -105,9 +104,15 @@ def judge(
 def _change(
     desired: Resource, live: Resource | None, action: Action, reason: str = "", predicted: Resource | None = None
 ) -> Change:
-    fields = field_changes(live.body if live else None, predicted.body) if predicted is not None else ()
+    fields = _fields(desired, live, predicted) if predicted is not None else ()
     uid = live.uid if live else ""
     return Change(desired.key, desired.version, action, reason, fields, uid, desired.source)
+
+
+def _fields(desired: Resource, live: Resource | None, predicted: Resource) -> tuple[FieldChange, ...]:
+    before = live.body if live else None
+    status = status_changes(before, predicted.body) if "status" in desired.body else ()
+    return (*field_changes(before, predicted.body), *status)
 
 
 def _taken(dry_run: DryRun) -> str:
@@ -216,7 +221,12 @@ def _recreate(desired: Resource, live: Resource, dry_run: DryRun) -> Change | Pr
             live.uid,
             desired.source,
         )
-    fields = tuple(field for field in field_changes(live.body, fresh.result.body) if not is_random(field.path))
+    wanted = {field.path for field in specified_differences(desired, live)}
+    fields = tuple(
+        field
+        for field in field_changes(live.body, fresh.result.body)
+        if field.path in wanted or not is_random(field.path)
+    )
     return Change(desired.key, desired.version, Action.RECREATE, reason, fields, live.uid, desired.source)
 
 

@@ -68,6 +68,9 @@ def denied(resource: Resource, ceiling: Ceiling, before: Resource | None = None)
         return ()
     source = resource.source
     was = dangers(before, ceiling) if before is not None else {}
+    does = dangers(resource, ceiling)
+    if before is not None and (taken := _lost_pod_security(resource, before)):
+        does, was = {**does, "pod-security": taken}, {each: why for each, why in was.items() if each != "pod-security"}
     return tuple(
         Problem(
             f"{why}, which is not allowed here",
@@ -76,7 +79,7 @@ def denied(resource: Resource, ceiling: Ceiling, before: Resource | None = None)
             str(resource.key),
             f"the operator allows it in app.yaml, under this repository's ceiling: dangerous: [{name}]",
         )
-        for name, why in dangers(resource, ceiling).items()
+        for name, why in does.items()
         if name not in ceiling.dangerous and name not in was
     )
 
@@ -113,6 +116,13 @@ def _weak_pod_security(resource: Resource) -> Iterator[str]:
     level, version = resource.labels.get(ENFORCE, "restricted"), resource.labels.get(f"{ENFORCE}-version", "latest")
     if level != "restricted" or version != "latest":
         yield f"sets how safe Pods have to be ({ENFORCE}: {level}, version {version})"
+
+
+def _lost_pod_security(resource: Resource, before: Resource) -> str:
+    """What a Namespace loses by being without the level that it has; without one, Pods are as safe as the cluster's default."""
+    if resource.key.group_kind != "Namespace" or ENFORCE in resource.labels or ENFORCE not in before.labels:
+        return ""
+    return f"takes away how safe Pods have to be ({ENFORCE}: {before.labels[ENFORCE]})"
 
 
 def _tokens(resource: Resource) -> Iterator[str]:

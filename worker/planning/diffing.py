@@ -92,9 +92,20 @@ def field_changes(live: Body | None, predicted: Body, keys: MergeKeys | None = N
     return tuple(_maps(live, predicted, (), "", known))
 
 
+def status_changes(live: Body | None, predicted: Body) -> tuple[FieldChange, ...]:
+    """Every difference of a status that is a field like any other, because its kind has no subresource of that name."""
+    old = (live or {}).get("status")
+    return tuple(_values(old, predicted.get("status"), ("status",), "status", MergeKeys(live, predicted)))
+
+
 def specified_differences(desired: Resource, live: Resource) -> tuple[FieldChange, ...]:
-    """The fields that the manifest specifies and the live object has otherwise; `old` is live, `new` is specified."""
-    return tuple(_specified(live.body, desired.body, (), "", MergeKeys(live.body)))
+    """The fields that the manifest specifies and the live object has otherwise; `old` is live, `new` is specified.
+
+    A status is among them where the manifest has (still) one: it is taken out where the server would ignore it.
+    """
+    keys = MergeKeys(live.body)
+    status = _specified(live.body.get("status"), desired.body.get("status"), ("status",), "status", keys)
+    return (*_specified(live.body, desired.body, (), "", keys), *status)
 
 
 def _maps(

@@ -82,6 +82,16 @@ def test_the_kernel_takes_network_processes_and_other_files_from_a_child(
     assert confined(f"print(open({str(tmp_path / 'tree' / 'own')!r}).read())", tmp_path) == "own\n"
 
 
+def test_what_lies_beside_the_program_is_hidden_from_a_child(tmp_path: Path) -> None:
+    """An operator's keys and kubeconfigs may be in the folder that Plumbline is installed in."""
+    if jail.shortfalls():
+        pytest.skip(f"this machine's kernel takes less from a render: {jail.shortfalls()}")
+    (tmp_path / "tree").mkdir()
+    beside = jail.PROJECT / "app.yaml"
+    assert beside.read_text()
+    assert "denied" in confined(f"print(open({str(beside)!r}).read())", tmp_path)
+
+
 def test_a_machine_whose_kernel_takes_less_from_a_render_says_so_once() -> None:
     assert set(jail.shortfalls()) <= set(confinement.shortfalls())
     assert confinement.shortfalls() == [
@@ -144,7 +154,7 @@ def test_a_program_that_is_missing_is_named_with_the_command_that_brings_it(
     monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "kustomization.yaml").write_text("resources: []\n")
     environment = Environment("r", "e", "main", ".", "c", "ns")
-    with pytest.raises(MissingTool, match="plumbline sandbox tools kustomize"):
+    with pytest.raises(MissingTool, match="plumbline sandbox tools --folder kustomize"):
         Renderer(None, RenderLimits(), RenderTools()).render_folder(tmp_path, environment, Capabilities())
 
 

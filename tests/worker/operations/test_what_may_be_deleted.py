@@ -235,3 +235,29 @@ def test_what_desired_objects_live_in_is_not_pruned_from_under_them(world: World
     assert isinstance(emptied.hold, Held)
     kubectl("delete", "namespace", home, "--wait=false")
     kubectl("delete", "crd", f"{plural}.example.org", "--wait=false")
+
+
+def test_what_becomes_prunable_after_the_plan_waits_for_the_next_one(world: World, kubectl: Kubectl) -> None:
+    """The plan skipped them, so neither its budget nor its confirmation was about them."""
+    careful = world.with_policy(prune_budget=Budget(0, None))
+    careful.converge(maps("a", "b", "c", "d"))
+    objects = ("-n", world.namespace, "annotate", "configmap", "a", "b", "c")
+    kubectl(*objects, "plumbline.io/prune=disabled")
+    opted_out = [True]
+
+    def opt_in() -> None:
+        if opted_out:
+            opted_out.clear()
+            kubectl(*objects, "plumbline.io/prune-")
+
+    changed = maps("d").replace("metadata:", "data: {v: two}\nmetadata:")
+    assert careful.predict(changed).hold is None
+    recorded = careful.converge(changed, before_write=opt_in)
+    assert not opted_out
+    assert recorded.state.operation is not None
+    assert recorded.state.operation.phase is Phase.SUCCEEDED
+    assert "not pruned, because it was not planned: 3" in careful.said(Step.VERIFIED)
+    there = kubectl("-n", world.namespace, "get", "configmap", "-o", "name").stdout
+    assert all(f"configmap/{name}\n" in there for name in "abcd")
+    assert {entry.key.name for entry in recorded.inventory.entries} == {"a", "b", "c", "d"}
+    assert isinstance(careful.predict(changed).hold, Held)

@@ -149,14 +149,8 @@ class Connection:
         session = self._session
         for renewed in (False, True):
             try:
-                response = session.pool.request(
-                    method,
-                    self._url(path, query),
-                    body=body,
-                    headers=self._headers(session, accept, content_type if body is not None else None),
-                    timeout=urllib3.Timeout(connect=5.0, read=seconds),
-                    retries=False,
-                )
+                headers = self._headers(session, accept, content_type if body is not None else None)
+                response = self._sent(session, method, self._url(path, query), body, headers, seconds)
             except urllib3.exceptions.SSLError as error:
                 if renewed:
                     raise self._unreachable(error) from None
@@ -170,6 +164,23 @@ class Connection:
             f"the API server at {self.address} refuses these credentials (HTTP {UNAUTHORIZED}), "
             "also after they were read again: check the kubeconfig's user and its token"
         )
+
+    @staticmethod
+    def _sent(
+        session: Session, method: str, url: str, body: bytes | None, headers: urllib3.HTTPHeaderDict, seconds: float
+    ) -> urllib3.BaseHTTPResponse:
+        """Sends it; a read whose connection was cut once more, because one that was idle may have been closed meanwhile."""
+
+        def send() -> urllib3.BaseHTTPResponse:
+            timeout = urllib3.Timeout(connect=5.0, read=seconds)
+            return session.pool.request(method, url, body=body, headers=headers, timeout=timeout, retries=False)
+
+        try:
+            return send()
+        except urllib3.exceptions.ProtocolError:
+            if method != "GET":
+                raise
+        return send()
 
     def _renewed(self, refused: Session) -> Session:
         """A session with the credentials of now; threads whose requests were refused together renew it once."""

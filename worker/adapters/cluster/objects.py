@@ -115,7 +115,7 @@ class Cluster:
         found: list[Resource] = []
         while True:
             answer = self.connection.request("GET", served.path(namespace), query=query)
-            if answer.status == 404:
+            if answer.status == 404 and self._is_gone(served):
                 return ()
             if answer.status != 200:
                 raise self._reading_failed(served, namespace, answer)
@@ -125,6 +125,11 @@ class Cluster:
             if not token:
                 return tuple(found)
             query["continue"] = token
+
+    def _is_gone(self, served: ApiResource) -> bool:
+        """Whether the server serves a kind no more; a 404 for one that it does serve says nothing about its objects."""
+        self.discovery.refresh()
+        return self.discovery.find(served.group, served.kind, served.version) is None
 
     def metadata(self, keys: Mapping[ResourceKey, str]) -> dict[ResourceKey, Resource]:
         """The metadata alone of live objects (key -> version); what does not exist is not among them.

@@ -55,11 +55,16 @@ class Reading:
     def arriving(self) -> Iterator[tuple[Resource, ...]]:
         """The objects of each read, in the order in which they arrive. Raises what reading raises."""
         for done in as_completed(self._reads):
-            yield done.result()
+            yield tuple(filter(self._is_as_asked, done.result()))
 
     def observation(self) -> Observation:
         """Everything, when all of it is there. Raises AccessDenied or Unavailable."""
-        live = {resource.key: resource for found in all_ended(self._reads) for resource in found}
+        live = {
+            resource.key: resource
+            for found in all_ended(self._reads)
+            for resource in found
+            if self._is_as_asked(resource)
+        }
         missing: defaultdict[tuple[ApiResource, str], list[ResourceKey]] = defaultdict(list)
         for key, version in self._wanted.items():
             if (
@@ -73,6 +78,14 @@ class Reading:
                 live[resource.key] = resource
         unserved = frozenset((group, kind) for (group, kind, _), found in self._served.items() if found is None)
         return Observation(live, unserved)
+
+    def _is_as_asked(self, resource: Resource) -> bool:
+        """Whether an object is in its own version: a LIST by our label shows those of other versions too."""
+        version = self._wanted.get(resource.key)
+        if version is None:
+            return True
+        served = self._readable[resource.key.group, resource.key.kind, version]
+        return served is not None and served.version == resource.version
 
 
 def all_ended(futures: Sequence[Future[_R]]) -> list[_R]:

@@ -30,6 +30,14 @@ WITH_A_PATH: Final = ("patches", "patchesJson6902", "replacements")
 WITH_FILES: Final = ("configMapGenerator", "secretGenerator")
 FUNCTIONS: Final = ("config.kubernetes.io/function", "config.k8s.io/function")
 
+NAMING: Final = frozenset({
+    *FETCHING, *TREES, *PLUGINS, *TEXTS, *WITH_A_PATH, *WITH_FILES, "openapi", "path", "paths", "patch", "files", "env", "envs",
+    "apiVersion", "kind", "metadata", "annotations",
+})  # fmt: skip
+"""Every field that is looked at; kustomize takes them in any spelling of capitals (Go's encoding/json does)."""
+
+_SPELLED: Final = {name.lower(): name for name in NAMING}
+
 _REMOTE: Final = re.compile(
     r"^[a-z][a-z0-9+.-]*://|^[a-z]+::|^[\w.-]+@[\w.-]+[:/]|^(?:[a-z0-9-]+\.)*(?:github|gitlab|bitbucket)\.[a-z]+[:/]"
     r"|^gh:|[?&](?:ref|version|submodules|timeout|depth)=|\.git(?:$|[/?])|(?:^|/)_git/",
@@ -190,6 +198,7 @@ class _Kustomization:
     def look(self) -> None:
         """Looks at every field that names files, or programs."""
         value = self._document.value
+        self._spelled(value, ())
         for member in FETCHING:
             if value.get(member):
                 self._spot((member,)).refuse(f"`{member}` would run helm", "render charts with renderer: helm")
@@ -210,14 +219,17 @@ class _Kustomization:
                 self._text(place, text)
         self._members_with_paths(value, ())
         openapi = value.get("openapi")
-        if isinstance(openapi, dict) and isinstance(openapi.get("path"), str):
-            self._text(("openapi", "path"), openapi["path"])
+        if isinstance(openapi, dict):
+            self._spelled(openapi, ("openapi",))
+            if isinstance(openapi.get("path"), str):
+                self._text(("openapi", "path"), openapi["path"])
         for member in WITH_FILES:
             for place, entry in _mappings(value.get(member), (member,)):
                 self._files(entry, place)
 
     def plugin(self, value: dict[str, Any], above: Place) -> None:
         """Looks at the configuration of a generator, transformer or validator."""
+        self._spelled(value, above)
         metadata = value.get("metadata")
         annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
         spot = self._spot(above)
@@ -234,15 +246,24 @@ class _Kustomization:
         self._members_with_paths(value, above)
         self._files(value, above)
 
+    def _spelled(self, value: dict[str, Any], above: Place) -> None:
+        """Refuses a field that kustomize would take for one that is looked at here, and that is spelled otherwise."""
+        for name in value:
+            meant = _SPELLED.get(name.lower()) if isinstance(name, str) else None
+            if meant is not None and meant != name:
+                self._spot((*above, name)).refuse(f"`{name}` is spelled otherwise", f"write `{meant}`")
+
     def _members_with_paths(self, value: dict[str, Any], above: Place) -> None:
         for member in WITH_A_PATH:
             for place, entry in _mappings(value.get(member), (*above, member)):
+                self._spelled(entry, place)
                 if isinstance(entry.get("path"), str):
                     self._text((*place, "path"), entry["path"])
                 if isinstance(entry.get("patch"), str):
                     self._inline((*place, "patch"), entry["patch"], plugins=False)
 
     def _files(self, entry: dict[str, Any], above: Place) -> None:
+        self._spelled(entry, above)
         named = [*_strings(entry.get("envs"), (*above, "envs")), *_strings([entry.get("env")], (*above, "env"))]
         for place, text in _strings(entry.get("files"), (*above, "files")):
             named.append((place, text.partition("=")[2] if "=" in text else text))

@@ -10,16 +10,24 @@ from worker.domain.resource import MalformedSecret, Resource, Source, resource_o
 
 
 def flattened(value: Any) -> Iterator[Any]:
-    """The objects of a document: itself, or the items of a List (also of a typed one such as ConfigMapList)."""
+    """The objects of a document: itself, or the items of a List (also of a typed one such as ConfigMapList).
+
+    An object that is named is no list, whatever its kind is called: an AllowList may have items of its own.
+    """
     kind = value.get("kind") if isinstance(value, dict) else None
     items = value.get("items") if isinstance(value, dict) else None
-    if isinstance(kind, str) and kind.endswith("List") and isinstance(items, list):
+    if isinstance(kind, str) and kind.endswith("List") and isinstance(items, list) and not _is_named(value, kind):
         for item in items:
             if isinstance(item, dict) and kind != "List":
                 item = {"apiVersion": value.get("apiVersion"), "kind": kind.removesuffix("List"), **item}  # noqa: PLW2901
             yield from flattened(item)
     else:
         yield value
+
+
+def _is_named(value: dict[str, Any], kind: str) -> bool:
+    metadata = value.get("metadata")
+    return kind != "List" and isinstance(metadata, dict) and bool(metadata.get("name"))
 
 
 def made_of(body: Any, source: Source) -> Resource | Problem:

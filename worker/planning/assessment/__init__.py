@@ -70,9 +70,9 @@ def assess(live: Resource | None, key: ResourceKey, overrides: Mapping[str, Heal
     if live is None:
         return ResourceHealth(key, Health.MISSING, "does not exist")
     override = overrides.get(key.group_kind)
-    if override == IGNORE:
+    if override == IGNORE and not live.metadata.get("deletionTimestamp"):
         return ResourceHealth(key, Health.HEALTHY, "its health is ignored by the environment's policy")
-    health, reason = _judged(live) if override is None else _ruled(live, override)
+    health, reason = _judged(live) if override is None or override == IGNORE else _ruled(live, override)
     return ResourceHealth(key, health, scrubbed_text(str(reason)))
 
 

@@ -1,0 +1,379 @@
+"""Gitea and Forgejo: a typed client of their REST API (`/api/v1`), and what Plumbline says there.
+
+They have commit statuses but neither checks nor deployments, and no conditional requests; so each question is one cheap
+request. Nothing is sent twice by this module: a job that is tried again looks first, and writes what differs.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import re
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx
+
+from bot.forges.port import (
+    ChangeRequest,
+    Check,
+    Comment,
+    Deployment,
+    FileChange,
+    Grant,
+    Limits,
+    NotPermitted,
+    Permission,
+    Person,
+    RequestState,
+    State,
+    Status,
+)
+from bot.settings import Credentials
+from worker.domain.errors import Moved, Refused, Unavailable
+from worker.domain.installation import Forge as DeclaredForge
+from worker.domain.installation import Repository
+
+PAGE: Final = 50
+"""The largest page that Gitea gives by its defaults (`MAX_RESPONSE_ITEMS`)."""
+
+PAGES: Final = 200
+LIMITS: Final = Limits(comment=65_536, description=140)
+"""Gitea has no limit of its own for either; these are what its pages still show well, and what GitHub allows."""
+
+TIMEOUT: Final = httpx.Timeout(15, connect=4)
+STATES: Final = {
+    State.PENDING: "pending",
+    State.SUCCESS: "success",
+    State.FAILURE: "failure",
+    State.ERROR: "error",
+    State.CANCELLED: "warning",
+}
+PERMISSIONS: Final = {
+    "read": Permission.READ,
+    "write": Permission.WRITE,
+    "admin": Permission.ADMIN,
+    "owner": Permission.ADMIN,
+}
+NEXT: Final = re.compile(r'rel="?next"?')
+
+UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, INVALID, LIMITED = 401, 403, 404, 409, 422, 429
+
+
+class Gitea:
+    """One repository at a Gitea; nothing is contacted before it is asked something."""
+
+    def __init__(self, address: str, project: str, token: str) -> None:
+        self._project = project
+        self._at = f"/repos/{'/'.join(quote(part, safe='') for part in project.split('/'))}"
+        self._client = httpx.Client(
+            base_url=f"{address.rstrip('/')}/api/v1",
+            headers={"Authorization": f"token {token}", "Accept": "application/json"},
+            timeout=TIMEOUT,
+        )
+        self._me: Person | None = None
+
+    @staticmethod
+    def of(declared: DeclaredForge, repository: Repository, credentials: Credentials) -> Gitea:
+        """The speaker for a declared repository. Raises Refused where no token is declared."""
+        if credentials.token is None:
+            raise Refused(f"{declared.name} has no token", "give `token` under `forges` in app.yaml")
+        return Gitea(declared.address, repository.project, credentials.token.opened())
+
+    @property
+    def limits(self) -> Limits:
+        """How long texts may be."""
+        return LIMITS
+
+    # -- who may what --------------------------------------------------------------------------------------------
+
+    def me(self) -> Person:
+        """The account of the token; asked once."""
+        if self._me is None:
+            self._me = _person(self._get("/user").json())
+        return self._me
+
+    def grants(self) -> Sequence[Grant]:
+        """What the token allows; the probes write nothing (they aim at the number 0, which nothing has)."""
+        found = self._try("GET", self._at)
+        rights = found.json().get("permissions", {}) if found.is_success else {}
+        comments = self._try("PATCH", f"{self._at}/issues/comments/0", json={"body": "-"})
+        hooks = self._try("PATCH", f"{self._at}/hooks/0", json={"active": True})
+        return (
+            Grant("read:user", self._try("GET", "/user").is_success, "its own comments cannot be told from others'"),
+            Grant("read:repository", found.is_success, "nothing of the repository can be read"),
+            Grant("write:issue", comments.status_code == NOT_FOUND, "predictions cannot be commented"),
+            Grant("write access", bool(rights.get("push")), "commit statuses and commits cannot be written"),
+            Grant(
+                "write:repository", hooks.status_code == NOT_FOUND, "statuses, commits and webhooks cannot be written"
+            ),
+            Grant("admin access", bool(rights.get("admin")), "who may command, and branch protection, cannot be asked"),
+        )
+
+    def permission(self, person: Person) -> Permission:
+        """What somebody may do here now; NONE for who is not known, or whose name is another's by now."""
+        answer = self._get(f"{self._at}/collaborators/{quote(person.login, safe='')}/permission", or_none=True)
+        if answer is None:
+            return Permission.NONE
+        found = answer.json()
+        if str(found["user"]["id"]) != person.id:
+            return Permission.NONE
+        return PERMISSIONS.get(found["permission"], Permission.NONE)
+
+    # -- what is there -------------------------------------------------------------------------------------------
+
+    def tips(self) -> Mapping[str, str]:
+        """Every branch and its newest commit."""
+        return {each["name"]: each["commit"]["id"] for each in self._all(f"{self._at}/branches")}
+
+    def file(self, revision: str, path: str) -> bytes | None:
+        """A file of a commit, None where there is none."""
+        answer = self._get(f"{self._at}/raw/{quote(path)}", {"ref": revision}, or_none=True)
+        return None if answer is None else answer.content
+
+    def change_request(self, number: int) -> ChangeRequest | None:
+        """One pull request, None where there is none."""
+        answer = self._get(f"{self._at}/pulls/{number}", or_none=True)
+        return None if answer is None else _change_request(answer.json())
+
+    def open_change_requests(self) -> Sequence[ChangeRequest]:
+        """All pull requests that may still be merged."""
+        return [_change_request(each) for each in self._all(f"{self._at}/pulls", state="open")]
+
+    def merged_as(self, revision: str) -> ChangeRequest | None:
+        """The pull request whose merge made this commit, None where there is none."""
+        answer = self._get(f"{self._at}/commits/{revision}/pull", or_none=True)
+        found = None if answer is None else _change_request(answer.json())
+        return found if found is not None and found.merged_as == revision else None
+
+    def required_contexts(self, branch: str) -> Sequence[str] | None:
+        """The status contexts that the branch's protection requires; None where it is not protected. For setup."""
+        answer = self._get(f"{self._at}/branch_protections/{quote(branch, safe='')}", or_none=True)
+        if answer is None:
+            return None
+        rule = answer.json()
+        return tuple(rule.get("status_check_contexts") or ()) if rule.get("enable_status_check") else ()
+
+    # -- what Plumbline says -------------------------------------------------------------------------------------
+
+    def comment(self, number: int, comment_id: str) -> Comment | None:
+        """One comment of a pull request, None where there is none."""
+        if not comment_id.isdecimal():
+            return None
+        answer = self._get(f"{self._at}/issues/comments/{comment_id}", or_none=True)
+        if answer is None or not answer.content:
+            return None
+        found = answer.json()
+        place = found.get("pull_request_url") or found.get("issue_url") or ""
+        return _comment(found) if place.rpartition("/")[2] == str(number) else None
+
+    def put_comment(self, number: int, marker: str, body: str) -> bool:
+        """Makes our comment say `body`; whether that wrote anything."""
+        own = self.me().id
+        for each in self._all(f"{self._at}/issues/{number}/comments"):
+            if each["user"]["id"] != int(own) or marker not in each["body"]:
+                continue
+            if each["body"] == body:
+                return False
+            path = f"{self._at}/issues/comments/{each['id']}"
+            if self._send("PATCH", path, {"body": body}, passing=(NOT_FOUND,)).is_success:
+                return True
+        self._send("POST", f"{self._at}/issues/{number}/comments", {"body": body})
+        return True
+
+    def put_status(self, revision: str, status: Status) -> bool:
+        """Makes a commit's status say this; whether that wrote anything."""
+        wanted = (STATES[status.state], status.text, status.link)
+        for each in self._statuses(revision):
+            if each["context"] == status.context:
+                if (each["status"], each["description"], each["target_url"]) == wanted:
+                    return False
+                break
+        body = {"context": status.context, "state": wanted[0], "description": wanted[1], "target_url": wanted[2]}
+        self._send("POST", f"{self._at}/statuses/{revision}", body)
+        return True
+
+    def _statuses(self, revision: str) -> Iterator[Mapping[str, Any]]:
+        """The newest status of each context."""
+        for page in self._pages(f"{self._at}/commits/{revision}/status", {}):
+            yield from page.json().get("statuses") or ()
+
+    def put_check(self, revision: str, check: Check) -> bool:  # noqa: ARG002
+        """Gitea has no checks: nothing is written."""
+        return False
+
+    def put_deployment(self, deployment: Deployment) -> bool:  # noqa: ARG002
+        """Gitea has no deployments: nothing is written."""
+        return False
+
+    def commit(self, branch: str, onto: str, message: str, files: Sequence[FileChange]) -> str:
+        """A commit as the bot user on a branch whose tip is `onto` (made where it is new); its id. Raises Moved.
+
+        Gitea commits to a branch wherever its tip is by then. So the commit is made on a draft branch of its own, and the
+        branch is moved to it by a compare and swap.
+        """
+        tip = self._tip(branch)
+        if tip not in (None, onto):
+            raise Moved(f"branch {branch}")
+        operations = [self._operation(onto, each) for each in files]
+        draft = f"plumbline-draft-{secrets.token_hex(6)}"
+        self._send("POST", f"{self._at}/branches", {"new_branch_name": draft, "old_ref_name": onto})
+        try:
+            body: dict[str, Any] = {"branch": draft, "message": message, "files": operations}
+            made = str(self._send("POST", f"{self._at}/contents", body).json()["commit"]["sha"])
+            self._move(branch, tip, made)
+        finally:
+            self._send("DELETE", f"{self._at}/branches/{draft}", None, passing=(NOT_FOUND,))
+        return made
+
+    def _move(self, branch: str, tip: str | None, made: str) -> None:
+        if tip is None:
+            method, path, body = "POST", f"{self._at}/branches", {"new_branch_name": branch, "old_ref_name": made}
+        else:
+            method, path = "PUT", f"{self._at}/branches/{quote(branch, safe='')}"
+            body = {"new_commit_id": made, "old_commit_id": tip}
+        answer = self._send(method, path, body, passing=(CONFLICT, INVALID))
+        if not answer.is_success:
+            if self._tip(branch) != tip:
+                raise Moved(f"branch {branch}")
+            raise Refused(f"the forge does not take the commit to {branch}: {_words(answer)}")
+
+    def _tip(self, branch: str) -> str | None:
+        answer = self._get(f"{self._at}/branches/{quote(branch, safe='')}", or_none=True)
+        return None if answer is None else str(answer.json()["commit"]["id"])
+
+    def _operation(self, onto: str, change: FileChange) -> dict[str, str]:
+        answer = self._get(f"{self._at}/contents/{quote(change.path)}", {"ref": onto}, or_none=True)
+        made = {"path": change.path, "operation": "create"}
+        if answer is not None:
+            made |= {"operation": "update", "sha": answer.json()["sha"]}
+        if change.content is None:
+            return made | {"operation": "delete"}
+        return made | {"content": base64.b64encode(change.content.encode()).decode()}
+
+    def open_change_request(self, head: str, base: str, title: str, body: str) -> ChangeRequest:
+        """A pull request for a branch; the one that is open already where there is one."""
+        if (found := self._open_one(head, base)) is not None:
+            return found
+        given = {"head": head, "base": base, "title": title, "body": body}
+        answer = self._send("POST", f"{self._at}/pulls", given, passing=(CONFLICT, INVALID))
+        if answer.is_success:
+            return _change_request(answer.json())
+        if (found := self._open_one(head, base)) is not None:
+            return found
+        raise Refused(f"the forge does not open a pull request of {head} into {base}: {_words(answer)}")
+
+    def _open_one(self, head: str, base: str) -> ChangeRequest | None:
+        for each in self._all(f"{self._at}/pulls", state="open", base_branch=base):
+            if each["head"]["ref"] == head and not _change_request(each).is_from_fork:
+                return _change_request(each)
+        return None
+
+    # -- webhooks, for setup -------------------------------------------------------------------------------------
+
+    def hooks(self) -> Sequence[Mapping[str, Any]]:
+        """The repository's webhooks as Gitea describes them (`id`, `events`, `active`, `config.url`)."""
+        return list(self._all(f"{self._at}/hooks"))
+
+    def put_hook(self, url: str, secret: str, events: Sequence[str]) -> None:
+        """Makes the webhook to this address, or sets its events and secret anew: the forge never says a secret."""
+        config = {"url": url, "content_type": "json", "secret": secret}
+        given = {"config": config, "events": list(events), "active": True}
+        for each in self.hooks():
+            if each.get("config", {}).get("url") == url:
+                self._send("PATCH", f"{self._at}/hooks/{each['id']}", given)
+                return
+        self._send("POST", f"{self._at}/hooks", {"type": "gitea", **given})
+
+    # -- the wire ------------------------------------------------------------------------------------------------
+
+    def _try(self, method: str, path: str, **given: Any) -> httpx.Response:
+        try:
+            answer = self._client.request(method, path, **given)
+        except httpx.HTTPError as error:
+            raise Unavailable(f"{self._client.base_url.host} does not answer ({type(error).__name__})") from None
+        if answer.status_code == LIMITED or answer.is_server_error:
+            raise Unavailable(
+                f"{self._client.base_url.host} answers {answer.status_code}",
+                _seconds(answer.headers.get("Retry-After")),
+            )
+        return answer
+
+    def _get(self, path: str, query: Mapping[str, Any] | None = None, *, or_none: bool = False) -> Any:
+        answer = self._try("GET", path, params=query)
+        if or_none and answer.status_code == NOT_FOUND:
+            return None
+        return self._judged(answer)
+
+    def _send(self, method: str, path: str, body: Any, *, passing: tuple[int, ...] = ()) -> httpx.Response:
+        answer = self._try(method, path, json=body)
+        return answer if answer.status_code in passing else self._judged(answer)
+
+    def _judged(self, answer: httpx.Response) -> httpx.Response:
+        if answer.is_success:
+            return answer
+        if answer.status_code == UNAUTHORIZED:
+            raise NotPermitted("Gitea does not know the token: make a new one for the bot user and put it in place")
+        if answer.status_code == FORBIDDEN:
+            raise NotPermitted(
+                f"Gitea refuses {self._project} to the token: {_words(answer)}; see `plumbline setup gitea`"
+            )
+        if answer.status_code == NOT_FOUND:
+            raise NotPermitted(
+                f"Gitea shows no such place in {self._project}: it is not there, or the token may not see it"
+            )
+        raise Refused(f"Gitea answers {answer.status_code} for {self._project}: {_words(answer)}")
+
+    def _pages(self, path: str, query: Mapping[str, Any]) -> Iterator[httpx.Response]:
+        for page in range(1, PAGES + 1):
+            answer = self._get(path, {**query, "page": page, "limit": PAGE})
+            yield answer
+            if not NEXT.search(answer.headers.get("Link", "")):
+                return
+        raise Refused(f"Gitea lists more than {PAGES * PAGE} entries for {self._project}", "remove what is not needed")
+
+    def _all(self, path: str, **query: Any) -> Iterator[Mapping[str, Any]]:
+        for answer in self._pages(path, query):
+            yield from answer.json() or ()
+
+
+def _person(value: Mapping[str, Any] | None) -> Person:
+    """An account; one that was deleted is nobody, whom nothing is permitted."""
+    return Person(str(value["id"]), str(value["login"])) if value else Person("", "ghost")
+
+
+def _comment(value: Mapping[str, Any]) -> Comment:
+    is_edited = value["updated_at"] != value["created_at"]
+    return Comment(str(value["id"]), _person(value["user"]), value["body"], is_edited)
+
+
+def _change_request(value: Mapping[str, Any]) -> ChangeRequest:
+    head, base = value["head"], value["base"]
+    state = RequestState.MERGED if value["merged"] else RequestState(value["state"])
+    return ChangeRequest(
+        number=value["number"],
+        state=state,
+        title=value["title"],
+        author=_person(value["user"]),
+        head=head["sha"],
+        head_ref=f"refs/pull/{value['number']}/head",
+        base=base["ref"],
+        is_draft=bool(value.get("draft")),
+        is_from_fork=head["repo_id"] != base["repo_id"],
+        url=value["html_url"],
+        merged_as=(value.get("merge_commit_sha") or "") if value["merged"] else "",
+    )
+
+
+def _seconds(text: str | None) -> float | None:
+    with contextlib.suppress(ValueError, TypeError):
+        return max(0.0, float(text or ""))
+    return None
+
+
+def _words(answer: httpx.Response) -> str:
+    with contextlib.suppress(ValueError, AttributeError):
+        return str(answer.json().get("message") or answer.reason_phrase)[:200]
+    return answer.reason_phrase

@@ -1,0 +1,249 @@
+"""GitHub behind the port: pull requests, comments, statuses, checks, deployments, commits, of one repository.
+
+https://docs.github.com/en/rest says what each path does; every request that is made here is held against GitHub's own description
+by a test.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Final
+from urllib.parse import quote
+
+from bot.forges import github_values as values
+from bot.forges.github_api import TOKEN_PERMISSIONS, Answer, Api, checked, message_of
+from bot.forges.github_door import BRANCH, CANDIDATES
+from bot.forges.port import (
+    ChangeRequest,
+    Check,
+    Comment,
+    Credentials,
+    Deployment,
+    FileChange,
+    Grant,
+    Limits,
+    Permission,
+    Person,
+    Status,
+)
+from worker.domain.errors import Moved, Refused
+from worker.domain.installation import Forge as DeclaredForge
+from worker.domain.installation import Repository
+
+COMMENT: Final = 65_535
+"""One less than a comment may have: what fits a comment then fits a check's summary too."""
+
+DESCRIPTION: Final = 140
+
+PURPOSES: Final[Mapping[str, str]] = {
+    "checks": "showing plan and proof as a check, with annotations",
+    "contents": "reading branches and plumbline.yaml, and making commits",
+    "deployments": "showing deployments",
+    "metadata": "knowing who may do what",
+    "pull_requests": "reading pull requests and commenting on them",
+    "statuses": "writing statuses on commits",
+    "issues": "being told of comments",
+    "merge_queues": "being told of the merge queue",
+}
+APP_PERMISSIONS: Final[Mapping[str, str]] = {**TOKEN_PERMISSIONS, "issues": "read", "merge_queues": "read"}
+"""What a GitHub App is given; the last two let its webhooks tell of comments and of the merge queue, no token has them."""
+
+
+class Github:
+    """One repository on GitHub; the port's Forge."""
+
+    def __init__(self, api: Api, project: str) -> None:
+        self._api = api
+        self._project = project
+        self._at = f"/repos/{project}"
+
+    @staticmethod
+    def of(declared: DeclaredForge, repository: Repository, credentials: Credentials) -> Github:
+        """The adapter for a repository; nothing is asked yet. Raises Refused where the App's key is no key."""
+        return Github(Api(declared.address, repository.project, credentials), repository.project)
+
+    @property
+    def limits(self) -> Limits:
+        """GitHub's; check runs are made by Apps only."""
+        return Limits(COMMENT, DESCRIPTION, deployments=True, checks=self._api.app is not None)
+
+    def me(self) -> Person:
+        """The App's bot user, or the token's user."""
+        return self._me
+
+    @cached_property
+    def _me(self) -> Person:
+        if self._api.app is None:
+            return values.person(self._api.get("/user", missing=()))
+        login = f"{self._api.app.app()['slug']}[bot]"
+        return values.person(self._api.get(f"/users/{quote(login)}", missing=()))
+
+    def grants(self) -> Sequence[Grant]:
+        """An App's permissions as its installation has them; of a token GitHub says only whether it may push."""
+        if self._api.app is not None:
+            given = self._api.app.installation().get("permissions") or {}
+            return [
+                Grant(f"{name}: {level}", given.get(name) in (level, "write", "admin"), PURPOSES[name])
+                for name, level in APP_PERMISSIONS.items()
+            ]
+        repository = self._api.get(self._at, missing=())
+        may_push = bool((repository.get("permissions") or {}).get("push"))
+        known = {"metadata": True, "checks": False, "merge_queues": None, "issues": None}
+        return [
+            Grant(f"{name}: {level}", known.get(name, None if may_push else False), PURPOSES[name])
+            for name, level in APP_PERMISSIONS.items()
+        ]
+
+    def tips(self) -> Mapping[str, str]:
+        """Every branch but the merge queue's own, asked for conditionally."""
+        found = {
+            each["ref"].removeprefix(BRANCH): each["object"]["sha"]
+            for each in self._api.pages(f"{self._at}/git/matching-refs/heads/", known=True)
+        }
+        return {branch: commit for branch, commit in found.items() if not branch.startswith(CANDIDATES)}
+
+    def file(self, revision: str, path: str) -> bytes | None:
+        """A file of a commit; above a megabyte GitHub gives it as a blob only."""
+        found = self._api.get(f"{self._at}/contents/{quote(path)}", {"ref": revision})
+        if not isinstance(found, dict) or found.get("type") != "file":
+            return None
+        if found.get("encoding") != "base64":
+            found = self._api.get(f"{self._at}/git/blobs/{found['sha']}", missing=())
+        return base64.b64decode(found["content"])
+
+    def change_request(self, number: int) -> ChangeRequest | None:
+        """One pull request."""
+        found = self._api.get(f"{self._at}/pulls/{number}")
+        return values.change_request(found) if found else None
+
+    def open_change_requests(self) -> Sequence[ChangeRequest]:
+        """All open pull requests, asked for conditionally."""
+        listed = self._api.pages(f"{self._at}/pulls", {"state": "open"}, known=True)
+        return [values.change_request(each) for each in listed]
+
+    def merged_as(self, revision: str) -> ChangeRequest | None:
+        """The pull request that was merged, squashed or rebased as this commit."""
+        found = self._api.get(f"{self._at}/commits/{revision}/pulls", missing=(404, 422)) or []
+        requests = (values.change_request(each) for each in found)
+        return next((each for each in requests if each.merged_as == revision), None)
+
+    def permission(self, person: Person) -> Permission:
+        """By the collaborators' list; a login that is somebody else's by now may nothing."""
+        found = self._api.get(f"{self._at}/collaborators/{quote(person.login, safe='')}/permission")
+        if not found or values.person(found.get("user")).id != person.id:
+            return Permission.NONE
+        return values.PERMISSIONS.get(found["permission"], Permission.NONE)
+
+    def comment(self, number: int, comment_id: str) -> Comment | None:
+        """One comment, where it is on that pull request."""
+        found = self._api.get(f"{self._at}/issues/comments/{int(comment_id)}", missing=(404, 410))
+        if not found or not found["issue_url"].endswith(f"/issues/{number}"):
+            return None
+        return values.comment(found)
+
+    def put_comment(self, number: int, marker: str, body: str) -> bool:
+        """One comment of ours with the marker, edited in place."""
+        mine = self.me().id
+        for each in self._api.pages(f"{self._at}/issues/{number}/comments"):
+            there = values.comment(each)
+            if there.author.id == mine and marker in there.body:
+                if values.is_same_text(there.body, body):
+                    return False
+                self._api.write("PATCH", f"{self._at}/issues/comments/{there.id}", {"body": body})
+                return True
+        self._api.write("POST", f"{self._at}/issues/{number}/comments", {"body": body})
+        return True
+
+    def put_status(self, revision: str, status: Status) -> bool:
+        """A commit's status, written where its context says something else now."""
+        listed = self._api.pages(f"{self._at}/commits/{revision}/status", inside="statuses")
+        if any(values.is_same_status(each, status) for each in listed):
+            return False
+        self._api.write("POST", f"{self._at}/statuses/{revision}", values.status_body(status))
+        return True
+
+    def put_check(self, revision: str, check: Check) -> bool:
+        """A check run: the newest of its name goes on where it has no annotations, which nobody can take back."""
+        if self._api.app is None:
+            return False
+        query = {"check_name": check.name, "filter": "latest"}
+        runs = list(self._api.pages(f"{self._at}/commits/{revision}/check-runs", query, inside="check_runs"))
+        newest = next((run for run in runs if run["name"] == check.name and _is_of(run, self._api.app.id)), None)
+        if newest and newest["external_id"] == values.check_digest(check):
+            return False
+        first, *more = values.check_bodies(check)
+        if newest and not newest["output"]["annotations_count"]:
+            run = self._api.write("PATCH", f"{self._at}/check-runs/{newest['id']}", first)
+        else:
+            run = self._api.write("POST", f"{self._at}/check-runs", {"name": check.name, "head_sha": revision, **first})
+        for body in more:
+            self._api.write("PATCH", f"{self._at}/check-runs/{run['id']}", body)
+        return True
+
+    def put_deployment(self, deployment: Deployment) -> bool:
+        """The revision's deployment to the environment, made once, and its newest status."""
+        query = {"sha": deployment.revision, "environment": deployment.environment}
+        at = f"{self._at}/deployments"
+        found = next(iter(self._api.pages(at, query)), None)
+        made = found or self._api.write("POST", at, values.deployment_body(deployment))
+        statuses = f"{at}/{made['id']}/statuses"
+        newest = next(iter(self._api.pages(statuses)), None) if found else None
+        if newest and values.is_same_deployment_status(newest, deployment):
+            return False
+        self._api.write("POST", statuses, values.deployment_status_body(deployment))
+        return True
+
+    def commit(self, branch: str, onto: str, message: str, files: Sequence[FileChange]) -> str:
+        """A commit by way of the git data API: GitHub signs it as the App's, and moves the branch only forward."""
+        ref = self._api.get(f"{self._at}/git/ref/heads/{quote(branch)}")
+        if ref and ref["object"]["sha"] != onto:
+            raise Moved(f"branch {branch} of {self._project}")
+        parent = self._api.get(f"{self._at}/git/commits/{onto}", missing=())
+        entries = [values.tree_entry(file) for file in files]
+        body = {"base_tree": parent["tree"]["sha"], "tree": entries}
+        tree = self._api.write("POST", f"{self._at}/git/trees", body)
+        made = self._api.write(
+            "POST", f"{self._at}/git/commits", {"message": message, "tree": tree["sha"], "parents": [onto]}
+        )
+        revision = str(made["sha"])
+        if ref:
+            path = f"{self._at}/git/refs/heads/{quote(branch)}"
+            moved = self._api.attempt("PATCH", path, {"sha": revision, "force": False})
+        else:
+            path = f"{self._at}/git/refs"
+            moved = self._api.attempt("POST", path, {"ref": f"{BRANCH}{branch}", "sha": revision})
+        self._judge(moved, branch)
+        return revision
+
+    def _judge(self, moved: Answer, branch: str) -> None:
+        said = message_of(moved)
+        if moved.status == 422 and ("fast forward" in said or "already exists" in said):
+            raise Moved(f"branch {branch} of {self._project}")
+        if moved.status == 422:
+            raise Refused(f"GitHub does not move branch {branch}: {said}", "propose the change by a pull request")
+        checked(moved, f"branch {branch}")
+
+    def open_change_request(self, head: str, base: str, title: str, body: str) -> ChangeRequest:
+        """A pull request of a branch of this repository, or the one that is open already."""
+        there = self._open_one(head, base)
+        if there is not None:
+            return there
+        sent = {"title": title, "head": head, "base": base, "body": body}
+        answer = self._api.attempt("POST", f"{self._at}/pulls", sent)
+        if answer.status == 422 and "already exists" in message_of(answer):
+            there = self._open_one(head, base)
+            if there is not None:
+                return there
+        return values.change_request(checked(answer, f"a pull request of {head} into {base}"))
+
+    def _open_one(self, head: str, base: str) -> ChangeRequest | None:
+        query = {"state": "open", "head": f"{self._project.partition('/')[0]}:{head}", "base": base}
+        listed: Iterator[Any] = self._api.pages(f"{self._at}/pulls", query)
+        return next((values.change_request(each) for each in listed), None)
+
+
+def _is_of(run: Mapping[str, Any], app: str) -> bool:
+    """Whether the App made the check run: only its own can it change."""
+    return str((run.get("app") or {}).get("id")) == app

@@ -1,0 +1,386 @@
+"""GitLab, gitlab.com or self-managed: the only speaker of its API, by python-gitlab.
+
+The library neither waits nor tries again for us: what is to be tried later is raised as Unavailable, and the queue waits.
+Facts of the API that the code rests on: https://docs.gitlab.com/api/rest/ and the pages below it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, TypeVar
+from urllib.parse import quote, urlsplit
+
+import gitlab
+import requests
+from gitlab.exceptions import GitlabAuthenticationError, GitlabError, GitlabParsingError
+
+from bot.forges import gitlab_values as values
+from bot.forges.port import (
+    ChangeRequest,
+    Check,
+    Comment,
+    Credentials,
+    Deployment,
+    FileChange,
+    Grant,
+    Limits,
+    NotPermitted,
+    Permission,
+    Person,
+    Status,
+)
+from worker.domain.errors import Moved, Refused, Unavailable
+from worker.domain.installation import Forge as DeclaredForge
+from worker.domain.installation import Repository
+
+SECONDS: Final = 20.0
+"""How long one request may take."""
+
+RATE_LIMIT_WAIT: Final = 60.0
+"""How long to wait where GitLab limits and does not say for how long; its limits count minutes."""
+
+LONGEST_WAIT: Final = 3600.0
+LOCK_TRIES: Final = 4
+LOCK_WAIT: Final = 0.1
+"""Seconds before a write that met a resource lock is sent again, doubled each time; a lock lasts for one transaction."""
+
+LIMITS: Final = Limits(values.COMMENT_LIMIT, values.DESCRIPTION_LIMIT, deployments=True)
+PAGE: Final = 100
+WITHOUT_PROJECT: Final = "404 Project Not Found"
+"""What GitLab says for everything in a project that the token may not see."""
+
+Result = TypeVar("Result")
+Json = Mapping[str, Any]
+
+
+class _Missing(Refused):
+    """There is no such thing in a project that is there."""
+
+
+class GitLab:
+    """One project at one GitLab, as the bot user whose token it is."""
+
+    def __init__(self, address: str, project: str, token: str, name: str = "gitlab") -> None:
+        self._name = name
+        self._project = project
+        self._host = urlsplit(address).netloc
+        session = requests.Session()
+        session.hooks["response"] = [self._judge]
+        self._client = gitlab.Gitlab(address, private_token=token, timeout=SECONDS, keep_base_url=True, session=session)
+        self._path = f"/projects/{quote(project, safe='')}"
+        self._me: Person | None = None
+
+    @staticmethod
+    def of(declared: DeclaredForge, repository: Repository, credentials: Credentials) -> GitLab:
+        """The adapter of a declared forge and repository; nothing is contacted. Raises Refused without a token."""
+        if credentials.token is None:
+            raise Refused(f"the forge {declared.name} has no token", "name one under `token` in app.yaml")
+        return GitLab(declared.address, repository.project, credentials.token.opened(), declared.name)
+
+    @property
+    def limits(self) -> Limits:
+        """How long texts may be: https://docs.gitlab.com/administration/instance_limits/."""
+        return LIMITS
+
+    def me(self) -> Person:
+        """The token's user; asked once, for a token has one user."""
+        if self._me is None:
+            self._me = values.person(self._get("/user"))
+        return self._me
+
+    def grants(self) -> Sequence[Grant]:
+        """What the token's scopes and its user's role in the project allow; None where this GitLab does not say."""
+        scopes = self._found(lambda: self._get("/personal_access_tokens/self"))
+        names = set(scopes["scopes"]) if scopes else None
+        member = self._found(lambda: self._get(f"{self._path}/members/all/{self.me().id}"))
+        level = int(member["access_level"]) if member else 0
+        return values.grants(names, level)
+
+    def tips(self) -> Mapping[str, str]:
+        """Every branch and its newest commit."""
+        return {branch["name"]: branch["commit"]["id"] for branch in self._list("/repository/branches")}
+
+    def file(self, revision: str, path: str) -> bytes | None:
+        """A file of a commit, None where there is none."""
+        place = f"{self._path}/repository/files/{quote(path, safe='')}/raw"
+        with self._spoken(f"reading {path}"):
+            answer = self._unless_missing(
+                lambda: self._client.http_request("get", place, query_data={"ref": revision}, timeout=SECONDS)
+            )
+            return answer.content if answer is not None else None
+
+    def change_request(self, number: int) -> ChangeRequest | None:
+        """One merge request; Unavailable while GitLab has not found its head yet."""
+        found = self._found(lambda: self._get(f"{self._path}/merge_requests/{number}"))
+        if found is None:
+            return None
+        if not values.head_of(found):
+            raise Unavailable(f"GitLab is still preparing merge request !{number}", retry_after=2)
+        return values.change_request(found)
+
+    def open_change_requests(self) -> Sequence[ChangeRequest]:
+        """All that are open; one that GitLab still prepares is left for the next time."""
+        found = self._list("/merge_requests", state="opened")
+        return [values.change_request(each) for each in found if values.head_of(each)]
+
+    def merged_as(self, revision: str) -> ChangeRequest | None:
+        """The merge request whose merge made this commit: merge commit, squashed commit, or the head itself."""
+        found = self._found(lambda: self._list(f"/repository/commits/{revision}/merge_requests")) or []
+        merged = (each for each in found if values.merged_as(each) == revision)
+        return next((values.change_request(each) for each in merged), None)
+
+    def permission(self, person: Person) -> Permission:
+        """What a member may do now, also by a group; NONE for who is not one."""
+        if not person.id.isdigit():
+            return Permission.NONE
+        member = self._found(lambda: self._get(f"{self._path}/members/all/{person.id}"))
+        today = datetime.datetime.now(datetime.UTC).date().isoformat()
+        return values.permission(member, today) if member else Permission.NONE
+
+    def comment(self, number: int, comment_id: str) -> Comment | None:
+        """One comment, None where there is none or GitLab itself wrote it."""
+        if not comment_id.isdigit():
+            return None
+        note = self._found(lambda: self._get(f"{self._path}/merge_requests/{number}/notes/{comment_id}"))
+        return values.comment(note) if note and not note.get("system") else None
+
+    def put_comment(self, number: int, marker: str, body: str) -> bool:
+        """Writes or edits our note with the marker; what is there is looked up first, so a lost answer doubles nothing."""
+        me = self.me().id
+        notes = f"/merge_requests/{number}/notes"
+        own = next(
+            (
+                note
+                for note in self._walk(notes, sort="asc", order_by="created_at")
+                if str(note["author"]["id"]) == me and not note.get("system") and marker in note["body"]
+            ),
+            None,
+        )
+        if own is None:
+            self._write("post", notes, {"body": body})
+        elif own["body"].strip() == body.strip():
+            return False
+        else:
+            self._write("put", f"{notes}/{own['id']}", {"body": body})
+        return True
+
+    def put_status(self, revision: str, status: Status) -> bool:
+        """Writes a commit status into the commit's newest pipeline, unless it says this there already."""
+        rows = list(self._walk(f"/repository/commits/{revision}/statuses"))
+        content, pipeline = values.status_content(status), values.pipeline_of(rows)
+        if values.is_said(rows, content, pipeline):
+            return False
+        try:
+            self._write("post", f"/statuses/{revision}", {**content, **pipeline})
+        except Refused as error:
+            # The state stays as it is and the text was taken: GitLab counts only the transition as an error.
+            if "Cannot transition status" not in error.reason:
+                raise
+        return True
+
+    def put_check(self, revision: str, check: Check) -> bool:  # noqa: ARG002
+        """GitLab has statuses only."""
+        return False
+
+    def put_deployment(self, deployment: Deployment) -> bool:
+        """Shows a deployment of an environment, which is made, with the link as its address, where it is new."""
+        name, state = deployment.environment, values.DEPLOYMENT_STATES[deployment.state]
+        rows = self._page("/deployments", environment=name, order_by="id", sort="desc")
+        step, number = values.deployment_step(rows, deployment.revision, state)
+        if step == "nothing":
+            return False
+        if step == "update":
+            self._write("put", f"/deployments/{number}", {"status": state})
+            return True
+        if not rows and deployment.link and not self._page("/environments", name=name):
+            self._write("post", "/environments", {"name": name, "external_url": deployment.link})
+        self._write("post", "/deployments", {
+            "environment": name, "sha": deployment.revision, "ref": deployment.branch, "tag": False, "status": state,
+        })  # fmt: skip
+        return True
+
+    def commit(self, branch: str, onto: str, message: str, files: Sequence[FileChange]) -> str:
+        """A commit as the token's user on a branch whose tip is `onto`; its id. Raises Moved.
+
+        GitLab compares files and not tips: what others commit between our look and our write stays, and is under ours
+        unless it touched the same files.
+        """
+        tip = self._found(lambda: self._get(f"{self._path}/repository/branches/{quote(branch, safe='')}"))
+        if tip is not None and tip["commit"]["id"] != onto:
+            raise Moved(f"branch {branch}")
+        content: dict[str, Any] = {
+            "branch": branch,
+            "commit_message": message,
+            "actions": [self._action(onto, change) for change in files],
+        }
+        if tip is None:
+            content["start_sha"] = onto
+        try:
+            return str(self._write("post", "/repository/commits", content)["id"])
+        except Refused as error:
+            if any(sign in error.reason for sign in values.MOVED_SIGNS):
+                raise Moved(f"branch {branch}") from None
+            raise
+
+    def open_change_request(self, head: str, base: str, title: str, body: str) -> ChangeRequest:
+        """Opens a merge request, whose branch goes away with the merge; the open one where there is one."""
+        found = self._page("/merge_requests", state="opened", source_branch=head, target_branch=base)
+        if not found:
+            content = {"source_branch": head, "target_branch": base, "title": title, "description": body}
+            found = [self._write("post", "/merge_requests", {**content, "remove_source_branch": True})]
+        request = self.change_request(int(found[0]["iid"])) if not values.head_of(found[0]) else None
+        return request or values.change_request(found[0])
+
+    def register(self, address: str, secret: str, signing: str | None, *, dry_run: bool) -> tuple[str, list[str]]:
+        """Makes the project's webhook to `address` send what is read; what was done (or would be), and what differed.
+
+        A secret that GitLab keeps cannot be read back, so it is sent each time. Raises Unavailable, NotPermitted.
+        """
+        content = {**values.HOOK, "url": address}
+        hooks = [hook for hook in self._walk("/hooks") if hook["url"] == address]
+        differing = sorted(name for name in content if hooks and hooks[0].get(name) != content[name])
+        secrets = {"token": secret, **({"signing_token": signing} if signing else {})}
+        if not dry_run and hooks:
+            self._write("put", f"/hooks/{hooks[0]['id']}", {**content, **secrets})
+        elif not dry_run:
+            self._write("post", "/hooks", {**content, **secrets})
+        return ("update" if hooks else "create"), differing
+
+    def _action(self, onto: str, change: FileChange) -> dict[str, Any]:
+        """One file's part of a commit; the file's own last commit guards against who was faster."""
+        place = f"{self._path}/repository/files/{quote(change.path, safe='')}"
+        with self._spoken(f"reading {change.path}"):
+            there = self._unless_missing(lambda: self._client.http_head(place, query_data={"ref": onto}))
+        if there is None and change.content is None:
+            raise Refused(f"{change.path} cannot be deleted: it is not there at {onto[:7]}", "look at the branch again")
+        action = {"action": "create" if there is None else "update", "file_path": change.path}
+        if there is not None:
+            action["last_commit_id"] = there["X-Gitlab-Last-Commit-Id"]
+        if change.content is None:
+            return {**action, "action": "delete"}
+        return {**action, "content": change.content}
+
+    # The wire.
+
+    def _get(self, path: str, **query: Any) -> Any:
+        with self._spoken(f"GET {path}"):
+            return self._client.http_get(path, query_data=query)
+
+    def _walk(self, path: str, **query: Any) -> Iterator[Json]:
+        """Page after page of a list below the project, no further than it is read."""
+        with self._spoken(f"GET {path}"):
+            yield from self._client.http_list(
+                f"{self._path}{path}", query_data={"per_page": PAGE, **query}, iterator=True
+            )
+
+    def _list(self, path: str, **query: Any) -> list[Json]:
+        return list(self._walk(path, **query))
+
+    def _page(self, path: str, **query: Any) -> list[Json]:
+        """The first page of a list below the project."""
+        return list(self._get(f"{self._path}{path}", **query))
+
+    def _write(self, verb: str, path: str, content: Mapping[str, Any]) -> Any:
+        """One POST or PUT below the project; sent again only where GitLab says that a lock kept it from being taken."""
+        for trial in range(LOCK_TRIES):
+            with self._spoken(f"{verb.upper()} {path}"):
+                try:
+                    return self._client.http_request(verb, f"{self._path}{path}", post_data=dict(content)).json()
+                except GitlabError as error:
+                    if error.response_code != 409 or not values.is_lock(str(error.error_message), path):
+                        raise
+            time.sleep(LOCK_WAIT * 2**trial)
+        raise Unavailable(f"GitLab holds a lock on what {path} writes", retry_after=2)
+
+    def _found(self, ask: Callable[[], Result]) -> Result | None:
+        """What was asked for, None where it is not there; a project that is not there is another matter."""
+        try:
+            return ask()
+        except _Missing:
+            return None
+
+    def _unless_missing(self, ask: Callable[[], Result]) -> Result | None:
+        try:
+            return ask()
+        except GitlabError as error:
+            if error.response_code != 404 or WITHOUT_PROJECT in str(error.error_message):
+                raise
+            return None
+
+    @contextlib.contextmanager
+    def _spoken(self, what: str) -> Iterator[None]:
+        """The fence: the library's exceptions become ours, `what` says in which request."""
+        try:
+            yield
+        except GitlabAuthenticationError:
+            raise NotPermitted(
+                f"GitLab does not take the token of the forge {self._name}: it was revoked or has expired. "
+                "Make a new one with the scope api and put it where `token` in app.yaml points"
+            ) from None
+        except GitlabParsingError:
+            raise Unavailable(f"{self._host} answers {what} with something that is not JSON") from None
+        except GitlabError as error:
+            raise self._translated(error, what) from None
+        except requests.RequestException as error:
+            raise Unavailable(f"{self._host} does not answer {what} ({type(error).__name__})") from None
+
+    def _translated(self, error: GitlabError, what: str) -> Exception:
+        said = str(error.error_message)[:300]
+        if WITHOUT_PROJECT in said:
+            return NotPermitted(
+                f"GitLab shows the token of the forge {self._name} no project {self._project}. "
+                "Check `project` in app.yaml, and that the token's user is a member with the role Developer or above"
+            )
+        if error.response_code == 403:
+            return NotPermitted(
+                f"GitLab does not permit {what} in {self._project}: {said}. The token needs the scope api, and its user "
+                "the role Developer (Maintainer for webhooks)"
+            )
+        if error.response_code == 404:
+            return _Missing(f"GitLab has nothing at {what} in {self._project}")
+        return Refused(f"GitLab refused {what} in {self._project}: {said}")
+
+    def _judge(self, answer: requests.Response, **_: Any) -> None:
+        """Looks at every answer before the library does, which would sleep, follow redirects with the token, or trip."""
+        refusal = self._refusal(answer)
+        if refusal is not None:
+            answer.close()
+            raise refusal
+
+    def _refusal(self, answer: requests.Response) -> Exception | None:
+        path = urlsplit(answer.url).path
+        code, wait = answer.status_code, _wait_of(answer.headers)
+        if answer.is_redirect:
+            return NotPermitted(
+                f"{self._host} answers {path} with a redirect, and tokens are not carried elsewhere. "
+                "The project or GitLab itself has moved: put its present name into app.yaml"
+            )
+        if code == 429:
+            return Unavailable(f"{self._host} limits the rate of requests", RATE_LIMIT_WAIT if wait is None else wait)
+        if code >= 500:
+            return Unavailable(f"{self._host} answers {path} with {code}", wait)
+        is_api = not path.endswith("/raw") and answer.request.method != "HEAD"
+        if code < 300 and is_api and "json" not in answer.headers.get("Content-Type", ""):
+            return Unavailable(f"{self._host} answers {path} with a page. Is `address` in app.yaml that of a GitLab?")
+        return None
+
+
+def _wait_of(headers: Mapping[str, str]) -> float | None:
+    """Seconds by Retry-After (seconds or a date) or RateLimit-Reset (a Unix time), None where neither says them."""
+    after, reset = headers.get("Retry-After", ""), headers.get("RateLimit-Reset", "")
+    if after.isdigit():
+        seconds = float(after)
+    elif after:
+        try:
+            seconds = parsedate_to_datetime(after).timestamp() - time.time()
+        except ValueError:
+            return None
+    elif reset.isdigit():
+        seconds = float(reset) - time.time()
+    else:
+        return None
+    return min(max(seconds, 1.0), LONGEST_WAIT)

@@ -1,0 +1,211 @@
+"""Job: what the worker found, written where people look: the change request's comment, the commit's statuses and checks.
+
+Reports put rows into the outbox; one job per repository writes them. It looks at the forge again before it writes, writes
+only what differs, and leaves what it could not write for later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bot.board import Request
+from bot.comments import marker, prediction, waiting_for_a_maintainer
+from bot.desk import Desk
+from bot.forges.port import ChangeRequest, Forge, NotPermitted, RequestState, Status
+from bot.outbox import Row
+from bot.statuses import (
+    WRITTEN,
+    converging,
+    converging_check,
+    deployment,
+    environment_page,
+    predicted,
+    predicted_check,
+    predicting,
+    proposal_page,
+)
+from bot.statuses import waiting_for_a_maintainer as waiting_status
+from worker.domain.errors import Unavailable
+from worker.domain.installation import Repository
+from worker.domain.messages import WriteRequest
+from worker.domain.proposals import ProposalReport
+from worker.domain.reports import ENDINGS, ConvergenceReport, Step
+
+TELLS: Final = frozenset({Step.VERIFIED, Step.CONVERGED, Step.FAILED, Step.HELD})
+"""Steps that say how a merge went."""
+
+log = logging.getLogger("plumbline.results")
+
+
+# -- into the outbox -------------------------------------------------------------------------------------------------
+
+
+def announce(desk: Desk, repository: Repository, request: ChangeRequest, at: float, *, stale: str = "") -> None:
+    """Says at once that a change request is being predicted, or that a fork's waits for a maintainer.
+
+    `at` is the Unix time of the event; `stale` says why an earlier prediction is no longer current.
+    """
+    message = {"number": request.number, "head": request.head, "fork": request.is_from_fork, "stale": stale}
+    _put(desk, repository.name, f"announcement {request.number}", int(at * 1000), "announcement", message)
+
+
+def put_prediction(desk: Desk, report: ProposalReport) -> None:
+    """Has a prediction written on its change request; what was announced of it need not be said any more."""
+    desk.outbox.drop(report.repository, f"announcement {report.number}")
+    subject = str(report.number) if report.number else report.head
+    _put(desk, report.repository, f"prediction {subject}", int(report.at * 1000), "prediction", report.to_json())
+
+
+def put_convergence(desk: Desk, report: ConvergenceReport) -> None:
+    """Has a fact of a convergence written on its commit; steps that pass at once are left out."""
+    if report.step in WRITTEN and (report.step is not Step.VERIFIED or report.proof is not None):
+        name = f"convergence {report.revision} {report.environment}"
+        _put(desk, report.repository, name, report.sequence, "convergence", report.to_json())
+
+
+def _put(desk: Desk, repository: str, name: str, sequence: int, sort: str, message: dict[str, Any]) -> None:
+    desk.outbox.put(repository, name, sequence, sort, message)
+    desk.requests.write(WriteRequest(repository))
+
+
+# -- out of it -------------------------------------------------------------------------------------------------------
+
+
+def write(desk: Desk, message: dict[str, Any]) -> None:
+    """Writes every row of a repository, oldest first; while its forge is away, tries again later and loses nothing."""
+    request = WriteRequest.from_json(message)
+    repository = desk.settings.installation.repository(request.repository)
+    if repository is None:
+        log.warning("results of %s, which app.yaml does not list, are not written", request.repository)
+        return
+    if quiet := desk.outbox.quiet(repository.name):
+        desk.requests.write(request, quiet)
+        return
+    with desk.outbox.writing(repository.name):
+        rows = desk.outbox.rows(repository.name)
+        if not rows:
+            return
+        try:
+            writer = _Writer(desk, repository, desk.forge(repository))
+            for row in rows:
+                writer.write(row)
+                desk.outbox.done(repository.name, row)
+        except Unavailable as error:
+            wait = desk.outbox.failed(repository.name, error.retry_after)
+            log.warning("the forge of %s is away, trying again in %g s: %s", repository.name, wait, error)
+            desk.requests.write(request, wait)
+            return
+        desk.outbox.succeeded(repository.name)
+
+
+def is_current(report: ProposalReport, request: ChangeRequest) -> bool:
+    """Whether a prediction is still about what would be merged, and may still be."""
+    still_open = request.state is RequestState.OPEN
+    return still_open and (request.head, request.base) == (report.head, report.base)
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """Writes rows to one repository's forge."""
+
+    desk: Desk
+    repository: Repository
+    forge: Forge
+
+    def write(self, row: Row) -> None:
+        """Writes what a row says; what the forge does not permit is left out, and said in the log."""
+        match row.sort:
+            case "announcement":
+                self._announcement(row.message["number"], row.message["head"], row.message)
+            case "prediction":
+                self._prediction(ProposalReport.from_json(row.message))
+            case "convergence":
+                self._convergence(ConvergenceReport.from_json(row.message))
+
+    def _announcement(self, number: int, head: str, message: Any) -> None:
+        instance = self._instance
+        if message["fork"]:
+            self._status(head, waiting_status(instance))
+            body = waiting_for_a_maintainer(head, instance=instance)
+            self._try("comment", lambda: self.forge.put_comment(number, marker(instance), body))
+            return
+        self._status(head, predicting(instance, self._page_of(number), message["stale"]))
+        known = self.desk.board.proposal(self.repository.name, number) if message["stale"] else None
+        if known:
+            self._comment(known[0], stale=message["stale"])
+
+    def _prediction(self, report: ProposalReport) -> None:
+        link = self._page_of(report.number)
+        if report.number:
+            request = self.forge.change_request(report.number)
+            if request is None or not is_current(report, request):
+                log.info("prediction of %s#%d at %s is out of date", report.repository, report.number, report.head[:7])
+                return
+            self.desk.board.propose(report, Request(request.title, request.author.login, request.url))
+            self._comment(report)
+        for status in predicted(report, self._instance, link):
+            self._status(report.head, status)
+        if self.forge.limits.checks:
+            check = predicted_check(report, self._instance, link)
+            self._try("check", lambda: self.forge.put_check(report.head, check))
+
+    def _convergence(self, report: ConvergenceReport) -> None:
+        installation = self.desk.settings.installation
+        link = environment_page(installation.address, report.repository, report.environment)
+        self._status(report.revision, converging(report, self._instance, link))
+        if self.forge.limits.deployments:
+            self._try("deployment", lambda: self.forge.put_deployment(deployment(report, link)))
+        request = self.forge.merged_as(report.revision) if report.step in TELLS else None
+        known = self.desk.board.proposal(report.repository, request.number) if request else None
+        if self.forge.limits.checks:
+            plans = [
+                each.plan for each in (known[0].environments if known else ()) if each.environment == report.environment
+            ]
+            check = converging_check(report, plans[0] if plans else None, self._instance, link)
+            self._try("check", lambda: self.forge.put_check(report.revision, check))
+        if request and known:
+            self._comment(known[0], verdicts=self.desk.board.conclude(request.number, report))
+        elif request:
+            log.info("no prediction of %s#%d is kept: its comment stays as it is", report.repository, request.number)
+        if report.step in ENDINGS:
+            self.desk.board.told(report)
+
+    def _comment(self, report: ProposalReport, **how: Any) -> None:
+        body = prediction(
+            report,
+            instance=self._instance,
+            limit=self.forge.limits.comment,
+            link=self._page_of(report.number),
+            **how,
+        )
+        self._try("comment", lambda: self.forge.put_comment(report.number, marker(self._instance), body))
+
+    def _status(self, revision: str, status: Status) -> None:
+        """A status is not even asked for when it is what was written last."""
+        name = f"{revision} {status.context}"
+        digest = hashlib.sha256("\0".join((status.state, status.text, status.link)).encode()).hexdigest()
+        if self.desk.outbox.is_written(self.repository.name, name, digest):
+            return
+        if self._try(f"status {status.context}", lambda: self.forge.put_status(revision, status)):
+            self.desk.outbox.wrote(self.repository.name, name, digest)
+
+    def _try(self, what: str, write_it: Callable[[], bool]) -> bool:
+        """Whether it could be written; a right that is missing does not keep the rest from being said."""
+        try:
+            wrote = write_it()
+        except NotPermitted as error:
+            log.error("%s: the %s is not written: %s", self.repository.name, what, error)
+            return False
+        log.info("%s: %s %s", self.repository.name, what, "written" if wrote else "is there already")
+        return True
+
+    @property
+    def _instance(self) -> str:
+        return self.desk.settings.installation.instance
+
+    def _page_of(self, number: int) -> str:
+        return proposal_page(self.desk.settings.installation.address, self.repository.name, number) if number else ""

@@ -1,0 +1,93 @@
+"""Who is signed in to the pages, and how often somebody has tried, in Redis: emptied, everybody signs in again."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import redis
+
+from worker.domain.messages import KEYS
+from worker.signed_queue import redis_failed
+
+ATTEMPTS: Final = 10
+"""Attempts to sign in that one address has in `ATTEMPT_SECONDS`."""
+
+ATTEMPT_SECONDS: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who looks: `name` as the forge calls them (empty by token), `repositories` that they may see (None: all).
+
+    `by` says how they signed in, so that a token that is changed ends what it began.
+    """
+
+    by: str
+    name: str = ""
+    repositories: frozenset[str] | None = None
+
+    def sees(self, repository: str) -> bool:
+        """Whether they may see a repository's environments and predictions."""
+        return self.repositories is None or repository in self.repositories
+
+
+class Visitors:
+    """Sessions by a secret id, of which only a digest is kept. Every method raises Unavailable."""
+
+    def __init__(self, connection: redis.Redis) -> None:
+        self._connection = connection
+
+    def admit(self, visitor: Visitor, seconds: int) -> str:
+        """Begins a session; its id, which nobody can guess."""
+        found = visitor.repositories
+        session = secrets.token_urlsafe(32)
+        body = {"by": visitor.by, "name": visitor.name, "sees": None if found is None else sorted(found)}
+        with _spoken():
+            self._connection.set(_session(session), json.dumps(body), ex=seconds)
+        return session
+
+    def known(self, session: str) -> Visitor | None:
+        """Whose session that is, None where it ended or never was."""
+        with _spoken():
+            body: Any = self._connection.get(_session(session))
+        if body is None:
+            return None
+        value = json.loads(body)
+        seen = value["sees"]
+        return Visitor(value["by"], value["name"], None if seen is None else frozenset(seen))
+
+    def dismiss(self, session: str) -> None:
+        """Ends a session."""
+        with _spoken():
+            self._connection.delete(_session(session))
+
+    def may_try(self, address: str) -> bool:
+        """Counts an attempt to sign in; whether the address has not had too many."""
+        key = f"{KEYS}:attempts:{address}"
+        with _spoken():
+            self._connection.set(key, 0, ex=ATTEMPT_SECONDS, nx=True)
+            count: Any = self._connection.incr(key)
+        return int(count) <= ATTEMPTS
+
+    def forgive(self, address: str) -> None:
+        """Forgets the attempts of an address, after one that was right."""
+        with _spoken():
+            self._connection.delete(f"{KEYS}:attempts:{address}")
+
+
+@contextlib.contextmanager
+def _spoken() -> Iterator[None]:
+    try:
+        yield
+    except redis.RedisError as error:
+        raise redis_failed(error) from None
+
+
+def _session(session: str) -> str:
+    return f"{KEYS}:session:{hashlib.sha256(session.encode()).hexdigest()}"

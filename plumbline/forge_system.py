@@ -1,0 +1,134 @@
+"""All of Plumbline on this machine beside a repository of a real Gitea. For demo and tests."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from bot.forges.gitea import Gitea
+from plumbline.local_system import REPOSITORY, LocalSystem, procfile
+from sandbox.forge import GiteaServer
+from sandbox.processes import free_port
+
+BOT: Final = "plumbline-bot"
+SCOPES: Final = ("read:user", "write:issue", "write:repository")
+"""What the bot user's token may do; with it the bot user is an administrator of the repository."""
+
+EVENTS: Final = ("push", "pull_request", "pull_request_sync", "pull_request_comment")
+
+APP: Final = """\
+address: http://127.0.0.1:{port}
+redis: {{env: PLUMBLINE_REDIS_URL}}
+signing-key: {{file: signing-key}}
+cache: {directory}/cache
+poll: {poll}
+state-namespace: {state_namespace}
+clusters:
+  - name: sandbox
+    kubeconfig: {{file: {kubeconfig}}}
+forges:
+  - name: gitea
+    address: {forge}
+    webhook-secret: {{file: webhook-secret}}
+    token: {{file: forge-token}}
+repositories:
+  - name: {repository}
+    url: {forge}/{owner}/{repository}.git
+    forge: gitea
+    project: {owner}/{repository}
+    branches: [main, "release/*"]
+    ceiling:
+      namespaces: [{namespaces}]
+      cluster-scoped: [{cluster_scoped}]
+"""
+
+
+@dataclass(slots=True)
+class ForgeSystem(LocalSystem):
+    """The running processes, and their repository `<owner>/shop` at a forge that runs already.
+
+    `owner_token` is the owner's, `remote` an address to clone and push as the owner (it holds that token).
+    """
+
+    forge: GiteaServer | None = None
+    owner: str = ""
+    owner_token: str = ""
+
+    @classmethod
+    def beside(
+        cls,
+        forge: GiteaServer,
+        directory: Path,
+        *,
+        kubeconfig: Path,
+        redis_url: str,
+        tools: Path,
+        namespaces: Sequence[str] = (REPOSITORY,),
+        cluster_scoped: Sequence[str] = (),
+        state_namespace: str = "plumbline-system",
+        poll: str = "30s",
+        with_webhook: bool = True,
+        processes: Sequence[str] | None = None,
+    ) -> Self:
+        """Makes people, repository and webhook at the forge, writes app.yaml and starts the Procfile's processes."""
+        directory.mkdir(parents=True, exist_ok=True)
+        owner = f"ada-{secrets.token_hex(3)}"
+        owner_token = forge.create_user(owner)
+        if forge.request("GET", f"/users/{BOT}")[0] != 200:  # noqa: PLR2004
+            forge.create_user(BOT)
+        forge.create_repository(owner, REPOSITORY, {BOT: "admin"})
+        system = cls(directory, redis_url, tools, free_port(), forge=forge, owner=owner, owner_token=owner_token)
+        webhook_secret, token = secrets.token_hex(32), forge.create_token(BOT, SCOPES)
+        for name, text in (
+            ("signing-key", secrets.token_hex(32)),
+            ("webhook-secret", webhook_secret),
+            ("forge-token", token),
+        ):
+            (directory / name).touch(mode=0o600)
+            (directory / name).write_text(text)
+        (directory / "app.yaml").write_text(
+            APP.format(
+                port=system.port,
+                directory=directory,
+                poll=poll,
+                state_namespace=state_namespace,
+                kubeconfig=kubeconfig,
+                forge=forge.address,
+                owner=owner,
+                repository=REPOSITORY,
+                namespaces=", ".join(f'"{name}"' for name in namespaces),
+                cluster_scoped=", ".join(f'"{name}"' for name in cluster_scoped),
+            )
+        )
+        if with_webhook:
+            Gitea(forge.address, system.project, token).put_hook(
+                f"{system.address}/webhooks/gitea", webhook_secret, EVENTS
+            )
+        try:
+            for name in procfile() if processes is None else processes:
+                system.run(name)
+            system.wait_ready()
+        except BaseException:
+            system.stop()
+            raise
+        return system
+
+    @property
+    def project(self) -> str:
+        """The forge's own name of the repository."""
+        return f"{self.owner}/{REPOSITORY}"
+
+    @property
+    def repository(self) -> Path:
+        """The bare repository in the forge's folder; people push through `remote`."""
+        assert self.forge is not None
+        return self.forge.folder(self.owner, REPOSITORY)
+
+    @property
+    def remote(self) -> str:
+        """An address to clone and push as the owner; it holds their token."""
+        assert self.forge is not None
+        return self.forge.clone_url(self.owner, REPOSITORY, self.owner, self.owner_token)

@@ -1,0 +1,79 @@
+"""`plumbline setup gitlab`: makes each project's webhook send what is read, and says what the token may not do."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bot.forges.gitlab import GitLab
+    from bot.settings import Settings
+    from worker.domain.installation import Forge
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("--forge", metavar="NAME", help="the forge's name in app.yaml (needed where there are several)")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Registers, or says what it would do; running it again changes only what differs. 1 where something is missing."""
+    from bot.forges.gitlab import GitLab
+    from bot.settings import Settings
+    from worker.domain.errors import PlumblineError
+
+    settings = Settings.load(os.environ, with_credentials=True)
+    declared = _declared(settings, arguments.forge)
+    is_complete = True
+    for repository in settings.installation.repositories:
+        if repository.forge != declared.name:
+            continue
+        forge = GitLab.of(declared, repository, settings.credentials[declared.name])
+        print(f"{repository.project}")
+        try:
+            is_complete = _grants(forge) and is_complete
+            _register(forge, declared, settings, dry_run=arguments.dry_run)
+        except PlumblineError as error:
+            print(f"  error     {error}", file=sys.stderr)
+            is_complete = False
+    return 0 if is_complete else 1
+
+
+def _grants(forge: GitLab) -> bool:
+    """Prints what the token may do; whether nothing is missing that Plumbline needs every day."""
+    print(f"  user      {forge.me().login}")
+    missing = []
+    for grant in forge.grants():
+        if grant.is_granted is False:
+            print(f"  missing   {grant.name}: {grant.purpose}")
+            missing.append(grant.name)
+        elif grant.is_granted is None:
+            print(f"  unknown   {grant.name}: this GitLab does not say what the token may do")
+        else:
+            print(f"  granted   {grant.name}")
+    return not set(missing) - {"webhook"}
+
+
+def _register(forge: GitLab, declared: Forge, settings: Settings, *, dry_run: bool) -> None:
+    address = f"{settings.installation.address.rstrip('/')}/webhooks/{declared.name}"
+    secrets = settings.webhook_secrets[declared.name]
+    signing = secrets.signing.opened() if secrets.signing else None
+    done, differing = forge.register(address, secrets.shared.opened(), signing, dry_run=dry_run)
+    print(f"  {'would ' + done if dry_run else done + 'd':9} webhook {address} (push, merge request and note events)")
+    if differing:
+        print(f"            {'differing' if dry_run else 'put right'}: {', '.join(differing)}")
+
+
+def _declared(settings: Settings, name: str | None) -> Forge:
+    from worker.domain.errors import Refused
+
+    found = [forge for forge in settings.installation.forges if forge.kind == "gitlab" and name in {None, forge.name}]
+    if not found:
+        raise Refused("app.yaml declares no such GitLab", "add it under `forges`, with kind: gitlab and a token")
+    if len(found) > 1:
+        raise Refused("app.yaml declares several GitLabs", "name one with --forge: " + ", ".join(f.name for f in found))
+    return found[0]

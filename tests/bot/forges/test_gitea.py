@@ -1,0 +1,263 @@
+"""The adapter against a real Gitea: what is asked is true, what is written is there, and nothing is written twice."""
+
+from __future__ import annotations
+
+import http.server
+import itertools
+import secrets
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from bot.forges import gitea_door
+from bot.forges.gitea import Gitea
+from bot.forges.port import FileChange, Hint, NotPermitted, Permission, Person, Rejected, RequestState, State, Status
+from plumbline.forge_system import BOT, EVENTS, SCOPES
+from sandbox.forge import GiteaServer
+from sandbox.processes import wait_until
+from worker.domain.errors import Moved, Unavailable
+
+NUMBERS = itertools.count(1)
+MARKER = "<!-- plumbline:predict -->"
+SECRET = b"a secret of the webhook"
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    server: GiteaServer
+    owner: str
+    token: str
+    forge: Gitea
+    first: str
+
+    @property
+    def at(self) -> str:
+        return f"/repos/{self.owner}/shop"
+
+    def propose(self, name: str = "change") -> int:
+        self.forge.commit(name, self.first, "A change", [FileChange("app/a.yaml", "a: 2\n")])
+        body = {"head": name, "base": "main", "title": f"Change {name}"}
+        return int(self.server.ask("POST", f"{self.at}/pulls", body, token=self.token)["number"])
+
+
+@pytest.fixture
+def ground(gitea: GiteaServer) -> Ground:
+    owner = f"owner-{next(NUMBERS)}-{secrets.token_hex(2)}"
+    token = gitea.create_user(owner)
+    if gitea.request("GET", f"/users/{BOT}")[0] != 200:
+        gitea.create_user(BOT)
+    gitea.create_repository(owner, "shop", {BOT: "admin"})
+    body = {"content": "YTogMQo=", "message": "First", "branch": "main"}
+    made = gitea.ask("POST", f"/repos/{owner}/shop/contents/app/a.yaml", body, token=token)
+    forge = Gitea(gitea.address, f"{owner}/shop", gitea.create_token(BOT, SCOPES))
+    return Ground(gitea, owner, token, forge, made["commit"]["sha"])
+
+
+def test_branches_and_files_are_read_at_a_revision(ground: Ground) -> None:
+    assert ground.forge.tips() == {"main": ground.first}
+    assert ground.forge.file(ground.first, "app/a.yaml") == b"a: 1\n"
+    assert ground.forge.file(ground.first, "app/none.yaml") is None
+
+
+def test_a_pull_request_is_read_before_and_after_its_merge(ground: Ground) -> None:
+    number = ground.propose()
+    found = ground.forge.change_request(number)
+    assert found is not None
+    assert (found.state, found.base, found.is_from_fork, found.merged_as) == (RequestState.OPEN, "main", False, "")
+    assert found.head == ground.forge.tips()["change"]
+    assert [each.number for each in ground.forge.open_change_requests()] == [number]
+
+    def merges() -> bool:  # Gitea answers 405 while it still checks whether the branches fit
+        body = {"Do": "merge"}
+        return ground.server.request("POST", f"{ground.at}/pulls/{number}/merge", body, token=ground.token)[0] == 200
+
+    wait_until(merges, 20, "the pull request is merged")
+    merged = ground.forge.change_request(number)
+    assert merged is not None
+    assert merged.state is RequestState.MERGED
+    assert merged.merged_as == ground.forge.tips()["main"]
+    assert ground.forge.merged_as(merged.merged_as) == merged
+    assert ground.forge.merged_as(ground.first) is None
+    assert ground.forge.open_change_requests() == []
+    assert ground.forge.change_request(number + 40) is None
+
+
+def test_our_comment_is_found_by_marker_and_author_and_edited_in_place(ground: Ground) -> None:
+    number = ground.propose()
+    theirs = ground.server.ask(
+        "POST", f"{ground.at}/issues/{number}/comments", {"body": f"{MARKER}\nmine"}, token=ground.token
+    )
+    assert ground.forge.put_comment(number, MARKER, f"{MARKER}\none")
+    assert not ground.forge.put_comment(number, MARKER, f"{MARKER}\none")
+    assert ground.forge.put_comment(number, MARKER, f"{MARKER}\ntwo")
+    found = ground.server.ask("GET", f"{ground.at}/issues/{number}/comments")
+    assert [(each["user"]["login"], each["body"]) for each in found] == [
+        (ground.owner, f"{MARKER}\nmine"),
+        (BOT, f"{MARKER}\ntwo"),
+    ]
+    comment = ground.forge.comment(number, str(theirs["id"]))
+    assert comment is not None
+    assert comment.author.login == ground.owner
+    assert ground.forge.comment(number + 1, str(theirs["id"])) is None
+
+
+def test_a_status_is_written_only_where_it_differs(ground: Ground) -> None:
+    states = (State.PENDING, State.CANCELLED, State.PENDING, State.FAILURE, State.ERROR, State.SUCCESS)
+    for state in states:
+        status = Status("plumbline/converge/production", state, "a sentence", "http://127.0.0.1/x")
+        assert ground.forge.put_status(ground.first, status)
+        assert not ground.forge.put_status(ground.first, status)
+    found = ground.server.ask("GET", f"{ground.at}/statuses/{ground.first}?sort=leastindex")
+    assert sorted(each["status"] for each in found) == sorted(
+        ["pending", "warning", "pending", "failure", "error", "success"]
+    )
+
+
+def test_a_commit_follows_what_was_read_or_is_not_made(ground: Ground) -> None:
+    files = [FileChange("app/a.yaml", "a: 3\n"), FileChange("app/b.yaml", "b: 1\n")]
+    made = ground.forge.commit("main", ground.first, "Two files", files)
+    assert ground.forge.tips() == {"main": made}, "the draft branch is gone"
+    assert ground.forge.file(made, "app/b.yaml") == b"b: 1\n"
+    with pytest.raises(Moved):
+        ground.forge.commit("main", ground.first, "Late", files)
+    with pytest.raises(Moved):
+        ground.forge._move("main", ground.first, ground.first)  # noqa: SLF001 (somebody was faster after the first look)
+    gone = ground.forge.commit("main", made, "Away", [FileChange("app/b.yaml", None)])
+    assert ground.forge.file(gone, "app/b.yaml") is None
+    assert ground.forge.tips() == {"main": gone}
+
+
+def test_a_change_request_is_opened_once(ground: Ground) -> None:
+    ground.forge.commit("rollback", ground.first, "Back", [FileChange("app/a.yaml", "a: 0\n")])
+    opened = ground.forge.open_change_request("rollback", "main", "Back", "Because")
+    assert ground.forge.open_change_request("rollback", "main", "Back", "Because") == opened
+    assert opened.author.login == BOT
+
+
+def test_a_permission_is_the_account_s_and_not_the_name_s(ground: Ground) -> None:
+    answer = ground.server.ask("GET", f"/users/{ground.owner}")
+    assert ground.forge.permission(Person(str(answer["id"]), ground.owner)) is Permission.ADMIN
+    assert ground.forge.permission(Person("999999", ground.owner)) is Permission.NONE
+    assert ground.forge.permission(Person("999999", "nobody-of-that-name")) is Permission.NONE
+
+
+def test_what_the_token_lacks_is_said_by_name(ground: Ground) -> None:
+    assert all(each.is_granted for each in ground.forge.grants())
+    few = Gitea(ground.server.address, f"{ground.owner}/shop", ground.server.create_token(BOT, ["read:repository"]))
+    lacking = {each.name for each in few.grants() if not each.is_granted}
+    assert lacking == {"read:user", "write:issue", "write:repository"}
+    with pytest.raises(NotPermitted):
+        few.put_status(ground.first, Status("c", State.PENDING, "t"))
+    with pytest.raises(NotPermitted) as caught:
+        Gitea(ground.server.address, f"{ground.owner}/shop", "no-such-token").tips()
+    assert "no-such-token" not in str(caught.value)
+
+
+class _Listener(http.server.BaseHTTPRequestHandler):
+    code = 204
+    headers_out: dict[str, str] = {}  # noqa: RUF012
+    taken: list[tuple[dict[str, str], bytes]] = []  # noqa: RUF012
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.taken.append((dict(self.headers.items()), body))
+        self._answer()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        self.send_response(self.code)
+        for name, value in self.headers_out.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def listener() -> Iterator[tuple[str, type[_Listener]]]:
+    handler = type("Listener", (_Listener,), {"taken": [], "headers_out": {}})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", handler
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(("code", "after", "expected"), [(429, "7", 7.0), (503, "", None), (502, "soon", None)])
+def test_a_limit_or_a_server_s_failure_is_unavailable_with_the_time_to_wait(
+    listener: tuple[str, type[_Listener]], code: int, after: str, expected: float | None
+) -> None:
+    address, handler = listener
+    handler.code, handler.headers_out = code, {"Retry-After": after}
+    with pytest.raises(Unavailable) as caught:
+        Gitea(address, "a/b", "t").tips()
+    assert caught.value.retry_after == expected
+
+
+def test_real_deliveries_are_believed_and_say_where_to_look(
+    ground: Ground, listener: tuple[str, type[_Listener]]
+) -> None:
+    address, handler = listener
+    for _ in range(2):
+        ground.forge.put_hook(f"{address}/webhooks/gitea", SECRET.decode(), EVENTS)
+    assert len(ground.forge.hooks()) == 1
+    number = ground.propose()
+    comment = ground.server.ask("POST", f"{ground.at}/issues/{number}/comments", {"body": "/plan"}, token=ground.token)
+    project = f"{ground.owner}/shop"
+    wanted = {(None, "change", ""), (number, "", ""), (number, "", str(comment["id"]))}
+
+    def seen() -> set[tuple[int | None, str, str]]:
+        hints = [gitea_door.read(headers, body) for headers, body in handler.taken]
+        assert all(hint.project == project for hint in hints if hint)
+        return {(hint.number, hint.branch, hint.comment) for hint in hints if hint}
+
+    wait_until(lambda: wanted <= seen(), 20, "the deliveries arrive")
+    for headers, body in handler.taken:
+        gitea_door.verify(headers, body, SECRET, 0)
+        for wrong_body, wrong_secret in ((body + b" ", SECRET), (body, b"another secret"), (body, b"")):
+            with pytest.raises(Rejected):
+                gitea_door.verify(headers, wrong_body, wrong_secret, 0)
+
+
+@pytest.mark.parametrize("given", ["", "ä", "0" * 64, "sha256="])
+def test_a_delivery_with_a_wrong_signature_is_rejected(given: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        gitea_door.verify({"x-gitea-signature": given}, b"{}", SECRET, 0)
+    assert caught.value.code == 401
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "body", "expected"),
+    [
+        ("star", "application/json", b"{", None),
+        ("push", "text/plain", b"{}", 415),
+        ("push", "application/json", b"{", 400),
+        ("push", "application/json", b"[" * 100_000, 400),
+        ("push", "application/json", b"[]", 400),
+        ("push", "application/json", b'{"repository":{"full_name":"a/b"},"ref":"refs/tags/x"}', None),
+        ("pull_request", "application/json", b'{"repository":{"full_name":"a/b"},"pull_request":{"number":true}}', 400),
+        ("issue_comment", "application/json", b'{"repository":{"full_name":"a/b"},"action":"created"}', None),
+        (
+            "pull_request",
+            "application/json; charset=utf-8",
+            b'{"repository":{"full_name":"a/b"},"pull_request":{"number":7}}',
+            Hint("a/b", "d", number=7),
+        ),
+    ],
+)
+def test_a_delivery_is_read_refused_or_of_no_concern(
+    event: str, kind: str, body: bytes, expected: Hint | int | None
+) -> None:
+    headers = {"X-Gitea-Event": event, "Content-Type": kind, "X-Gitea-Delivery": "d"}
+    if isinstance(expected, int):
+        with pytest.raises(Rejected) as caught:
+            gitea_door.read(headers, body)
+        assert caught.value.code == expected
+    else:
+        assert gitea_door.read(headers, body) == expected

@@ -1,0 +1,366 @@
+"""The pages in a real browser, from the real web process: what is shown, to whom, and what can not happen."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from bot.board import Board, Commit, Request
+from tests.bot.web import TICKET, Web, converged, fact, fill, preview, proposal, web
+from tests.browser import chromium
+from worker.domain.errors import Problem
+from worker.domain.plan import Action, Change, FieldChange, Plan
+from worker.domain.proposals import Drift, EnvironmentProposal
+from worker.domain.reports import EnvironmentPreview, Outcome, PreviewReport, Step
+from worker.domain.resource import ResourceKey
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    '"><svg onload=alert(1)>',
+    "' onmouseover='alert(1)",
+    "javascript:alert(1)",
+    "</style><style>@import url(http://127.0.0.1:9/x);</style>",
+    "</title><meta http-equiv=refresh content='0;url=http://127.0.0.1:9/'>",
+    "<link rel=stylesheet href=http://127.0.0.1:9/x><base href=http://127.0.0.1:9/>",
+    "<iframe src=javascript:alert(1)></iframe><form action=http://127.0.0.1:9/><button autofocus>",
+    "{{ 7 * 7 }}{% include '/etc/passwd' %}",
+    "<details open ontoggle=alert(1)>",
+    "--><!--<img src=http://127.0.0.1:9/x>",
+    "\u202egnp.exe\u2066 \x1b[31m \x00 \x9b",
+)
+PATHS = ("/", "/environments/shop/production", "/proposals/shop/7", f"/plans/{TICKET}")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def running(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """Web, open to read."""
+    with web(tmp_path_factory.mktemp("web"), redis_url, "pages: open\n") as started:
+        yield started
+
+
+@pytest.fixture
+def board(redis_url: str) -> Iterator[Board]:
+    connection = redis.Redis.from_url(redis_url)
+    connection.flushall()
+    yield Board(connection)
+    connection.close()
+
+
+def context(browser: Browser, *, scripts: bool = False, width: int = 1100, scheme: str = "light") -> BrowserContext:
+    return browser.new_context(
+        java_script_enabled=scripts,
+        viewport={"width": width, "height": 800},
+        color_scheme="dark" if scheme == "dark" else "light",
+    )
+
+
+def watched(page: Page, own: str) -> list[str]:
+    """What must not happen on a page: dialogs, requests that leave us, what the policy had to stop, errors."""
+    found: list[str] = []
+
+    def dialog(shown: object) -> None:
+        found.append("a dialog")
+        shown.dismiss()  # type: ignore[attr-defined]
+
+    page.on("dialog", dialog)
+    page.on("request", lambda request: None if request.url.startswith(own + "/") else found.append(request.url))
+    page.on("console", lambda message: found.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: found.append(str(error)))
+    return found
+
+
+def hostile(board: Board, text: str) -> str:
+    """Puts a text everywhere where people or clusters can put one; the environment's name."""
+    name = text.replace("\x00", "").replace("/", "") or "x"
+    now = time.time()
+    key = ResourceKey("apps", text, text, text)
+    changes = tuple(
+        Change(
+            key,
+            "v1",
+            action,
+            text,
+            (FieldChange(text, text, f"{text}\n{text}"), FieldChange("a", text, {text: [text]})),
+        )
+        for action in (Action.CONFIGURE, Action.UNPREDICTABLE)
+    )
+    plan = Plan(name, "1" * 40, changes, (text,), text * 4)
+    problems = (Problem(text, text, 1, text, text),)
+    board.record(
+        fact(
+            Step.FAILED, text, environment=name, branch=text, at=now - 9,
+            proof={"objects": 1, "health": {text: 1}, "verdict": text, "digest": text, "settle": 1, "times": {}},
+        )
+    )  # fmt: skip
+    converged(board, "production", "2" * 40, now - 100, branch=text)
+    board.record(fact(Step.HELD, text, revision="3" * 40, branch=text, at=now - 1))
+    for revision in ("3f9c2ab" + "0" * 33, "2" * 40, "3" * 40):
+        board.describe("shop", revision, Commit(text, text))
+    environments = (
+        EnvironmentProposal(
+            name, text, Outcome.PLANNED, True, changes, (Drift(key, FieldChange(text, text, text), text, text),), plan,
+            (text,), problems, text, text, text, 3,
+        ),
+        EnvironmentProposal("production", text, Outcome.INVALID, problems=problems, text=text),
+    )  # fmt: skip
+    report = proposal(environments=environments, base=text, problems=problems, text=text, conflicts=(text,), at=now)
+    board.propose(report, Request(text, text, text))
+    preview_of = EnvironmentPreview(name, Outcome.HELD, plan, problems, text, text)
+    board.answer(PreviewReport(TICKET, "shop", (preview_of,), problems, (text,)))
+    return name
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_a55_nothing_user_made_runs_loads_or_leads_away(
+    browser: Browser, running: Web, board: Board, text: str
+) -> None:
+    name = hostile(board, text)
+    with context(browser, scripts=True) as visit:
+        page = visit.new_page()
+        bad = watched(page, running.address)
+        page.goto(running.address)
+        own = page.locator(".environment h2 a", has_text=re.compile("^(?!production$)"))
+        addresses = [running.address + path for path in PATHS]
+        addresses.append(running.address + str(own.first.get_attribute("href")))
+        for address in addresses:
+            answer = page.goto(address)
+            assert answer is not None
+            assert answer.status == 200, address
+            page.mouse.move(300, 300)
+            assert page.url == address
+            assert page.locator("meta[http-equiv]").count() <= 1
+            assert page.locator("script, img, iframe, style, object, embed, base, [style]").count() == 0
+            assert page.locator("[onerror], [onload], [onmouseover], [ontoggle]").count() == 0
+            targets = page.eval_on_selector_all("[href], [action]", "all => all.map(each => each.href || each.action)")
+            assert all(target.startswith(running.address) for target in targets), targets
+            shown = page.locator("body").inner_text()
+            assert "49" not in shown.split()
+            assert not set("\u202e\u2066\x1b\x9b") & set(page.content())
+        assert bad == []
+        assert name is not None
+
+
+def test_a55_the_browser_stops_a_script_and_a_foreign_image_that_got_in_all_the_same(
+    browser: Browser, running: Web, board: Board
+) -> None:
+    fill(board)
+    with context(browser, scripts=True) as visit:
+        page = visit.new_page()
+        bad = watched(page, running.address)
+        asked: list[str] = []
+        page.on("requestfinished", lambda request: asked.append(request.url))
+        page.goto(running.address)
+        page.evaluate(
+            """() => {
+            const script = document.createElement('script'); script.textContent = 'alert(1)'; document.body.append(script);
+            const image = document.createElement('img'); image.src = 'http://127.0.0.1:9/x'; document.body.append(image);
+            }"""
+        )
+        page.wait_for_timeout(200)
+        assert "a dialog" not in bad
+        assert not [each for each in asked if not each.startswith(running.address)]
+        assert len([each for each in bad if "Content Security Policy" in each]) == 2
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1100])
+def test_every_page_fits_and_can_be_read_without_javascript(
+    browser: Browser, running: Web, board: Board, width: int, scheme: str
+) -> None:
+    fill(board)
+    with context(browser, width=width, scheme=scheme) as visit, context(browser, scripts=True, width=width) as measure:
+        page, ruler = visit.new_page(), measure.new_page()
+        for path in (*PATHS, "/login", "/environments/shop/preview", "/environments/shop/nothing"):
+            page.goto(running.address + path)
+            ruler.goto(running.address + path)
+            assert page.locator("h1").count() == 1
+            assert page.locator("main").inner_text().strip()
+            assert ruler.evaluate("document.documentElement.scrollWidth") <= width, path
+        page.goto(running.address)
+        background = ruler.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert background == "rgb(246, 245, 241)"
+
+
+def contrast(page: Page, selector: str) -> float:
+    """The WCAG contrast of an element's text against what is behind it."""
+    ratio: float = page.eval_on_selector(
+        selector,
+        """element => {
+        const parts = text => text.match(/[\\d.]+/g).map(Number);
+        const light = text => { const [r, g, b] = parts(text).map(v => { v /= 255; return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4 });
+            return .2126 * r + .7152 * g + .0722 * b };
+        let behind = element;
+        while (/, 0\\)$|transparent/.test(getComputedStyle(behind).backgroundColor)) behind = behind.parentElement;
+        const [a, b] = [light(getComputedStyle(element).color), light(getComputedStyle(behind).backgroundColor)].sort((x, y) => y - x);
+        return (a + .05) / (b + .05) }""",
+    )
+    return ratio
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_colour_of_text_has_the_contrast_that_reading_needs(
+    browser: Browser, running: Web, board: Board, scheme: str
+) -> None:
+    fill(board)
+    selectors = {
+        "/": (
+            "h1",
+            ".word.tilted",
+            ".word.moving",
+            ".word.straight",
+            ".since",
+            ".place",
+            ".subject",
+            ".list a",
+            "code",
+        ),
+        "/proposals/shop/7": (
+            "del",
+            "ins",
+            ".action.prune",
+            ".action.configure",
+            ".reason",
+            ".warning",
+            ".notice",
+            ".by",
+        ),
+    }
+    with context(browser, scripts=True, scheme=scheme) as visit:
+        page = visit.new_page()
+        for path, several in selectors.items():
+            page.goto(running.address + path)
+            for selector in several:
+                assert contrast(page, selector) >= 4.5, (scheme, selector)
+
+
+def test_the_keyboard_reaches_every_environment_and_folds_every_object(
+    browser: Browser, running: Web, board: Board
+) -> None:
+    fill(board)
+    with context(browser) as visit:
+        page = visit.new_page()
+        page.goto(running.address)
+        for _ in range(3):
+            page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/environments/shop/preview")
+        page.goto(f"{running.address}/proposals/shop/7")
+        first = page.locator("details.change").first
+        assert first.get_attribute("open") is not None
+        first.locator("summary").focus()
+        page.keyboard.press("Enter")
+        assert first.get_attribute("open") is None
+
+
+def test_a_link_to_one_object_unfolds_it(browser: Browser, running: Web, board: Board) -> None:
+    fill(board)
+    with context(browser) as visit:
+        page = visit.new_page()
+        page.goto(f"{running.address}/proposals/shop/7#production/merge/Secret/shop/cart-db")
+        unfolded = page.locator("details:has([id='production/merge/Secret/shop/cart-db'])")
+        assert unfolded.get_attribute("open") is not None
+        folded = page.locator("details:has([id='production/merge/ConfigMap/shop/cart-flags'])")
+        assert folded.get_attribute("open") is None
+
+
+def test_the_first_page_says_whether_all_is_well_worst_first(running: Web, board: Board) -> None:
+    fill(board)
+    page = httpx.get(running.address).text
+    assert "2 of 5 environments out of true" in page
+    order = [page.index(f">{name}</a>") for name in ("preview", "production", "staging", "load-test", "tools")]
+    assert order == sorted(order)
+    assert "is 5, Git says 3 (kubectl-edit)" in page
+    assert "Let the cart keep 512 MiB" in page
+    assert 'http-equiv="refresh" content="3"' in page
+    exact = re.search(r'<time datetime="([^"]+)" title="[^"]+UTC">1[345] min ago</time>', page)
+    assert exact is not None
+
+
+def test_a_mark_is_straight_when_converged_tilted_when_not_and_moves_while_it_works(running: Web, board: Board) -> None:
+    now = time.time()
+    board.record(fact(Step.APPLYING, "1 of 2", at=now, after=0.1))
+    assert 'class="mark moving"' in httpx.get(running.address).text
+    converged(board, "production", "3f9c2ab" + "0" * 33, now)
+    page = httpx.get(running.address).text
+    assert 'class="mark straight"' in page
+    assert "The one environment stands true" in page
+    assert 'content="60"' in page
+    board.record(fact(Step.FAILED, "x", revision="4" * 40, at=now + 60))
+    assert 'class="mark tilted"' in httpx.get(running.address).text
+
+
+def test_facts_that_come_late_or_twice_show_the_same(running: Web, board: Board) -> None:
+    now = time.time() - 600
+    converged(board, "production", "2" * 40, now)
+    before = board.history("shop", "production")
+    board.record(before[0])
+    board.record(before[2])
+    assert board.history("shop", "production") == before
+    board.propose(proposal(7, now), Request("new"))
+    board.propose(proposal(7, now - 50, head="9" * 40), Request("late"))
+    assert board.proposals("shop")[0][1].title == "new"
+
+
+def test_f13_what_could_not_be_predicted_is_never_no_change(running: Web, board: Board) -> None:
+    board.propose(proposal(), Request("x"))
+    page = httpx.get(f"{running.address}/proposals/shop/7").text
+    assert "<h1>Cannot predict staging</h1>" in page
+    assert "<h1>No change</h1>" not in page
+
+
+def test_a47_no_page_holds_a_secret_value(running: Web, board: Board) -> None:
+    fill(board)
+    for path in PATHS:
+        page = httpx.get(running.address + path).text
+        assert not [each for each in ("hunter2", "cart-owner-name") if each in page], path
+    assert "••••• (before)" in page
+
+
+def test_every_answer_has_the_headers_that_keep_pages_to_themselves(running: Web, board: Board) -> None:
+    fill(board)
+    for path in (*PATHS, "/login", "/environments/shop/nothing", "/plans/x", "/pages/pages.css"):
+        headers = httpx.get(running.address + path).headers
+        assert headers["content-security-policy"] == (
+            "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
+            "frame-ancestors 'none'"
+        )
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+
+
+def test_an_emptied_redis_shows_empty_pages_and_the_next_facts_fill_them(running: Web, board: Board) -> None:
+    fill(board)
+    board._connection.flushall()
+    assert "No environment yet" in httpx.get(running.address).text
+    assert httpx.get(f"{running.address}/environments/shop/production").status_code == 404
+    fill(board)
+    assert "2 of 5 environments" in httpx.get(running.address).text
+
+
+def test_a_plan_is_found_by_its_own_name_only_and_goes_by_itself(running: Web, board: Board) -> None:
+    board.answer(preview())
+    assert httpx.get(f"{running.address}/plans/{TICKET}").status_code == 200
+    for other in ("b" * 32, TICKET[:-1], "..", "%2e%2e", "*"):
+        assert httpx.get(f"{running.address}/plans/{other}").status_code == 404
+    (key,) = board._connection.keys("*plan:*")
+    assert 0 < board._connection.ttl(key) <= 7 * 24 * 3600
+
+
+def test_the_readme_s_picture_is_of_these_pages() -> None:
+    picture = Path(__file__).parents[2] / "docs" / "environments.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.stat().st_size < 120_000
