@@ -24,8 +24,8 @@ class Drift:
     key: ResourceKey
     field: FieldChange
     manager: str = ""
-    operation: str = ""
     at: str = ""
+    operation: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """JSON types; secrets are masked."""
@@ -46,8 +46,8 @@ class Drift:
             ResourceKey.from_json(value["key"]),
             FieldChange(found["path"], *sides),
             value["manager"],
-            value["operation"],
             value["at"],
+            value["operation"],
         )
 
 

@@ -57,7 +57,7 @@ def drifted(
         for field in specified_differences(resource, now):
             manager, operation, at = _owner(owners, field.path)
             drift = FieldChange(field.path, field.new, field.old)
-            found.append(Drift(resource.key, drift, manager, operation, at))
+            found.append(Drift(resource.key, drift, manager, at, operation))
     return tuple(found)
 
 
