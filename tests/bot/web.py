@@ -46,11 +46,12 @@ class Web:
         """Somebody with a cookie jar, who follows nothing by themselves."""
         return httpx.Client(base_url=self.address)
 
-    def signed_in(self) -> httpx.Client:
+    @contextmanager
+    def signed_in(self) -> Iterator[httpx.Client]:
         """Somebody who signed in by the token."""
-        client = self.visitor()
-        assert post_token(client, TOKEN).status_code == 302
-        return client
+        with self.visitor() as client:
+            assert post_token(client, TOKEN).status_code == 302
+            yield client
 
 
 def form_of(text: str) -> str:

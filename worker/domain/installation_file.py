@@ -170,7 +170,9 @@ def _pages(top: Section, address: str, forges: Sequence[str]) -> Pages:
     assert section is not None
     sign_in = []
     for below in section.sections("sign-in"):
-        name, client = below.text("forge", required=True, choices=forges), below.text("client", required=True)
+        name, client = below.text("forge", required=True), below.text("client", required=True)
+        if name and name not in forges:
+            below.problem("forge", f"`forge`: {name!r} is none of `forges`", "declare it there first")
         found = _secret(below, "secret")
         if found is None and not below.has("secret"):
             below.problem("forge", "`secret` is missing", "write secret: {file: PATH}: the OAuth client's own")
