@@ -48,7 +48,7 @@ class BareGit:
     def refs(self, prefix: str) -> dict[str, str]:
         """Every ref below a prefix and its commit."""
         lines = self.run("for-each-ref", "--format=%(refname) %(objectname)", prefix).splitlines()
-        return dict(line.rsplit(" ", 1) for line in lines)  # type: ignore[misc]
+        return dict(line.rsplit(" ", 1) for line in lines)
 
     def set_ref(self, name: str, commit: str) -> None:
         """Points a ref to a commit; an empty commit deletes it."""
