@@ -508,6 +508,26 @@ def test_a_change_request_is_opened_once(rig: GitLabRig, forge: Forge) -> None:
         forge.open_change_request("nowhere", "main", "x", "y")
 
 
+# How much is asked.
+
+
+def test_a_prediction_costs_few_requests(rig: GitLabRig, forge: Forge) -> None:
+    number, head = opened(rig)
+
+    def predict(text: str) -> int:
+        before = len(rig.requests())
+        forge.change_request(number)
+        forge.put_comment(number, MARKER, f"{MARKER} {text}")
+        for context in ("plumbline/predict", "plumbline/predict/production"):
+            forge.put_status(head, Status(context, State.SUCCESS, "1 change"))
+        return len(rig.requests()) - before
+
+    forge.put_status(head, Status("plumbline/predict", State.PENDING, "Being predicted"))
+    assert len(rig.requests()) + predict("one") <= 12
+    assert predict("two") <= 6
+    assert predict("two") <= 4
+
+
 # Grants.
 
 

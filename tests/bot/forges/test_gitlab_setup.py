@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from bot.forges.gitlab_door import read, verify
 from bot.forges.port import Hint, Permission, Rejected
 from tests.doubles.gitlab import Fault
 from tests.doubles.gitlab_rig import BOT, GitLabRig
+from worker.domain.installation import SecretReference
+from worker.domain.installation_file import read_installation
 
 KEY = "k" * 32
 
@@ -176,3 +179,14 @@ def test_a03_the_door_refuses_a_gitlab_with_another_secret(tmp_path: Path) -> No
     finally:
         receiver.close()
         rig.close()
+
+
+def test_the_readme_s_gitlab_is_what_app_yaml_takes() -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    block = readme.split("## Set up with GitLab", 1)[1].split("```yaml\n", 1)[1].split("```", 1)[0]
+    (forge,) = read_installation(textwrap.dedent(block), "app.yaml").forges
+    assert (forge.kind, forge.address, forge.signing_key) == (
+        "gitlab",
+        "https://gitlab.com",
+        SecretReference(file="gitlab-signing"),
+    )
