@@ -95,5 +95,5 @@ def _may_read(settings: Settings) -> bool:
         expected = b"Bearer " + settings.metrics_token.opened_bytes()
         return hmac.compare_digest(request.headers.get("Authorization", "").encode(errors="replace"), expected)
     is_forwarded = any(name in request.headers for name in ("Forwarded", "X-Forwarded-For", "Via"))
-    address = request.remote_addr
-    return not is_forwarded and bool(address) and ipaddress.ip_address(address or "").is_loopback
+    peer = request.remote_addr
+    return not is_forwarded and peer is not None and ipaddress.ip_address(peer).is_loopback

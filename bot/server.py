@@ -81,7 +81,8 @@ class Worker(ThreadWorker):
             raise
         self.nr_conns += 1
         connection = TimedConnection(self.cfg, client, address, listener.getsockname())  # type: ignore[no-untyped-call]
-        connection.pool, connection.timeout = self.tpool, time.monotonic() + READ_SECONDS
-        self.pending_conns.append(connection)
+        pool: Any = self.tpool
         poller: Any = self.poller
+        connection.pool, connection.timeout = pool, time.monotonic() + READ_SECONDS
+        self.pending_conns.append(connection)
         poller.register(client, selectors.EVENT_READ, partial(self.on_pending_socket_readable, connection))
