@@ -6,12 +6,13 @@ import json
 import logging
 from typing import Any
 
+from bot import results
 from bot.board import Commit
 from bot.desk import Desk
-from bot.forges.port import Comment, Forge, NotPermitted, State, Status
+from bot.forges.port import Comment, Forge, State, Status
 from bot.requests import Asked, asked_commit, candidate, context, convergences, followed, judged, may_ask, onto
 from worker.domain.declaration import FILE, Declaration, read_declaration
-from worker.domain.errors import DesiredStateError, Refused, Unavailable
+from worker.domain.errors import DesiredStateError, Refused
 from worker.domain.installation import PLAIN, Repository
 from worker.domain.messages import NO_COMMIT, Committed, LookRequest, RefUpdate
 
@@ -85,7 +86,7 @@ def look(desk: Desk, message: dict[str, Any]) -> None:
         found = candidate(
             repository, asked.branch, asked.revision, forge.tips(), at=asked.at, name=_context(desk, "predict")
         )
-        _act(desk, repository, forge, asked.revision, found)
+        _act(desk, repository, asked.revision, found, asked.at)
     elif asked.number is not None:
         _look_at_change_request(desk, repository, forge, asked)
     elif asked.branch:
@@ -111,7 +112,10 @@ def _look_at_change_request(desk: Desk, repository: Repository, forge: Forge, as
     known = desk.sightings.change_request(repository.name, asked.number)
     name = _context(desk, "predict")
     found = judged(change_request, repository, known, at=asked.at, name=name, approved=approved)
-    _act(desk, repository, forge, change_request.head, found)
+    if change_request.is_from_fork and found.status is not None and found.proposal is None:
+        results.announce(desk, repository, change_request, asked.at)
+    else:
+        _act(desk, repository, change_request.head, found, asked.at)
     desk.sightings.note_change_request(repository.name, asked.number, found.remember)
     log.info(
         "looked at %s#%d: %s, head %s onto %s: %s",
@@ -152,13 +156,14 @@ def _converge(desk: Desk, repository: Repository, forge: Forge, asked: LookReque
             read_declaration(text, desk.settings.installation, repository, asked.branch) if text else Declaration(())
         )
     except DesiredStateError as error:
-        _say(repository, forge, tip, Status(_context(desk, "converge"), State.FAILURE, str(error)[:140]))
+        _say(desk, repository, tip, Status(_context(desk, "converge"), State.FAILURE, str(error)[:140]), asked.at)
         return
     update = RefUpdate(f"refs/heads/{asked.branch}", NO_COMMIT, tip)
     requests = convergences(Committed(repository.name, (update,), asked.at), (update,), {asked.branch: found})
     for request in requests:
         desk.board.head(request.repository, request.environment, request.revision)
-        _say(repository, forge, tip, Status(_context(desk, "converge", request.environment), State.PENDING, "Queued"))
+        queued = Status(_context(desk, "converge", request.environment), State.PENDING, "Queued")
+        _say(desk, repository, tip, queued, asked.at)
         desk.requests.converge(request)
     log.info(
         "looked at %s %s: tip %s, environments %s",
@@ -175,26 +180,22 @@ def _predict_again(desk: Desk, repository: Repository, forge: Forge, asked: Look
             desk.requests.look(LookRequest(repository.name, asked.at, number=change_request.number))
             continue
         found = judged(change_request, repository, known, at=asked.at, name=name)
-        _act(desk, repository, forge, change_request.head, found)
+        _act(desk, repository, change_request.head, found, asked.at)
         desk.sightings.note_change_request(repository.name, change_request.number, found.remember)
 
 
-def _act(desk: Desk, repository: Repository, forge: Forge, revision: str, found: Asked) -> None:
+def _act(desk: Desk, repository: Repository, revision: str, found: Asked, at: float) -> None:
     """The status first, so that it never comes after the result of what is asked for."""
     if found.status is not None:
-        _say(repository, forge, revision, found.status)
+        _say(desk, repository, revision, found.status, at)
     if found.proposal is not None:
         desk.requests.propose(found.proposal)
     if found.look_at:
         desk.requests.look(LookRequest(repository.name, desk.requests.queue.now(), branch=found.look_at))
 
 
-def _say(repository: Repository, forge: Forge, revision: str, status: Status) -> None:
-    """A status that cannot be written now keeps nothing from being done: the result comes after it."""
-    try:
-        forge.put_status(revision, status)
-    except (Unavailable, NotPermitted) as error:
-        log.warning("%s: status %s of %s is not written: %s", repository.name, status.context, revision[:7], error)
+def _say(desk: Desk, repository: Repository, revision: str, status: Status, at: float) -> None:
+    results.put_status(desk, repository.name, revision, status, at)
 
 
 def _context(desk: Desk, *parts: str) -> str:

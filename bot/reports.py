@@ -28,6 +28,7 @@ def deliver(desk: Desk, message: dict[str, Any]) -> None:
         return
     if isinstance(report, ProposalReport):
         results.put_prediction(desk, report)
+        desk.sightings.note_prediction(report.repository, report.number, report.head, report.base_revision)
         return
     repository = desk.settings.installation.repository(report.repository)
     if repository is not None and repository.forge != PLAIN:

@@ -145,7 +145,13 @@ def judged(
         state, text = waits
         return Asked(status=Status(name, state, text), remember=now)
     proposal = ProposalRequest(
-        repository.name, change_request.number, change_request.head, change_request.head_ref, change_request.base, at
+        repository.name,
+        change_request.number,
+        change_request.head,
+        change_request.head_ref,
+        change_request.base,
+        at,
+        change_request.is_from_fork,
     )
     if remembered is not None and same and remembered.asked:
         return Asked(proposal, remember=replace(remembered, asked=at, approved=approved))

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from bot.board import Request
 from bot.comments import marker, prediction, waiting_for_a_maintainer
 from bot.desk import Desk
-from bot.forges.port import ChangeRequest, Forge, NotPermitted, RequestState, Status
+from bot.forges.port import ChangeRequest, Forge, NotPermitted, RequestState, State, Status
 from bot.outbox import Row
 from bot.statuses import (
     WRITTEN,
@@ -51,6 +51,12 @@ def announce(desk: Desk, repository: Repository, request: ChangeRequest, at: flo
     """
     message = {"number": request.number, "head": request.head, "fork": request.is_from_fork, "stale": stale}
     _put(desk, repository.name, f"announcement {request.number}", int(at * 1000), "announcement", message)
+
+
+def put_status(desk: Desk, repository: str, revision: str, status: Status, at: float) -> None:
+    """Has a status written on a commit; `at` is the Unix time of what it is about, and later ones come after it."""
+    message = {"revision": revision, **asdict(status), "state": str(status.state)}
+    _put(desk, repository, f"status {revision} {status.context}", int(at * 1000), "status", message)
 
 
 def put_prediction(desk: Desk, report: ProposalReport) -> None:
@@ -119,6 +125,9 @@ class _Writer:
     def write(self, row: Row) -> None:
         """Writes what a row says; what the forge does not permit is left out, and said in the log."""
         match row.sort:
+            case "status":
+                status = {name: value for name, value in row.message.items() if name != "revision"}
+                self._status(row.message["revision"], Status(**{**status, "state": State(status["state"])}))
             case "announcement":
                 self._announcement(row.message["number"], row.message["head"], row.message)
             case "prediction":
