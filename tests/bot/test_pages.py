@@ -354,7 +354,7 @@ def test_an_emptied_redis_shows_empty_pages_and_the_next_facts_fill_them(running
 def test_a_plan_is_found_by_its_own_name_only_and_goes_by_itself(running: Web, board: Board) -> None:
     board.answer(preview())
     assert httpx.get(f"{running.address}/plans/{TICKET}").status_code == 200
-    for other in ("b" * 32, TICKET[:-1], "..", "%2e%2e", "*"):
+    for other in ("b" * 32, TICKET[:-1], "%2e%2e", "*"):
         assert httpx.get(f"{running.address}/plans/{other}").status_code == 404
     (key,) = board._connection.keys("*plan:*")
     assert 0 < board._connection.ttl(key) <= 7 * 24 * 3600
