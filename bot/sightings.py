@@ -14,7 +14,7 @@ from typing import Any, Final
 import redis
 
 from bot.requests import Remembered
-from worker.domain.messages import KEYS
+from worker.domain.messages import KEYS, PROPOSALS_KEY, proposal_field
 from worker.signed_queue import redis_failed
 
 DELIVERY_SECONDS: Final = 24 * 3600
@@ -67,6 +67,7 @@ class Sightings:
         if remembered is None:
             self._ask("HDEL", _looks(repository), str(number))
             self._ask("HDEL", _predictions(repository), str(number))
+            self._ask("HDEL", PROPOSALS_KEY, proposal_field(repository, number))
             return
         value = asdict(remembered)
         del value["base_revision"]
