@@ -51,6 +51,9 @@ RECREATED = (
 )  # fmt: skip
 """Kinds whose immutable fields the histories change, as people did with `kubectl replace --force`."""
 
+UNBUILT = ("kustomize does not build it", "does not exist (add the file")
+"""Refusals that kustomize itself is asked about."""
+
 PATIENCE = 6.0
 """Seconds that a commit's objects may take to be healthy, before the rest of it is judged without their health."""
 
@@ -171,7 +174,7 @@ class Replay:
 
     def _is_expected(self, step: Step, error: Exception) -> bool:
         """Whether a refusal is right: the corpus or kustomize itself knows the commit as bad, or the reason is listed."""
-        if "kustomize does not build it" in str(error):
+        if any(reason in str(error) for reason in UNBUILT):
             return not self._builds(step)
         return step.unreadable or any(reason in str(error) for reason in REFUSED)
 
