@@ -125,15 +125,11 @@ ROWS: Final = {
     "F52": "everything killed at random, for long: all is well afterwards",
 }
 
-_FORGE: Final = "no forge is spoken to yet"
-_COMMANDS: Final = "there are no chat-ops yet"
+_COMMANDS: Final = "there are no chat-ops yet but `/plan`"
 
 NOT_APPLICABLE: Final = {
-    **dict.fromkeys(("A01", "A03", "A05", "A08", "A11", "A12", "A13"), f"{_FORGE}: no webhooks come in"),
-    **dict.fromkeys(("A14", "A15", "A16", "A17", "A18", "A19", "A20", "A21"), _COMMANDS),
-    **dict.fromkeys(("A22", "A24", "A25", "A53", "A54", "A66"), _FORGE),
+    **dict.fromkeys(("A17", "A18", "A19", "A20", "A21"), _COMMANDS),
     "A61": "nothing is sent out but to Git and the cluster yet",
     "A63": "images are not updated by commits yet",
-    **dict.fromkeys(("F02", "F44", "F45", "F46", "F47", "F48", "F51", "F52"), _FORGE),
     "F10": "a job runs inside its worker's process: there is no work-horse that could outlive it",
 }
