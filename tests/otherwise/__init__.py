@@ -69,8 +69,11 @@ DIFF: Final = {
 """Cases of diff_argocd_server_side, diff_argocd_client_pairs and diff_helm_diff_text."""
 
 NORMALIZE: Final = {
+    "removes status from any object": (
+        "only kinds whose status has a door of its own lose it, by what the server says of them; others have it like any field"
+    ),
     "removes duplicated metrics from v2 HorizontalPodAutoscaler": (
         "what the server answers is never mended before it is compared: a list that it doubles is a difference"
     ),
 }
-"""Cases of normalize_flux_dry_run."""
+"""Cases of normalize_flux_desired and normalize_flux_dry_run."""

@@ -94,3 +94,22 @@ def test_f32_an_immutable_field_is_refused_or_made_again_where_policy_says_so(wo
     assert recorded.state.operation is not None
     assert recorded.state.operation.phase is Phase.SUCCEEDED, willing.facts
     assert kubectl("-n", world.namespace, "get", "deployment", "d", "-o", "jsonpath={.metadata.uid}").stdout != before
+
+
+def test_f29_a_definition_that_gains_a_field_and_an_object_that_uses_it_in_one_commit(
+    world: World, kubectl: Kubectl
+) -> None:
+    names = {"kind": "Gadget", "plural": "gadgets", "singular": "gadget"}
+    text = WIDGETS % names
+    world.converge(text)
+    wider = text.replace("size: {type: integer}", "size: {type: integer}, colour: {type: string}")
+    wider = wider.replace("spec: {size: 3}", "spec: {size: 3, colour: red}")
+    first = next(change for change in world.plan(wider).changes if change.key.kind == "Gadget")
+    assert first.action is Action.UNPREDICTABLE
+    assert first.reason == "the definition of Gadget.example.com changes in this change"
+    recorded = world.converge(wider)
+    assert recorded.state.operation is not None
+    assert recorded.state.operation.phase is Phase.SUCCEEDED, world.facts
+    assert kubectl("-n", world.namespace, "get", "gadget", "first", "-o", "jsonpath={.spec.colour}").stdout == "red"
+    assert world.plan(wider).is_empty
+    assert "field not declared" in world.problems(wider.replace("colour: red}", "colour: red, weight: 1}"))

@@ -211,6 +211,7 @@ def try_unproven(
     unproven = [
         resource for resource in resources if not ((proof := proofs.get(resource.key)) is not None and proof.unchanged)
     ]
+    redefined = {kind for resource in unproven if (kind := defined_kind(resource))} - new_kinds
 
     def attempt(resource: Resource) -> tuple[ResourceKey, DryRun]:
         key = resource.key
@@ -227,6 +228,9 @@ def try_unproven(
         if now is not None and said.result is not None and now.resource_version != said.result.resource_version:
             now = target.cluster.get(key, resource.version)  # somebody wrote it since it was read
             said = dry_run(target, resource)
+        if isinstance(said.error, Denied) and (key.group, key.kind) in redefined:
+            # what it says may be right by the definition of this very change, which the server does not have yet
+            return key, DryRun(None, None, virtual=f"the definition of {key.group_kind} changes in this change")
         said = replace(said, asked=now)
         if said.result is not None and now is not None:
             said = without_leaving(target, resource, now, said)

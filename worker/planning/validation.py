@@ -94,7 +94,7 @@ def _shape(resource: Resource) -> Iterator[Problem]:
                 yield _problem(
                     resource, f"metadata.{member}.{name}: expected text, found {kind}", "put the value in quotes"
                 )
-    if OWNER_LABEL in (metadata.get("labels") or ()):
+    if OWNER_LABEL in resource.labels:
         yield _problem(resource, f"sets the label {OWNER_LABEL}, which is Plumbline's own", "remove it")
 
 
