@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
@@ -82,6 +83,9 @@ ENABLED = false
 [other]
 SHOW_FOOTER_VERSION = false
 """
+
+UNAUTHORIZED = 401
+PATIENCE = 25
 
 
 class GiteaServer:
@@ -205,9 +209,18 @@ class GiteaServer:
         except ValueError:
             return answer.status, None
 
+    def _patiently(self, method: str, path: str, body: Any, token: str) -> tuple[int, Any]:
+        """One request, again where a good token is refused: seen now and then while Gitea's SQLite is busy."""
+        for _ in range(PATIENCE):
+            status, found = self.request(method, path, body, token=token)
+            if status != UNAUTHORIZED:
+                break
+            time.sleep(0.2)
+        return status, found
+
     def ask(self, method: str, path: str, body: Any = None, *, token: str = "") -> Any:
         """The answer of a request that has to succeed. Raises SandboxError with the forge's own words."""
-        status, answer = self.request(method, path, body, token=token)
+        status, answer = self._patiently(method, path, body, token)
         if not 200 <= status < 300:
             raise SandboxError(f"{method} {path}: {status} {json.dumps(answer)[:400]}")
         return answer
@@ -221,11 +234,13 @@ class GiteaServer:
         return self.create_token(name, scopes)
 
     def create_token(self, name: str, scopes: Sequence[str]) -> str:
-        """One more token of somebody's."""
-        return self._command(
+        """One more token of somebody's; the running server may know it a moment later than the command that made it."""
+        token = self._command(
             "admin", "user", "generate-access-token", "--username", name, "--scopes", ",".join(scopes), "--raw",
             "--token-name", secrets.token_hex(6),
         ).split()[-1]  # fmt: skip
+        wait_until(lambda: self.request("GET", "/user", token=token)[0] != UNAUTHORIZED, 20, "Gitea knows the token")
+        return token
 
     def create_repository(self, owner: str, name: str, collaborators: Mapping[str, str] | None = None) -> Path:
         """A repository of somebody's without commits, with collaborators (login -> read, write, admin); its bare folder."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from worker.adapters.cluster import Observation, Reading
 from worker.adapters.inventory import Recorded
@@ -23,6 +23,9 @@ from worker.planning.diffing import specified_differences
 from worker.planning.leaving import leaving, removal
 from worker.planning.proof import FINISHED, Proof, prove
 from worker.planning.pruning import applied_by, guard, prunable
+
+UNDECLARED: Final = "not declared in schema"
+"""How the server says that a kind has no such field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +231,7 @@ def try_unproven(
         if now is not None and said.result is not None and now.resource_version != said.result.resource_version:
             now = target.cluster.get(key, resource.version)  # somebody wrote it since it was read
             said = dry_run(target, resource)
-        if isinstance(said.error, Denied) and (key.group, key.kind) in redefined:
+        if isinstance(said.error, Denied) and UNDECLARED in said.error.message and (key.group, key.kind) in redefined:
             # what it says may be right by the definition of this very change, which the server does not have yet
             return key, DryRun(None, None, virtual=f"the definition of {key.group_kind} changes in this change")
         said = replace(said, asked=now)
