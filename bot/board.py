@@ -16,7 +16,7 @@ import redis
 from worker.domain.messages import KEYS, told_key
 from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ConvergenceReport, PreviewReport
-from worker.signed_queue import redis_failed
+from worker.signed_queue import redis_answering
 
 STREAM_SECONDS: Final = 24 * 3600
 TICKET_SECONDS: Final = 120
@@ -77,10 +77,8 @@ class Board:
         """The prediction that a push waits for; None when it did not come in time."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
-            try:
+            with redis_answering():
                 found = self._connection.blpop([_ticket(ticket)], timeout=max(min(left, LONGEST_BLOCK), 0.01))
-            except redis.RedisError as error:
-                raise redis_failed(error) from None
             if isinstance(found, list | tuple) and len(found) == 2:
                 return PreviewReport.from_json(json.loads(found[1]))
         return None
@@ -121,29 +119,23 @@ class Board:
 
     def head(self, repository: str, environment: str, revision: str) -> None:
         """Hints that a newer revision is wanted, so that older work stops at its next step."""
-        try:
+        with redis_answering():
             self._connection.set(f"{KEYS}:head:{repository}:{environment}", revision, ex=STREAM_SECONDS)
-        except redis.RedisError as error:
-            raise redis_failed(error) from None
 
     def cursor(self, repository: str, revisions: Sequence[str]) -> dict[str, str]:
         """Where each revision's stream ends now: what comes later is read from here."""
         ends: dict[str, str] = {}
-        try:
+        with redis_answering():
             for revision in revisions:
                 last: Any = self._connection.xrevrange(_stream(repository, revision), count=1)
                 ends[revision] = last[0][0].decode() if last else "0"
-        except redis.RedisError as error:
-            raise redis_failed(error) from None
         return ends
 
     def read(self, repository: str, cursor: dict[str, str], milliseconds: int) -> list[tuple[str, str, dict[str, Any]]]:
         """What came after the cursor: (revision, id, entry) in order; waits up to `milliseconds` for the first."""
         streams: dict[Any, Any] = {_stream(repository, revision): last for revision, last in cursor.items()}
-        try:
+        with redis_answering():
             found: Any = self._connection.xread(streams, count=200, block=milliseconds)
-        except redis.RedisError as error:
-            raise redis_failed(error) from None
         entries: list[tuple[str, str, dict[str, Any]]] = []
         rows = found.items() if isinstance(found, dict) else found or []
         for name, items in rows:
@@ -280,8 +272,6 @@ def _ticket(ticket: str) -> str:
 
 
 def _run(pipeline: Any) -> list[Any]:
-    try:
+    with redis_answering():
         answers: list[Any] = pipeline.execute()
         return answers
-    except redis.RedisError as error:
-        raise redis_failed(error) from None

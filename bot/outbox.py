@@ -17,7 +17,7 @@ import redis
 
 from worker.domain.errors import Unavailable
 from worker.domain.messages import KEYS
-from worker.signed_queue import redis_failed
+from worker.signed_queue import redis_answering
 
 SAID_SECONDS: Final = 14 * 24 * 3600
 """How long it is known what was said last of a row, so that nothing older is said after it."""
@@ -118,10 +118,8 @@ class Outbox:
         return max(0, int(self._ask("PTTL", f"{KEYS}:quiet:{repository}"))) / 1000
 
     def _ask(self, *command: Any) -> Any:
-        try:
+        with redis_answering():
             return self._connection.execute_command(*command)  # type: ignore[no-untyped-call]
-        except redis.RedisError as error:
-            raise redis_failed(error) from None
 
 
 def _rows(repository: str) -> str:

@@ -15,7 +15,7 @@ import redis
 
 from bot.requests import Remembered
 from worker.domain.messages import KEYS, PROPOSALS_KEY, proposal_field
-from worker.signed_queue import redis_failed
+from worker.signed_queue import redis_answering
 
 DELIVERY_SECONDS: Final = 24 * 3600
 """How long a delivery counts as one that was taken; the same one later makes one more look, which finds nothing new."""
@@ -85,10 +85,8 @@ class Sightings:
         return bool(self._ask("SET", f"{KEYS}:polled:{repository}", "1", "NX", "PX", max(1, int(seconds * 1000))))
 
     def _ask(self, *command: Any) -> Any:
-        try:
+        with redis_answering():
             return self._connection.execute_command(*command)  # type: ignore[no-untyped-call]
-        except redis.RedisError as error:
-            raise redis_failed(error) from None
 
 
 def _remembered(value: dict[str, Any], predicted: bytes) -> Remembered:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import secrets
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import redis
 
 from worker.domain.messages import KEYS
-from worker.signed_queue import redis_failed
+from worker.signed_queue import redis_answering
 
 ATTEMPTS: Final = 10
 """Attempts to sign in that one address has in `ATTEMPT_SECONDS`."""
@@ -48,13 +46,13 @@ class Visitors:
         found = visitor.repositories
         session = secrets.token_urlsafe(32)
         body = {"by": visitor.by, "name": visitor.name, "sees": None if found is None else sorted(found)}
-        with _spoken():
+        with redis_answering():
             self._connection.set(_session(session), json.dumps(body), ex=seconds)
         return session
 
     def known(self, session: str) -> Visitor | None:
         """Whose session that is, None where it ended or never was."""
-        with _spoken():
+        with redis_answering():
             body: Any = self._connection.get(_session(session))
         if body is None:
             return None
@@ -64,29 +62,21 @@ class Visitors:
 
     def dismiss(self, session: str) -> None:
         """Ends a session."""
-        with _spoken():
+        with redis_answering():
             self._connection.delete(_session(session))
 
     def may_try(self, address: str) -> bool:
         """Counts an attempt to sign in; whether the address has not had too many."""
         key = f"{KEYS}:attempts:{address}"
-        with _spoken():
+        with redis_answering():
             self._connection.set(key, 0, ex=ATTEMPT_SECONDS, nx=True)
             count: Any = self._connection.incr(key)
         return int(count) <= ATTEMPTS
 
     def forgive(self, address: str) -> None:
         """Forgets the attempts of an address, after one that was right."""
-        with _spoken():
+        with redis_answering():
             self._connection.delete(f"{KEYS}:attempts:{address}")
-
-
-@contextlib.contextmanager
-def _spoken() -> Iterator[None]:
-    try:
-        yield
-    except redis.RedisError as error:
-        raise redis_failed(error) from None
 
 
 def _session(session: str) -> str:

@@ -8,13 +8,14 @@ instances or pickles.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -57,6 +58,15 @@ def redis_failed(error: redis.RedisError) -> Unavailable:
     if isinstance(error, redis.exceptions.AuthenticationError):
         return Unavailable("Redis does not accept the password in its address")
     return Unavailable(f"Redis does not answer ({type(error).__name__})")
+
+
+@contextlib.contextmanager
+def redis_answering() -> Iterator[None]:
+    """Around whatever is asked of Redis: raises Unavailable, with what to do, where Redis does not do it."""
+    try:
+        yield
+    except redis.RedisError as error:
+        raise redis_failed(error) from None
 
 
 class ForeignJob(Exception):
@@ -135,10 +145,8 @@ class SignedQueue:
 
     def standing(self, job_id: str) -> str:
         """Where a job is: `queued`, `started`, `scheduled` (waits to be tried again); empty without one. Raises Unavailable."""
-        try:
+        with redis_answering():
             (status,) = self._fields(Job.key_for(job_id), "status")
-        except redis.RedisError as error:
-            raise redis_failed(error) from None
         return status.decode() if isinstance(status, bytes) else ""
 
     def forget(self, job_id: str) -> None:
@@ -168,25 +176,19 @@ class SignedQueue:
 
     def length(self, queue: str) -> int:
         """How many jobs of a queue have not begun. Raises Unavailable."""
-        try:
+        with redis_answering():
             found: Any = self.connection.llen(f"rq:queue:{queue}")
-        except redis.RedisError as error:
-            raise redis_failed(error) from None
         return int(found)
 
     def is_served(self, queue: str) -> bool:
         """Whether a process works on a queue; one that was killed counts for another 80 s. Raises Unavailable."""
-        try:
+        with redis_answering():
             return any(self.connection.exists(worker) for worker in self.connection.smembers(f"rq:workers:{queue}"))
-        except redis.RedisError as error:
-            raise redis_failed(error) from None
 
     def require_lasting(self) -> None:
         """Raises SettingsError where Redis may throw away what it was given, and Unavailable where it does not answer."""
-        try:
+        with redis_answering():
             policy = self.connection.info("memory").get("maxmemory_policy", "noeviction")
-        except redis.RedisError as error:
-            raise redis_failed(error) from None
         if policy != "noeviction":
             raise SettingsError(
                 f"Redis may throw jobs away when it is full (maxmemory-policy {policy}): set maxmemory-policy noeviction"
@@ -202,20 +204,16 @@ class SignedQueue:
 
         nonce = secrets.token_bytes(12)
         sealed = nonce + AESGCM(self._parcel_key).encrypt(nonce, data, name.encode())
-        try:
+        with redis_answering():
             self.connection.set(_parcel(name), sealed, ex=seconds)
-        except redis.RedisError as error:
-            raise redis_failed(error) from None
 
     def take_parcel(self, name: str) -> bytes | None:
         """The bytes of a parcel, which is gone afterwards; None when it expired or is not what was put there."""
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        try:
+        with redis_answering():
             sealed = self.connection.getdel(_parcel(name))
-        except redis.RedisError as error:
-            raise redis_failed(error) from None
         if not isinstance(sealed, bytes) or len(sealed) < 28:
             return None
         try:

@@ -13,7 +13,7 @@ import redis
 
 from worker.domain.messages import KEYS, PROPOSALS_KEY, ProposalRequest, proposal_field, told_key
 from worker.domain.resource import ResourceKey
-from worker.signed_queue import redis_failed
+from worker.signed_queue import redis_answering
 
 PREDICTION_SECONDS: Final = 7 * 24 * 3600
 RETOLD_SECONDS: Final = 600
@@ -55,10 +55,8 @@ class Store:
         """Keeps what a push was told (fingerprint, summary, time) until it is applied."""
         body = json.dumps(prediction, sort_keys=True)
         value = json.dumps({"body": body, "signature": self._sign(slug, revision, body)})
-        try:
+        with redis_answering():
             self._connection.set(f"{KEYS}:prediction:{slug}:{revision}", value, ex=PREDICTION_SECONDS)
-        except redis.RedisError as error:
-            raise redis_failed(error) from None
 
     def prediction(self, slug: str, revision: str) -> dict[str, Any] | None:
         """What was predicted for a revision; None where nothing is known or what is there is not ours."""
@@ -81,18 +79,14 @@ class Store:
         body = json.dumps(document, separators=(",", ":"))
         name = proposal_field(proposal.request.repository, proposal.request.number)
         value = json.dumps({"body": body, "signature": self._sign(PROPOSALS_KEY, name, body)})
-        try:
+        with redis_answering():
             self._connection.hset(PROPOSALS_KEY, name, value)
             self._connection.expire(PROPOSALS_KEY, PREDICTION_SECONDS)
-        except redis.RedisError as error:
-            raise redis_failed(error) from None
 
     def open_proposals(self, now: float) -> tuple[OpenProposal, ...]:
         """Everything that was predicted and may go stale; what expired or is not ours is dropped. Raises Unavailable."""
-        try:
+        with redis_answering():
             rows: Any = self._connection.hgetall(PROPOSALS_KEY)
-        except redis.RedisError as error:
-            raise redis_failed(error) from None
         found = []
         for row_name, value in rows.items():
             document = self._opened(PROPOSALS_KEY, row_name.decode(errors="replace"), value.decode(errors="replace"))
@@ -113,10 +107,8 @@ class Store:
 
     def telling(self, repository: str, environment: str, ending: str) -> None:
         """Says that an ending is on its way to the bot, so that nobody else sends it for a while."""
-        try:
+        with redis_answering():
             self._connection.set(told_key(repository, environment), ending, ex=RETOLD_SECONDS)
-        except redis.RedisError as error:
-            raise redis_failed(error) from None
 
     def _opened(self, slug: str, revision: str, text: str) -> dict[str, Any] | None:
         """What was signed under two names; None for anything that was not."""
