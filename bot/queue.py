@@ -17,6 +17,7 @@ from worker.domain.messages import (
     PREVIEWS_QUEUE,
     PROPOSALS_QUEUE,
     PROPOSE,
+    PROPOSE_SECONDS,
     WRITE,
     WRITES_QUEUE,
     Committed,
@@ -33,7 +34,6 @@ from worker.signed_queue import SignedQueue
 PREVIEW_SECONDS = 30
 INTAKE_SECONDS = 30
 LOOK_SECONDS = 120
-PROPOSE_SECONDS = 300
 CONVERGE_SECONDS = 600
 WRITE_SECONDS = 120
 

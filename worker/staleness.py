@@ -19,7 +19,7 @@ from typing import Final
 from worker.adapters.store import OpenProposal, Standing
 from worker.domain.environment import Environment
 from worker.domain.errors import PlumblineError
-from worker.domain.messages import PREVIEWS_QUEUE, PROPOSE
+from worker.domain.messages import PROPOSALS_QUEUE, PROPOSE, PROPOSE_SECONDS
 from worker.domain.resource import Resource, ResourceKey
 from worker.planning.causes import seen_of
 from worker.workbench import Workbench
@@ -29,8 +29,6 @@ STALE_SECONDS: Final = 1.0
 
 FIRST_WAIT, LONGEST_WAIT = 2.0, 300.0
 """Seconds between asking for the same prediction twice; doubled while it keeps being stale."""
-
-PROPOSE_SECONDS: Final = 300
 
 log = logging.getLogger("plumbline.watch")
 
@@ -60,7 +58,7 @@ class Staleness:
         request = replace(proposal.request, at=queue.now())
         ids = request.job_ids
         if any(
-            queue.enqueue(PREVIEWS_QUEUE, PROPOSE, request.to_json(), job_id=each, timeout=PROPOSE_SECONDS)
+            queue.enqueue(PROPOSALS_QUEUE, PROPOSE, request.to_json(), job_id=each, timeout=PROPOSE_SECONDS)
             for each in ids
         ):
             log.info("asks again for %s#%s, because the cluster moved", request.repository, request.number)

@@ -34,6 +34,9 @@ PREVIEWS_QUEUE: Final = f"v{SCHEMA}-previews"
 PROPOSALS_QUEUE: Final = f"v{SCHEMA}-proposals"
 """Queues and keys carry the schema's number: two versions on one Redis leave each other's work alone."""
 
+PROPOSE_SECONDS: Final = 300
+"""How long predicting a change request may take, whoever asks for it."""
+
 KEYS: Final = f"plumbline:v{SCHEMA}"
 
 NO_COMMIT: Final = "0" * 40
