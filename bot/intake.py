@@ -10,7 +10,8 @@ from bot import results
 from bot.board import Commit
 from bot.desk import Desk
 from bot.forges.port import Comment, Forge, State, Status
-from bot.requests import Asked, asked_commit, candidate, context, convergences, followed, judged, may_ask, onto
+from bot.requests import Asked, asked_commit, candidate, convergences, followed, judged, may_ask, onto
+from bot.statuses import converge_context, predict_context
 from worker.domain.declaration import FILE, Declaration, read_declaration
 from worker.domain.errors import DesiredStateError, Refused
 from worker.domain.installation import PLAIN, Repository
@@ -84,7 +85,12 @@ def look(desk: Desk, message: dict[str, Any]) -> None:
     forge = desk.forge(repository)
     if asked.revision:
         found = candidate(
-            repository, asked.branch, asked.revision, forge.tips(), at=asked.at, name=_context(desk, "predict")
+            repository,
+            asked.branch,
+            asked.revision,
+            forge.tips(),
+            at=asked.at,
+            name=predict_context(desk.settings.installation.instance),
         )
         _act(desk, repository, asked.revision, found, asked.at)
     elif asked.number is not None:
@@ -110,9 +116,9 @@ def _look_at_change_request(desk: Desk, repository: Repository, forge: Forge, as
         log.info("%s#%d: /plan names a commit that is not the head", repository.name, asked.number)
         return
     known = desk.sightings.change_request(repository.name, asked.number)
-    name = _context(desk, "predict")
+    name = predict_context(desk.settings.installation.instance)
     found = judged(change_request, repository, known, at=asked.at, name=name, approved=approved)
-    if change_request.is_from_fork and found.status is not None and found.proposal is None:
+    if found.from_fork:
         results.announce(desk, repository, change_request, asked.at)
     else:
         _act(desk, repository, change_request.head, found, asked.at)
@@ -150,19 +156,19 @@ def _look_at_branch(desk: Desk, repository: Repository, forge: Forge, asked: Loo
 
 
 def _converge(desk: Desk, repository: Repository, forge: Forge, asked: LookRequest, tip: str) -> None:
-    text = forge.file(tip, FILE)
+    text, instance = forge.file(tip, FILE), desk.settings.installation.instance
     try:
         found = (
             read_declaration(text, desk.settings.installation, repository, asked.branch) if text else Declaration(())
         )
     except DesiredStateError as error:
-        _say(desk, repository, tip, Status(_context(desk, "converge"), State.FAILURE, str(error)[:140]), asked.at)
+        _say(desk, repository, tip, Status(converge_context(instance), State.FAILURE, str(error)[:140]), asked.at)
         return
     update = RefUpdate(f"refs/heads/{asked.branch}", NO_COMMIT, tip)
     requests = convergences(Committed(repository.name, (update,), asked.at), (update,), {asked.branch: found})
     for request in requests:
         desk.board.head(request.repository, request.environment, request.revision)
-        queued = Status(_context(desk, "converge", request.environment), State.PENDING, "Queued")
+        queued = Status(converge_context(instance, request.environment), State.PENDING, "Queued")
         _say(desk, repository, tip, queued, asked.at)
         desk.requests.converge(request)
     log.info(
@@ -173,7 +179,8 @@ def _converge(desk: Desk, repository: Repository, forge: Forge, asked: LookReque
 
 def _predict_again(desk: Desk, repository: Repository, forge: Forge, asked: LookRequest) -> None:
     """The base moved: no status changes until the new predictions are there."""
-    remembered, name = desk.sightings.change_requests(repository.name), _context(desk, "predict")
+    remembered = desk.sightings.change_requests(repository.name)
+    name = predict_context(desk.settings.installation.instance)
     for change_request in onto(asked.branch, forge.open_change_requests()):
         known = remembered.get(change_request.number)
         if known is None:
@@ -196,7 +203,3 @@ def _act(desk: Desk, repository: Repository, revision: str, found: Asked, at: fl
 
 def _say(desk: Desk, repository: Repository, revision: str, status: Status, at: float) -> None:
     results.put_status(desk, repository.name, revision, status, at)
-
-
-def _context(desk: Desk, *parts: str) -> str:
-    return context(desk.settings.installation.instance, *parts)

@@ -9,7 +9,6 @@ from typing import Final
 
 from bot.forges.port import ChangeRequest, Comment, Permission, Person, RequestState, State, Status
 from worker.domain.declaration import Declaration
-from worker.domain.environment import DEFAULT_INSTANCE
 from worker.domain.installation import Repository
 from worker.domain.messages import Committed, ConvergeRequest, ProposalRequest, RefUpdate
 
@@ -80,18 +79,14 @@ class Asked:
     """What a look at a change request leads to.
 
     `status` is to be written on `head` of the change request, `look_at` a branch to be looked at, `remember` what the next
-    look is to know (None: forget it).
+    look is to know (None: forget it). `from_fork` says that the status waits for a maintainer's word, which is told to people.
     """
 
     proposal: ProposalRequest | None = None
     status: Status | None = None
     look_at: str = ""
     remember: Remembered | None = None
-
-
-def context(instance: str, *parts: str) -> str:
-    """The name of a status: `plumbline/predict`, `plumbline/converge/<environment>`; other instances' have their own."""
-    return "/".join(("plumbline" if instance == DEFAULT_INSTANCE else f"plumbline-{instance}", *parts))
+    from_fork: bool = False
 
 
 def asked_commit(comment: Comment, me: Person) -> str:
@@ -108,11 +103,16 @@ def may_ask(permission: Permission) -> bool:
     return permission >= Permission.WRITE
 
 
+def is_unapproved(change_request: ChangeRequest, approved: str) -> bool:
+    """Whether it comes from a fork and nobody who may write has named its present head."""
+    return change_request.is_from_fork and approved != change_request.head
+
+
 def waits_for(change_request: ChangeRequest, repository: Repository, approved: str) -> tuple[State, str] | None:
     """Why a change request is not predicted, as a status; None where it is."""
     if not repository.follows(change_request.base):
         return State.SUCCESS, NOT_FOLLOWED.format(change_request.base)
-    if change_request.is_from_fork and approved != change_request.head:
+    if is_unapproved(change_request, approved):
         return State.PENDING, f"From a fork; a maintainer can ask: /plan {change_request.head}"
     if change_request.is_draft and not repository.drafts:
         return State.PENDING, "A draft; predicted once it is ready for review"
@@ -143,7 +143,8 @@ def judged(
     waits = waits_for(change_request, repository, approved)
     if waits is not None:
         state, text = waits
-        return Asked(status=Status(name, state, text), remember=now)
+        from_fork = repository.follows(change_request.base) and is_unapproved(change_request, approved)
+        return Asked(status=Status(name, state, text), remember=now, from_fork=from_fork)
     proposal = ProposalRequest(
         repository.name,
         change_request.number,

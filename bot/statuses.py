@@ -43,9 +43,9 @@ def predict_context(instance: str, environment: str = "") -> str:
     return "/".join(part for part in (_named(instance), "predict", environment) if part)
 
 
-def converge_context(instance: str, environment: str) -> str:
-    """`plumbline/converge/production`."""
-    return f"{_named(instance)}/converge/{environment}"
+def converge_context(instance: str, environment: str = "") -> str:
+    """`plumbline/converge/production`; without an environment for what concerns all of them."""
+    return "/".join(part for part in (_named(instance), "converge", environment) if part)
 
 
 def check_name(instance: str, subject: str) -> str:

@@ -27,6 +27,7 @@ KNOWN = Remembered(HEAD, "main", TIP, asked=1.0)
         (replace(OPEN, is_from_fork=True), None, State.PENDING, False),
         (replace(OPEN, is_from_fork=True), replace(KNOWN, approved=HEAD), None, True),
         (replace(OPEN, is_from_fork=True), replace(KNOWN, approved=OTHER), State.PENDING, False),
+        (replace(OPEN, is_from_fork=True, base="release"), None, State.SUCCESS, False),
         (replace(OPEN, state=RequestState.CLOSED), KNOWN, None, False),
         (replace(OPEN, state=RequestState.MERGED), KNOWN, None, False),
     ],
@@ -38,6 +39,7 @@ def test_a22_f13_a_change_request_is_judged(
     assert (found.status.state if found.status else None) == state
     assert (found.proposal is not None) == proposes
     assert proposes or found.proposal is None
+    assert found.from_fork == (request_.is_from_fork and state is State.PENDING)
 
 
 @pytest.mark.parametrize(
