@@ -164,3 +164,17 @@ def config_map(name: str, **data: str) -> str:
 def config_maps(*names: str, **data: str) -> str:
     """ConfigMaps with the same data."""
     return "---\n".join(config_map(name, **data) for name in names)
+
+
+DEPLOYMENT = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: d}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: d}}
+  template:
+    metadata: {labels: {app: d}}
+    spec: {containers: [{name: c, image: "registry.example/x:1"}]}
+"""
+"""One replica of one container, as YAML."""

@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.control_plane import ControlPlane
 from tests.admission_webhook import AdmissionWebhook, deny, patch
-from tests.conftest import Kubectl, config_map, config_maps
+from tests.conftest import DEPLOYMENT, Kubectl, config_map, config_maps
 from tests.world import World
 from worker.domain.convergence import Phase
 from worker.domain.errors import Unavailable
@@ -21,17 +21,6 @@ VALUE = "canary-3f1c9a7e"
 SECRET = json.dumps(
     {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db"}, "stringData": {"password": VALUE}}
 )
-DEPLOYMENT = """
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: d}
-spec:
-  replicas: 1
-  selector: {matchLabels: {app: d}}
-  template:
-    metadata: {labels: {app: d}}
-    spec: {containers: [{name: main, image: "registry.example/x:1"}]}
-"""
 
 
 def names(kubectl: Kubectl, namespace: str) -> str:

@@ -8,23 +8,11 @@ import json
 import pytest
 
 from tests.api_proxy import ApiProxy
-from tests.conftest import Kubectl, config_map, config_maps
+from tests.conftest import DEPLOYMENT, Kubectl, config_map, config_maps
 from tests.world import World
 from worker.domain.convergence import Phase
 from worker.domain.errors import DesiredStateError, Moved
 from worker.domain.reports import Step
-
-SCALED = """
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: d}
-spec:
-  replicas: 1
-  selector: {matchLabels: {app: d}}
-  template:
-    metadata: {labels: {app: d}}
-    spec: {containers: [{name: c, image: "registry.example/x:1"}]}
-"""
 
 
 def test_f18_another_apply_manager_s_field_is_refused_and_it_is_named(world: World, kubectl: Kubectl) -> None:
@@ -47,7 +35,7 @@ def test_f18_another_apply_manager_s_field_is_refused_and_it_is_named(world: Wor
 def test_f18_an_object_that_others_write_all_the_time_is_read_again_before_each_try(
     world: World, namespace: str, proxy: ApiProxy, kubectl: Kubectl, races: int, wins: bool
 ) -> None:
-    world.converge(SCALED)
+    world.converge(DEPLOYMENT)
     proxied = World(proxy.kubeconfig, namespace)
     touched = itertools.count(1)
 
@@ -59,13 +47,13 @@ def test_f18_an_object_that_others_write_all_the_time_is_read_again_before_each_
 
     proxy.before = touch
     if wins:
-        recorded = proxied.converge(SCALED.replace("x:1", "x:2"))
+        recorded = proxied.converge(DEPLOYMENT.replace("x:1", "x:2"))
         assert recorded.state.operation is not None
         assert recorded.state.operation.phase is Phase.SUCCEEDED, proxied.facts
         assert next(touched) > races
         return
     with pytest.raises(Moved, match=f"Deployment {namespace}/d: changed in the cluster"):
-        proxied.converge(SCALED.replace("x:1", "x:2"))
+        proxied.converge(DEPLOYMENT.replace("x:1", "x:2"))
     assert proxied.said(Step.RETRYING).startswith("applied 0 of 1")
     assert not proxied.said(Step.FAILED)
     path = "jsonpath={.spec.template.spec.containers[0].image}"

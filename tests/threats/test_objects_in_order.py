@@ -4,23 +4,10 @@ from __future__ import annotations
 
 import json
 
-from tests.conftest import Kubectl
+from tests.conftest import DEPLOYMENT, Kubectl
 from tests.world import World
 from worker.domain.convergence import Phase
 from worker.domain.plan import Action
-
-SCALED = """
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: d}
-spec:
-  replicas: 1
-  selector: {matchLabels: {app: d}}
-  template:
-    metadata: {labels: {app: d}}
-    spec: {containers: [{name: c, image: "registry.example/x:1"}]}
-"""
-
 
 WIDGETS = """
 apiVersion: apiextensions.k8s.io/v1
@@ -83,8 +70,8 @@ def test_f30_a_namespace_that_is_nowhere_is_the_author_s_problem(world: World) -
 
 
 def test_f32_an_immutable_field_is_refused_or_made_again_where_policy_says_so(world: World, kubectl: Kubectl) -> None:
-    world.converge(SCALED)
-    moved = SCALED.replace("app: d", "app: e")
+    world.converge(DEPLOYMENT)
+    moved = DEPLOYMENT.replace("app: d", "app: e")
     assert "immutable" in world.problems(moved)
     before = kubectl("-n", world.namespace, "get", "deployment", "d", "-o", "jsonpath={.metadata.uid}").stdout
     willing = world.with_policy(recreate=("Deployment.apps",))

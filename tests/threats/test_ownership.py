@@ -7,23 +7,11 @@ import json
 import pytest
 
 from tests.api_proxy import ApiProxy
-from tests.conftest import Kubectl, config_map, config_maps
+from tests.conftest import DEPLOYMENT, Kubectl, config_map, config_maps
 from tests.world import World
 from worker.domain.convergence import Phase
 from worker.domain.plan import ABSENT, Action
 from worker.domain.reports import Step
-
-SCALED = """
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: d}
-spec:
-  replicas: 1
-  selector: {matchLabels: {app: d}}
-  template:
-    metadata: {labels: {app: d}}
-    spec: {containers: [{name: c, image: "registry.example/x:1"}]}
-"""
 
 
 def test_f18_a_field_that_a_person_edited_is_taken_back_and_it_is_said(world: World, kubectl: Kubectl) -> None:
@@ -37,12 +25,12 @@ def test_f18_a_field_that_a_person_edited_is_taken_back_and_it_is_said(world: Wo
 
 
 def test_f36_replicas_that_were_scaled_are_left_to_who_scales(world: World, kubectl: Kubectl) -> None:
-    world.converge(SCALED)
+    world.converge(DEPLOYMENT)
     kubectl("-n", world.namespace, "scale", "deployment", "d", "--replicas=3")
-    warned = world.plan(SCALED).warnings
+    warned = world.plan(DEPLOYMENT).warnings
     assert [text for text in warned if "spec.replicas is left to kubectl, who scales it" in text] == list(warned)
     assert warned
-    recorded = world.converge(SCALED.replace("x:1", "x:2"))
+    recorded = world.converge(DEPLOYMENT.replace("x:1", "x:2"))
     assert recorded.state.operation is not None
     assert recorded.state.operation.phase is Phase.SUCCEEDED, world.facts
     path = "jsonpath={.spec.replicas} {.spec.template.spec.containers[0].image}"
@@ -63,7 +51,7 @@ def test_f34_applying_the_same_commit_again_writes_nothing_at_all(namespace: str
 def test_f36_what_others_own_and_git_does_not_name_is_left_alone_and_written_once(
     world: World, proxy: ApiProxy, kubectl: Kubectl
 ) -> None:
-    without_replicas = SCALED.replace("  replicas: 1\n", "")
+    without_replicas = DEPLOYMENT.replace("  replicas: 1\n", "")
     world.converge(without_replicas)
     proxied = World(proxy.kubeconfig, world.namespace)
     theirs = json.dumps(
@@ -143,7 +131,7 @@ def test_f36_a_field_that_leaves_git_and_may_not_be_taken_is_said_to_stay(
 
 
 def test_f36_a_list_item_and_a_defaulted_field_that_leave_git_go_as_predicted(world: World, kubectl: Kubectl) -> None:
-    more = SCALED.replace("replicas: 1", "replicas: 2").replace(
+    more = DEPLOYMENT.replace("replicas: 1", "replicas: 2").replace(
         '"registry.example/x:1"', '"registry.example/x:1", env: [{name: A, value: a}, {name: B, value: b}]'
     )
     kubectl("-n", world.namespace, "apply", "-f", "-", text=more)
@@ -161,7 +149,7 @@ def test_f36_a_list_item_and_a_defaulted_field_that_leave_git_go_as_predicted(wo
 
 
 def test_f18_a_quantity_s_other_spelling_in_plain_text_is_a_change(world: World, kubectl: Kubectl) -> None:
-    text = SCALED.replace('"registry.example/x:1"', '"registry.example/x:1", env: [{name: MEMORY, value: "1Gi"}]')
+    text = DEPLOYMENT.replace('"registry.example/x:1"', '"registry.example/x:1", env: [{name: MEMORY, value: "1Gi"}]')
     world.converge(f"{text}\n---\n{config_map('one', value='1Gi', max='1.0')}")
     other = f"{text.replace('1Gi', '1024Mi')}\n---\n{config_map('one', value='1024Mi', max='1')}"
     plan = world.plan(other)
@@ -181,7 +169,7 @@ def test_f36_what_a_controller_writes_in_a_status_meanwhile_is_no_change(world: 
             "spec": {"ports": [{"port": 80}], "externalIPs": []},
         }
     )
-    world.converge(f"{SCALED}\n---\n{service}")
+    world.converge(f"{DEPLOYMENT}\n---\n{service}")
     status = json.dumps({"status": {"loadBalancer": {"ingress": [{"ip": "10.1.1.1"}]}}}).encode()
     moved = iter([True])
 
@@ -196,6 +184,6 @@ def test_f36_what_a_controller_writes_in_a_status_meanwhile_is_no_change(world: 
             )
 
     proxy.before = controller
-    plan = proxied.plan(f"{SCALED}\n---\n{service}")
+    plan = proxied.plan(f"{DEPLOYMENT}\n---\n{service}")
     assert next(moved, None) is None, "the controller has not written"
     assert plan.is_empty, [change for change in plan.changes if change.action is not Action.UNCHANGED]
