@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-WIDEST = 100
 MOST = 200
 INVISIBLE = frozenset((*range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF))
 """Code points that have no width or turn the direction of text."""

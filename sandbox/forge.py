@@ -187,11 +187,6 @@ class GiteaServer:
         """Where people and programs reach it."""
         return f"http://127.0.0.1:{self._port}"
 
-    @property
-    def admin_token(self) -> str:
-        """A token of the administrator's that may do everything."""
-        return self._token
-
     def request(
         self, method: str, path: str, body: Any = None, *, token: str = "", root: str = "/api/v1"
     ) -> tuple[int, Any]:

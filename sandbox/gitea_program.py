@@ -38,14 +38,10 @@ STYLED: Final = Path("public/assets/.vite/manifest.json")
 
 @dataclass(frozen=True, slots=True)
 class GiteaProgram:
-    """A program and the folder of what it serves (None: both in one, as packaged programs are).
-
-    `without_pages` says why its pages have neither style nor script; empty where they have.
-    """
+    """A program and the folder of what it serves (None: both in one, as packaged programs are)."""
 
     binary: Path
     served: Path | None
-    without_pages: str = ""
 
 
 def gitea_version() -> str:
@@ -67,7 +63,7 @@ def cached_gitea() -> Path:
 def find_gitea(progress: Progress = lambda _: None) -> GiteaProgram:
     """Gitea, built where it is missing. Raises SandboxError with what to do.
 
-    Pages that cannot be built are no reason to fail: the program says then what it goes without.
+    Pages that cannot be built are no reason to fail: `progress` is told then what Gitea goes without.
     """
     own = shutil.which("gitea")
     if own and _fits(Path(own)):
@@ -86,7 +82,7 @@ def find_gitea(progress: Progress = lambda _: None) -> GiteaProgram:
         reason = "" if (served / STYLED).is_file() else _build_pages(go, served, progress)
     if reason:
         progress(f"Gitea runs without its pages' style: {reason}")
-    return GiteaProgram(binary, served, reason)
+    return GiteaProgram(binary, served)
 
 
 def _fits(program: Path) -> bool:

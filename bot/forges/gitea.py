@@ -152,14 +152,6 @@ class Gitea:
         found = None if answer is None else _change_request(answer.json())
         return found if found is not None and found.merged_as == revision else None
 
-    def required_contexts(self, branch: str) -> Sequence[str] | None:
-        """The status contexts that the branch's protection requires; None where it is not protected. For setup."""
-        answer = self._get(f"{self._at}/branch_protections/{quote(branch, safe='')}", or_none=True)
-        if answer is None:
-            return None
-        rule = answer.json()
-        return tuple(rule.get("status_check_contexts") or ()) if rule.get("enable_status_check") else ()
-
     # -- what Plumbline says -------------------------------------------------------------------------------------
 
     def comment(self, number: int, comment_id: str) -> Comment | None:

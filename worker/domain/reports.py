@@ -158,11 +158,6 @@ class ConvergenceReport:
     proof: Mapping[str, Any] | None = None
 
     @property
-    def is_final(self) -> bool:
-        """Whether nothing more comes for this revision."""
-        return self.step in FINAL_STEPS
-
-    @property
     def ending(self) -> str:
         """What ended: the revision and the step, in one word each."""
         return f"{self.revision} {self.step}"

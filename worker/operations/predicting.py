@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -356,8 +356,3 @@ def _kept(change: Change, why: str) -> Change:
     if change.action is not Action.PRUNE:
         return change
     return Change(change.key, change.version, Action.SKIP, f"no longer in Git; {why}", uid=change.uid)
-
-
-def no_step() -> Callable[[], None]:
-    """A checkpoint that never stops anything, for who has nobody to yield to."""
-    return lambda: None
