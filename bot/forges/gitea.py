@@ -212,7 +212,7 @@ class Gitea:
         """
         tip = self._tip(branch)
         if tip not in (None, onto):
-            raise Moved(f"branch {branch}")
+            raise Moved(f"branch {branch}", "at the forge")
         operations = [self._operation(onto, each) for each in files]
         draft = f"plumbline-draft-{secrets.token_hex(6)}"
         self._send("POST", f"{self._at}/branches", {"new_branch_name": draft, "old_ref_name": onto})
@@ -233,7 +233,7 @@ class Gitea:
         answer = self._send(method, path, body, passing=(CONFLICT, INVALID))
         if not answer.is_success:
             if self._tip(branch) != tip:
-                raise Moved(f"branch {branch}")
+                raise Moved(f"branch {branch}", "at the forge")
             raise Refused(f"the forge does not take the commit to {branch}: {_words(answer)}")
 
     def _tip(self, branch: str) -> str | None:

@@ -199,7 +199,7 @@ class Github:
         """A commit by way of the git data API: GitHub signs it as the App's, and moves the branch only forward."""
         ref = self._api.get(f"{self._at}/git/ref/heads/{quote(branch)}")
         if ref and ref["object"]["sha"] != onto:
-            raise Moved(f"branch {branch} of {self._project}")
+            raise Moved(f"branch {branch} of {self._project}", "at the forge")
         parent = self._api.get(f"{self._at}/git/commits/{onto}", missing=())
         entries = [values.tree_entry(file) for file in files]
         body = {"base_tree": parent["tree"]["sha"], "tree": entries}
@@ -220,7 +220,7 @@ class Github:
     def _judge(self, moved: Answer, branch: str) -> None:
         said = message_of(moved)
         if moved.status == 422 and ("fast forward" in said or "already exists" in said):
-            raise Moved(f"branch {branch} of {self._project}")
+            raise Moved(f"branch {branch} of {self._project}", "at the forge")
         if moved.status == 422:
             raise Refused(f"GitHub does not move branch {branch}: {said}", "propose the change by a pull request")
         checked(moved, f"branch {branch}")

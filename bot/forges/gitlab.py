@@ -211,7 +211,7 @@ class GitLab:
         """
         tip = self._found(lambda: self._get(f"{self._path}/repository/branches/{quote(branch, safe='')}"))
         if tip is not None and tip["commit"]["id"] != onto:
-            raise Moved(f"branch {branch}")
+            raise Moved(f"branch {branch}", "at the forge")
         content: dict[str, Any] = {
             "branch": branch,
             "commit_message": message,
@@ -223,7 +223,7 @@ class GitLab:
             return str(self._write("post", "/repository/commits", content)["id"])
         except Refused as error:
             if any(sign in error.reason for sign in values.MOVED_SIGNS):
-                raise Moved(f"branch {branch}") from None
+                raise Moved(f"branch {branch}", "at the forge") from None
             raise
 
     def open_change_request(self, head: str, base: str, title: str, body: str) -> ChangeRequest:

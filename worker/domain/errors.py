@@ -147,9 +147,9 @@ class Denied(PlumblineError):
 class Moved(PlumblineError):
     """The object (or branch) is not the one that was judged: its uid, resourceVersion or tip changed; nothing was written."""
 
-    def __init__(self, subject: str) -> None:
+    def __init__(self, subject: str, where: str = "in the cluster") -> None:
         self.subject = subject
-        super().__init__(f"{subject}: changed since it was read")
+        super().__init__(f"{subject}: changed {where} since it was read")
 
 
 class Superseded(PlumblineError):
