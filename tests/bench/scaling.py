@@ -15,7 +15,9 @@ def measure_scale(ground: Ground) -> Figures:
     seconds = {count: _plan(ground, count) for count in (OBJECTS, LARGE)}
     figures = whole_path(ground, LARGE, "large")
     _, listed = ground.plane.request("GET", "/api/v1/namespaces/plumbline-system/configmaps")
-    shards = [each for each in listed["items"] if each["metadata"]["labels"]["plumbline.io/record"] == "inventory"]
+    shards = [
+        each for each in listed["items"] if each["metadata"].get("labels", {}).get("plumbline.io/record") == "inventory"
+    ]
     return figures | {
         "small_plan_seconds": seconds[OBJECTS],
         "large_plan_seconds": seconds[LARGE],
