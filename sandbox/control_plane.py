@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from sandbox.json_http import exchange
 from sandbox.processes import SandboxError, Server, free_port, stop_all, wait_until
 
 STAGES = Path(__file__).with_name("stages.yaml")
@@ -173,17 +174,7 @@ class ControlPlane:
         """One request as admin: the HTTP status and the decoded JSON (None where there is none)."""
         context = ssl.create_default_context(cafile=str(self._certificate))
         connection = http.client.HTTPSConnection("127.0.0.1", self._port, timeout=10, context=context)
-        headers = {"Authorization": f"Bearer {self._tokens['admin']}", "Content-Type": "application/json"}
-        try:
-            connection.request(method, path, json.dumps(body) if body is not None else None, headers)
-            answer = connection.getresponse()
-            text = answer.read()
-        finally:
-            connection.close()
-        try:
-            return answer.status, json.loads(text)
-        except ValueError:
-            return answer.status, None
+        return exchange(connection, method, path, body, f"Bearer {self._tokens['admin']}")
 
     def _is_ready(self) -> bool:
         for server in self._servers.values():

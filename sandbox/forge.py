@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 from urllib.parse import quote
 
 from sandbox.gitea_program import GiteaProgram
+from sandbox.json_http import exchange
 from sandbox.processes import SandboxError, Server, free_port, stop_all, tail, wait_until
 
 ADMIN: Final = "root-of-the-forge"
@@ -198,20 +199,7 @@ class GiteaServer:
     ) -> tuple[int, Any]:
         """One request, as the administrator, with another token or another `authorization`; HTTP status and JSON or None."""
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
-        headers = {
-            "Authorization": authorization or f"token {token or self._token}",
-            "Content-Type": "application/json",
-        }
-        try:
-            connection.request(method, root + path, json.dumps(body) if body is not None else None, headers)
-            answer = connection.getresponse()
-            text = answer.read()
-        finally:
-            connection.close()
-        try:
-            return answer.status, json.loads(text)
-        except ValueError:
-            return answer.status, None
+        return exchange(connection, method, root + path, body, authorization or f"token {token or self._token}")
 
     def ask(self, method: str, path: str, body: Any = None, *, token: str = "") -> Any:
         """The answer of a request that has to succeed. Raises SandboxError with the forge's own words."""
