@@ -29,6 +29,7 @@ CORPORA = corpora_folder()
 _NUMBERS = itertools.count(1)
 
 Kubectl = Callable[..., subprocess.CompletedProcess[str]]
+StartSystem = Callable[[Path, str], LocalSystem]
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +55,14 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     yield server.url
     server.stop()
+
+
+@pytest.fixture
+def empty_redis(redis_url: str) -> str:
+    """The session's Redis, emptied."""
+    with contextlib.closing(redis.Redis.from_url(redis_url)) as connection:
+        connection.flushall()
+    return redis_url
 
 
 @pytest.fixture(scope="session")
@@ -120,21 +129,27 @@ def proxy(control_plane: ControlPlane, tmp_path: Path) -> Iterator[ApiProxy]:
 
 
 @pytest.fixture
-def system(
-    control_plane: ControlPlane, redis_url: str, tools: dict[str, Path], namespace: str, tmp_path: Path
-) -> Iterator[LocalSystem]:
-    """All of Plumbline on a repository of its own; environments may use the test's namespace."""
-    with contextlib.closing(redis.Redis.from_url(redis_url)) as connection:
-        connection.flushall()
-    with LocalSystem.start(
-        tmp_path / "system",
-        kubeconfig=control_plane.kubeconfig("worker"),
-        redis_url=redis_url,
-        tools=tools["helm"].parent,
-        namespaces=[namespace],
-        state_namespace=f"state-{namespace}",
-        poll="1s",
-    ) as running:
+def start_system(tools: dict[str, Path], namespace: str, tmp_path: Path) -> StartSystem:
+    """Starts all of Plumbline, by kubeconfig and Redis' address; environments may use the test's namespace."""
+
+    def start(kubeconfig: Path, redis_url: str) -> LocalSystem:
+        return LocalSystem.start(
+            tmp_path / "system",
+            kubeconfig=kubeconfig,
+            redis_url=redis_url,
+            tools=tools["helm"].parent,
+            namespaces=[namespace],
+            state_namespace=f"state-{namespace}",
+            poll="1s",
+        )
+
+    return start
+
+
+@pytest.fixture
+def system(control_plane: ControlPlane, empty_redis: str, start_system: StartSystem) -> Iterator[LocalSystem]:
+    """All of Plumbline on a repository of its own."""
+    with start_system(control_plane.kubeconfig("worker"), empty_redis) as running:
         yield running
 
 

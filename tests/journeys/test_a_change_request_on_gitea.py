@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 
 from plumbline.forge_system import BOT, ForgeSystem
 from plumbline.local_system import Clone, git
@@ -71,19 +69,17 @@ class Project:
 def project(
     gitea: GiteaServer,
     control_plane: ControlPlane,
-    redis_url: str,
+    empty_redis: str,
     tools: dict[str, Path],
     namespace: str,
     tmp_path: Path,
 ) -> Iterator[Project]:
     """A repository on Gitea with one converged commit, and Plumbline beside it, told by webhooks."""
-    with contextlib.closing(redis.Redis.from_url(redis_url)) as connection:
-        connection.flushall()
     with ForgeSystem.beside(
         gitea,
         tmp_path / "system",
         kubeconfig=control_plane.kubeconfig("worker"),
-        redis_url=redis_url,
+        redis_url=empty_redis,
         tools=tools["helm"].parent,
         namespaces=[namespace],
         state_namespace=f"state-{namespace}",

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
-
-import redis
 
 from plumbline.forge_system import ForgeSystem
 from plumbline.local_system import Clone
@@ -18,19 +15,17 @@ from tests.conftest import Kubectl, config_map, declaration
 def test_a_push_to_gitea_converges_the_cluster_also_when_no_webhook_comes(
     gitea: GiteaServer,
     control_plane: ControlPlane,
-    redis_url: str,
+    empty_redis: str,
     tools: dict[str, Path],
     namespace: str,
     kubectl: Kubectl,
     tmp_path: Path,
 ) -> None:
-    with contextlib.closing(redis.Redis.from_url(redis_url)) as connection:
-        connection.flushall()
     with ForgeSystem.beside(
         gitea,
         tmp_path / "system",
         kubeconfig=control_plane.kubeconfig("worker"),
-        redis_url=redis_url,
+        redis_url=empty_redis,
         tools=tools["helm"].parent,
         namespaces=[namespace],
         state_namespace=f"state-{namespace}",

@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from plumbline.local_system import Clone, LocalSystem, git
-from sandbox.control_plane import ControlPlane
-from sandbox.processes import wait_until
+from plumbline.local_system import ROOT, Clone, git, procfile
+from sandbox.processes import Server, wait_until
 from tests.api_proxy import ApiProxy
-from tests.conftest import config_map, declaration
+from tests.conftest import StartSystem, config_map, declaration
 from tests.git_server import GitServer
 from tests.invariants import recorded_of
 from worker.adapters import checkout as checkouts
@@ -329,27 +328,16 @@ def test_a52_the_repository_s_token_is_in_no_argument_and_no_file(origin: Origin
 
 
 def test_f41_whatever_fails_on_the_way_to_desired_state_writes_and_prunes_nothing(
-    control_plane: ControlPlane, redis_url: str, tools: dict[str, Path], namespace: str, tmp_path: Path,
-    proxy: ApiProxy, origin: Origin,
-) -> None:  # fmt: skip
+    start_system: StartSystem, empty_redis: str, namespace: str, tmp_path: Path, proxy: ApiProxy, origin: Origin
+) -> None:
     """A worker reads over HTTP; the server answers 503, breaks off and hangs, then a render fails: the cluster stays."""
-    import redis
-
-    with redis.Redis.from_url(redis_url) as connection:
-        connection.flushall()
-    with LocalSystem.start(
-        tmp_path / "system", kubeconfig=proxy.kubeconfig, redis_url=redis_url, tools=tools["helm"].parent,
-        namespaces=[namespace], state_namespace=f"state-{namespace}", poll="1s",
-    ) as system:  # fmt: skip
+    with start_system(proxy.kubeconfig, empty_redis) as system:
         config = system.directory / "app.yaml"
         served = GitServer(system.directory)
         secret = f"{system.repository}/plumbline/secret"
         text = config.read_text().replace(f"url: {system.repository}", f"url: {served.url('shop.git')}")
         assert secret in text
         (system.directory / "worker.yaml").write_text(text)
-        from plumbline.local_system import ROOT, procfile
-        from sandbox.processes import Server
-
         for name in ("worker", "watch"):
             system.servers[name].kill()
             environ = {**system.environ, "PLUMBLINE_CONFIG": str(system.directory / "worker.yaml")}

@@ -20,7 +20,7 @@ from sandbox.control_plane import ControlPlane
 from sandbox.processes import wait_until
 from sandbox.redis_server import RedisServer
 from tests.api_proxy import ApiProxy
-from tests.conftest import config_map, declaration
+from tests.conftest import StartSystem, config_map, declaration
 from tests.invariants import assert_invariants, note_of, recorded_of, wait_converged
 from worker.domain.errors import Unavailable
 from worker.domain.secret_text import SettingsError
@@ -37,20 +37,9 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def own_system(
-    control_plane: ControlPlane, own_redis: RedisServer, tools: dict[str, Path], namespace: str, tmp_path: Path,
-    proxy: ApiProxy,
-) -> Iterator[LocalSystem]:  # fmt: skip
+def own_system(own_redis: RedisServer, proxy: ApiProxy, start_system: StartSystem) -> Iterator[LocalSystem]:
     """All of Plumbline on that Redis, with the recording proxy before the API server."""
-    with LocalSystem.start(
-        tmp_path / "system",
-        kubeconfig=proxy.kubeconfig,
-        redis_url=own_redis.url,
-        tools=tools["helm"].parent,
-        namespaces=[namespace],
-        state_namespace=f"state-{namespace}",
-        poll="1s",
-    ) as running:
+    with start_system(proxy.kubeconfig, own_redis.url) as running:
         yield running
 
 

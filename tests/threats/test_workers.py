@@ -17,10 +17,9 @@ import pytest
 import redis
 
 from plumbline.local_system import REPOSITORY, ROOT, Clone, LocalSystem, git, procfile
-from sandbox.control_plane import ControlPlane
 from sandbox.processes import Server, wait_until
 from tests.api_proxy import ApiProxy
-from tests.conftest import Kubectl, config_map, declaration
+from tests.conftest import Kubectl, StartSystem, config_map, declaration
 from tests.invariants import assert_invariants, note_of, recorded_of, wait_converged
 from tests.world import World
 from worker import jobs
@@ -41,21 +40,9 @@ def is_write(method: str, path: str) -> bool:
 
 
 @pytest.fixture
-def proxied(
-    control_plane: ControlPlane, redis_url: str, tools: dict[str, Path], namespace: str, tmp_path: Path, proxy: ApiProxy
-) -> Iterator[LocalSystem]:
+def proxied(proxy: ApiProxy, empty_redis: str, start_system: StartSystem) -> Iterator[LocalSystem]:
     """All of Plumbline with the recording proxy before the API server."""
-    with redis.Redis.from_url(redis_url) as connection:
-        connection.flushall()
-    with LocalSystem.start(
-        tmp_path / "system",
-        kubeconfig=proxy.kubeconfig,
-        redis_url=redis_url,
-        tools=tools["helm"].parent,
-        namespaces=[namespace],
-        state_namespace=f"state-{namespace}",
-        poll="1s",
-    ) as running:
+    with start_system(proxy.kubeconfig, empty_redis) as running:
         yield running
 
 
