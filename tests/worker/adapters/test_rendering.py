@@ -106,17 +106,6 @@ def test_a_child_knows_nothing_of_our_environment(tmp_path: Path, monkeypatch: p
     assert names == {"PATH", "HOME", "LC_ALL", "TMPDIR"}
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    git("init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "r.git"))
-    clone = Clone(tmp_path / "clone", tmp_path / "r.git")
-    clone.write("app/a.yaml", config_map("a", n="1"))
-    clone.write("other/b.yaml", config_map("b", n="1"))
-    clone.commit("one")
-    clone.push()
-    return Checkout.open(str(tmp_path / "r.git"), tmp_path)
-
-
 def test_a_commit_that_touches_other_folders_has_the_same_inputs(checkout: Checkout, tmp_path: Path) -> None:
     clone = Clone(tmp_path / "again", tmp_path / "r.git")
     renderer = Renderer(None, RenderLimits(), RenderTools())

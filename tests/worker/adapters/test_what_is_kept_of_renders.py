@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from plumbline.local_system import Clone, git
+from plumbline.local_system import Clone
 from tests.children import STARTED, starts_of
 from tests.conftest import config_map
 from worker.adapters.checkout import Checkout
@@ -26,17 +26,6 @@ def _children() -> Iterator[None]:
     STARTED.clear()
     yield
     STARTED.clear()
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    git("init", "--quiet", "--bare", "--initial-branch=main", str(tmp_path / "r.git"))
-    clone = Clone(tmp_path / "clone", tmp_path / "r.git")
-    clone.write("app/a.yaml", config_map("a", n="1"))
-    clone.write("other/b.yaml", config_map("b", n="1"))
-    clone.commit("one")
-    clone.push()
-    return Checkout.open(str(tmp_path / "r.git"), tmp_path)
 
 
 def test_what_was_rendered_is_kept_for_its_owner_only_and_a_damaged_entry_is_a_miss(

@@ -7,23 +7,13 @@ import time
 
 import pytest
 
-from tests.conftest import Kubectl, config_map, config_maps
+from tests.conftest import DEPLOYMENT, Kubectl, config_map, config_maps
 from tests.world import World
 from worker.domain.environment import Budget
 from worker.domain.errors import Held
 from worker.domain.plan import Action, code
 from worker.domain.reports import Step
 from worker.operations.converging import _confirm
-
-DEPLOYMENT = """
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: d}
-spec:
-  replicas: 1
-  selector: {matchLabels: {app: d}}
-  template: {metadata: {labels: {app: d}}, spec: {containers: [{name: main, image: x}]}}
-"""
 
 
 def until(kubectl: Kubectl, wanted: str, *arguments: str) -> None:
