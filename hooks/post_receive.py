@@ -15,12 +15,17 @@ from hooks.screen import say, title
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
 ALERT_SECONDS = 2.0
 POLL_SECONDS = 4.0
 WATCH_SECONDS = 120.0
 LARGEST_DECLARATION = 64 << 10
+
+FORGE_ITSELF = ("SSH_ORIGINAL_COMMAND", "gitea-internal")
+"""What Gitea and Forgejo set when they push themselves: the merge button, the editor, the API. A person's push has the command
+of their git there. https://github.com/go-gitea/gitea/blob/main/modules/repository/env.go"""
 
 
 def main() -> int:
@@ -35,11 +40,19 @@ def main() -> int:
     except (Away, settings.Misconfigured) as error:
         say([title(f"committed; Plumbline could not be told ({error}) and finds it by itself")])
         return 0
+    if _is_forge_itself(os.environ):
+        return 0
     seconds, patient = _wait(pairs)
     if seconds <= 0 or answer.get("cursor") is None:
         return 0
     _watch(configuration, answer["cursor"], seconds, patient=patient, colour=_colour(pairs, configuration))
     return 0
+
+
+def _is_forge_itself(environ: Mapping[str, str]) -> bool:
+    """Whether a page or program of the forge waits for this hook and shows nobody what it prints."""
+    name, value = FORGE_ITSELF
+    return environ.get(name) == value
 
 
 def _alert(updates: list[refs.Update], pairs: refs.Options, configuration: settings.Configuration) -> dict[str, Any]:

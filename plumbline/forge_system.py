@@ -40,11 +40,13 @@ repositories:
     url: {forge}/{owner}/{repository}.git
     forge: gitea
     project: {owner}/{repository}
-    branches: [main, "release/*"]
+{hooks}    branches: [main, "release/*"]
     ceiling:
       namespaces: [{namespaces}]
       cluster-scoped: [{cluster_scoped}]
 """
+
+HOOKS: Final = "    secret: {{file: {}/plumbline/secret}}\n"
 
 
 @dataclass(slots=True)
@@ -72,11 +74,18 @@ class ForgeSystem(LocalSystem):
         state_namespace: str = "plumbline-system",
         poll: str = "30s",
         with_webhook: bool = True,
+        with_hooks: bool = False,
+        owner: str = "",
+        more: str = "",
         processes: Sequence[str] | None = None,
     ) -> Self:
-        """Makes people, repository and webhook at the forge, writes app.yaml and starts the Procfile's processes."""
+        """Makes people, repository and webhook at the forge, writes app.yaml and starts the Procfile's processes.
+
+        `with_hooks` installs the server-side hooks into the forge's own folder, `owner` is somebody new, `more` are lines
+        at the end of app.yaml.
+        """
         directory.mkdir(parents=True, exist_ok=True)
-        owner = f"ada-{secrets.token_hex(3)}"
+        owner = owner or f"ada-{secrets.token_hex(3)}"
         owner_token = forge.create_user(owner)
         if forge.request("GET", f"/users/{BOT}")[0] != 200:
             forge.create_user(BOT)
@@ -90,6 +99,8 @@ class ForgeSystem(LocalSystem):
         ):
             (directory / name).touch(mode=0o600)
             (directory / name).write_text(text)
+        if with_hooks:
+            system.install_hooks()
         (directory / "app.yaml").write_text(
             APP.format(
                 port=system.port,
@@ -100,9 +111,11 @@ class ForgeSystem(LocalSystem):
                 forge=forge.address,
                 owner=owner,
                 repository=REPOSITORY,
+                hooks=HOOKS.format(system.repository) if with_hooks else "",
                 namespaces=", ".join(f'"{name}"' for name in namespaces),
                 cluster_scoped=", ".join(f'"{name}"' for name in cluster_scoped),
             )
+            + more
         )
         if with_webhook:
             with contextlib.closing(Gitea(forge.address, system.project, token)) as speaker:

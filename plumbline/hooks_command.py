@@ -1,10 +1,15 @@
-"""`plumbline hooks`: puts Plumbline's hooks into a bare Git repository, and takes them out again."""
+"""`plumbline hooks`: puts Plumbline's hooks into a bare Git repository, and takes them out again.
+
+In the folder of a Gitea or Forgejo they go into `hooks/pre-receive.d` and `hooks/post-receive.d`, beside the forge's own, which
+stay as they are and are written anew by the forge as it likes.
+"""
 
 from __future__ import annotations
 
 import argparse
 import io
 import os
+import pwd
 import secrets
 import shlex
 import shutil
@@ -18,6 +23,9 @@ from urllib.parse import urlsplit
 HOOKS: Final = ("pre-receive", "post-receive")
 KEPT: Final = ".before-plumbline"
 MARK: Final = "# Installed by `plumbline hooks install`."
+OWN: Final = "plumbline"
+"""Our hook's name among a forge's: it comes after the forge's own (`gitea`), which knows who may push."""
+
 PUSH_OPTIONS: Final = "receive.advertisePushOptions"
 BEFORE: Final = "plumbline.advertisePushOptionsBefore"
 """What the setting was before it was installed over, for `uninstall`."""
@@ -53,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run_install(arguments: argparse.Namespace) -> int:
     """Installs, or says what it would do; running it again changes only what is asked for."""
     folder = _bare(_git_dir(arguments.repository), arguments.repository)
+    _require_its_user(folder)
     home = folder / "plumbline"
     secret = home / "secret"
     if _is_readable_on_its_way(arguments.address):
@@ -71,7 +80,7 @@ def run_install(arguments: argparse.Namespace) -> int:
     if arguments.when_away:
         settings["plumbline.whenAway"] = arguments.when_away
     if arguments.dry_run:
-        print(f"would write {home}/hooks.pyz and {', '.join(str(folder / 'hooks' / name) for name in HOOKS)}")
+        print(f"would write {home}/hooks.pyz and {', '.join(str(_place(folder, name)) for name in HOOKS)}")
         made = arguments.secret_file is not None or not secret.exists()
         print(f"would {'write' if made else 'keep '} {secret}")
         for hook in _foreign(folder):
@@ -86,10 +95,10 @@ def run_install(arguments: argparse.Namespace) -> int:
         _write(secret, secrets.token_hex(32).encode() + b"\n", 0o600)
     _write(home / "hooks.pyz", archive(), 0o644)
     for name in HOOKS:
-        _install_shim(folder / "hooks" / name, home / "hooks.pyz")
+        _install_shim(_place(folder, name), name, home / "hooks.pyz")
     for name, value in settings.items():
         subprocess.run(["git", "config", "--file", folder / "config", name, value], check=True)
-    print(f"installed   {folder / 'hooks'}")
+    print(f"installed   {' and '.join(str(_place(folder, name)) for name in HOOKS)}")
     for hook in (folder / "hooks" / (name + KEPT) for name in HOOKS):
         if hook.exists():
             print(f"kept        {hook}; it was there before and runs first")
@@ -101,9 +110,8 @@ def run_install(arguments: argparse.Namespace) -> int:
 def run_uninstall(arguments: argparse.Namespace) -> int:
     """Removes the hooks and the settings, and puts back the hooks that were there."""
     folder = _git_dir(arguments.repository)
-    for name in HOOKS:
-        hook = folder / "hooks" / name
-        kept = hook.with_name(name + KEPT)
+    for hook in (place for name in HOOKS for place in _places(folder, name)):
+        kept = hook.with_name(hook.name + KEPT)
         if hook.exists() and MARK in hook.read_text(errors="replace"):
             print(f"{'would remove' if arguments.dry_run else 'removed'}   {hook}")
             if not arguments.dry_run:
@@ -176,14 +184,46 @@ def _configured(folder: Path, name: str) -> str | None:
     return run.stdout.rstrip("\n") if run.returncode == 0 else None
 
 
+def _places(folder: Path, name: str) -> tuple[Path, Path]:
+    """Where a hook may be: the one that git starts, and ours among those that a forge's own hook starts."""
+    return folder / "hooks" / name, folder / "hooks" / f"{name}.d" / OWN
+
+
+def _place(folder: Path, name: str) -> Path:
+    """Where a hook belongs: beside the forge's own, where there is one."""
+    own, among = _places(folder, name)
+    return among if among.parent.is_dir() else own
+
+
+def _require_its_user(folder: Path) -> None:
+    """Raises Refused for another user than the repository's: what they write, a forge's or a person's push cannot read."""
+    from worker.domain.errors import Refused
+
+    owner = folder.stat().st_uid
+    if owner == os.geteuid():
+        return
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        name = f"#{owner}"
+    raise Refused(
+        f"{folder} belongs to the user {name}, whose pushes could not read what is installed now",
+        f"run it as that user: sudo -u {shlex.quote(name)} …",
+    )
+
+
 def _foreign(folder: Path) -> list[Path]:
     """The hooks of somebody else's at the places of ours."""
-    hooks = [folder / "hooks" / name for name in HOOKS]
+    hooks = [_place(folder, name) for name in HOOKS]
     return [hook for hook in hooks if hook.exists() and MARK not in hook.read_text(errors="replace")]
 
 
-def _install_shim(hook: Path, program: Path) -> None:
+def _install_shim(hook: Path, name: str, program: Path) -> None:
     hook.parent.mkdir(exist_ok=True)
+    if hook.name == OWN:  # a forge moves and renames its repositories: no path in it
+        text = f'exec {shlex.quote(python())} -I -S "${{GIT_DIR:-.}}/plumbline/{program.name}" {name}'
+        _write(hook, f"#!/bin/sh\n{MARK}\n{text}\n".encode(), 0o755)
+        return
     kept = hook.with_name(hook.name + KEPT)
     if hook in _foreign(hook.parent.parent) and not kept.exists():
         hook.rename(kept)
@@ -194,7 +234,7 @@ def _install_shim(hook: Path, program: Path) -> None:
         if kept.exists()
         else "exec "
     )
-    text = f"#!/bin/sh\n{MARK}\n{chain}{shlex.quote(python())} -I -S {shlex.quote(str(program))} {hook.name}\n"
+    text = f"#!/bin/sh\n{MARK}\n{chain}{shlex.quote(python())} -I -S {shlex.quote(str(program))} {name}\n"
     _write(hook, text.encode(), 0o755)
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from plumbline.hooks_command import archive
+from plumbline.hooks_command import _require_its_user, archive
 from plumbline.local_system import git
+from worker.domain.errors import Refused
 
 ROOT = Path(__file__).parents[2]
 
@@ -158,3 +159,41 @@ def test_the_zipapp_is_the_same_bytes_each_time_and_needs_nothing_but_python(tmp
     )
     assert run.returncode == 64
     assert "usage" in run.stderr
+
+
+def test_beside_a_forge_s_own_hooks_ours_have_a_place_of_their_own(repository: Path) -> None:
+    for name in ("pre-receive", "post-receive"):
+        among = repository / "hooks" / f"{name}.d"
+        among.mkdir()
+        for hook in (among / "gitea", repository / "hooks" / name):
+            hook.write_text("#!/bin/sh\ncat > /dev/null\n")
+            hook.chmod(0o755)
+
+    def content() -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in repository.rglob("*") if path.is_file()}
+
+    before = content()
+    planned = install(repository, "--dry-run").stdout
+    assert f"{repository}/hooks/pre-receive.d/plumbline" in planned
+    assert "would keep  /" not in planned.replace(f"would keep  {repository}/plumbline/secret", "")
+    for _ in range(2):
+        assert install(repository).returncode == 0
+    made = set(content()) - set(before)
+    assert {Path(each).relative_to(repository).parts[0] for each in made} == {"hooks", "plumbline"}
+    assert sorted(each for each in made if "/hooks/" in each) == [
+        f"{repository}/hooks/{name}.d/plumbline" for name in ("post-receive", "pre-receive")
+    ]
+    assert str(repository) not in (repository / "hooks" / "pre-receive.d" / "plumbline").read_text()
+    assert hooks("uninstall", str(repository)).returncode == 0
+    assert content() == before
+
+
+def test_another_user_s_repository_is_refused_with_the_command(tmp_path: Path) -> None:
+    folder = Path("/")
+    if os.geteuid() == 0:
+        folder = tmp_path
+        os.chown(folder, 65534, -1)
+    with pytest.raises(Refused) as refusal:
+        _require_its_user(folder)
+    assert "could not read what is installed" in refusal.value.reason
+    assert refusal.value.next_step.startswith("run it as that user: sudo -u ")

@@ -1,0 +1,234 @@
+"""Plumbline's hooks inside a real Gitea: a push prints its prediction there too, and the forge's own pages go on working."""
+
+from __future__ import annotations
+
+import base64
+import http.cookiejar
+import re
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plumbline.forge_system import ForgeSystem
+from plumbline.local_system import ROOT, Clone, git
+from sandbox.control_plane import ControlPlane
+from sandbox.forge import GiteaServer
+from sandbox.processes import wait_until
+from tests.conftest import DEPLOYMENT, Kubectl, config_map, declaration
+
+HEALTH_SECONDS = 30
+"""How long `declaration` lets objects become healthy."""
+
+CONVERGE = "plumbline/converge/production"
+WRONG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: flags}\ndata: [a]\n"
+
+
+class Project:
+    """The repository as its owner uses it: by git, and at the forge."""
+
+    def __init__(self, system: ForgeSystem, clone: Clone) -> None:
+        self.system = system
+        self.clone = clone
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        assert self.system.forge is not None
+        return self.system.forge.ask(method, f"/repos/{self.system.project}{path}", body, token=self.system.owner_token)
+
+    def tip(self, branch: str = "main") -> str:
+        return str(self.ask("GET", f"/branches/{branch}")["commit"]["id"])
+
+    def propose(self, branch: str, file: str, text: str) -> int:
+        """A change request of one file, whose branch is pushed without a word of what it changes."""
+        git("checkout", "--quiet", "-B", branch, "origin/main", at=self.clone.folder)
+        self.clone.write(file, text)
+        self.clone.commit(branch)
+        pushed = self.clone.push("origin", branch)
+        assert pushed.returncode == 0, pushed.stderr
+        made = self.ask("POST", "/pulls", {"head": branch, "base": "main", "title": f"Change {branch}"})
+        number = int(made["number"])
+        wait_until(
+            lambda: bool(self.ask("GET", f"/pulls/{number}")["mergeable"]), 20, "Gitea says that it can be merged"
+        )
+        return number
+
+    def is_merged(self, number: int) -> bool:
+        return bool(self.ask("GET", f"/pulls/{number}")["merged"])
+
+    def status(self, revision: str, context: str) -> str:
+        found = [
+            each for each in self.ask("GET", f"/commits/{revision}/statuses?limit=50") if each["context"] == context
+        ]
+        return str(max(found, key=lambda each: each["id"])["status"]) if found else ""
+
+
+class Browser:
+    """The owner at the forge's pages, without a script: a session, forms with their token."""
+
+    def __init__(self, system: ForgeSystem) -> None:
+        assert system.forge is not None
+        self._address = system.forge.address
+        jar = http.cookiejar.CookieJar()
+        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
+        self.send("/user/login", "/user/login", {"user_name": system.owner, "password": system.forge.password})
+
+    def page(self, path: str) -> str:
+        with self._opener.open(self._address + path, timeout=60) as answer:
+            return str(answer.read().decode())
+
+    def send(self, page: str, path: str, fields: dict[str, str]) -> str:
+        """Sends a form of a page to its path; what the forge answers, also where it refuses."""
+        token = re.search(r'name="_csrf" value="([^"]*)"', self.page(page))
+        given = urllib.parse.urlencode({**fields, "_csrf": token[1] if token else ""}).encode()
+        headers = {"Origin": self._address, "Referer": self._address + page}
+        try:
+            with self._opener.open(urllib.request.Request(self._address + path, given, headers), timeout=60) as answer:
+                return str(answer.read().decode())
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                return str(refusal.read().decode())
+
+    def merge(self, project: str, number: int) -> str:
+        """Presses the merge button of a change request."""
+        at = f"/{project}/pulls/{number}"
+        self.send(at, f"{at}/merge", {"do": "merge", "merge_title_field": "Merged by the button"})
+        return self.page(at)
+
+
+@pytest.fixture
+def project(
+    gitea: GiteaServer,
+    control_plane: ControlPlane,
+    empty_redis: str,
+    tools: dict[str, Path],
+    namespace: str,
+    tmp_path: Path,
+) -> Iterator[Project]:
+    """A repository at Gitea with Plumbline's hooks in the forge's own folder, and one converged commit."""
+    with ForgeSystem.beside(
+        gitea,
+        tmp_path / "system",
+        kubeconfig=control_plane.kubeconfig("worker"),
+        redis_url=empty_redis,
+        tools=tools["helm"].parent,
+        namespaces=[namespace],
+        state_namespace=f"state-{namespace}",
+        poll="60s",
+        with_hooks=True,
+    ) as system:
+        clone = Clone(tmp_path / "clone", system.remote)
+        made = Project(system, clone)
+        clone.write("plumbline.yaml", declaration(namespace))
+        clone.write("app/flags.yaml", config_map("flags", a="1"))
+        first = clone.commit("Start")
+        pushed = clone.push()
+        assert pushed.returncode == 0, pushed.stderr
+        assert f"remote:   create     ConfigMap {namespace}/flags" in pushed.stderr
+        wait_until(lambda: made.status(first, CONVERGE) == "success", 40, "the first commit is converged")
+        git("fetch", "--quiet", "origin", at=clone.folder)
+        yield made
+
+
+def test_a_push_to_gitea_prints_what_it_changes_and_streams_how_it_converges(
+    project: Project, namespace: str, kubectl: Kubectl
+) -> None:
+    project.clone.write("app/flags.yaml", config_map("flags", a="2"))
+    revision = project.clone.commit("Two")
+    pushed = project.clone.push("-o", "plumbline.wait=60", "origin", "main")
+    assert pushed.returncode == 0, pushed.stderr
+    words = [f"configure  ConfigMap {namespace}/flags", "1 -> 2", "applied", "verified", "converged"]
+    assert [word for word in words if word not in pushed.stderr] == []
+    assert sorted(map(pushed.stderr.index, words)) == [pushed.stderr.index(word) for word in words]
+    assert kubectl("-n", namespace, "get", "configmap", "flags", "-o", "jsonpath={.data.a}").stdout == "2"
+    wait_until(lambda: project.status(revision, CONVERGE) == "success", 20, "the status says it too")
+
+
+def test_a_push_to_gitea_that_is_not_valid_is_refused(project: Project, namespace: str, kubectl: Kubectl) -> None:
+    before = project.tip()
+    project.clone.write("app/flags.yaml", WRONG)
+    project.clone.commit("Wrong")
+    pushed = project.clone.push()
+    assert pushed.returncode != 0
+    assert "plumbline  refused" in pushed.stderr
+    assert "app/flags.yaml" in pushed.stderr
+    assert "pre-receive hook declined" in pushed.stderr
+    assert project.tip() == before
+    assert kubectl("-n", namespace, "get", "configmap", "flags", "-o", "jsonpath={.data.a}").stdout == "1"
+
+
+def test_nobody_but_plumbline_writes_its_refs_at_gitea(project: Project) -> None:
+    pushed = project.clone.push("origin", "HEAD:refs/plumbline/production/converged")
+    assert pushed.returncode != 0
+    assert "only Plumbline writes them" in pushed.stderr
+
+
+def test_the_merge_button_goes_through_the_hooks_and_does_not_wait_for_the_cluster(
+    project: Project, namespace: str, kubectl: Kubectl
+) -> None:
+    slow = DEPLOYMENT.replace("registry.example/x:1", "registry.example/x:never-ready")
+    number = project.propose("button", "app/slow.yaml", slow)
+    browser = Browser(project.system)
+    began = time.monotonic()
+    browser.merge(project.system.project, number)
+    took = time.monotonic() - began
+    assert project.is_merged(number)
+    assert took < HEALTH_SECONDS / 2, f"the page waited {took:.1f} s for a rollout that never ends"
+    merged = project.tip()
+    wait_until(lambda: project.status(merged, CONVERGE) == "pending", 10, "the merge converges")
+    kubectl("-n", namespace, "wait", "--for=create", "deployment/d", "--timeout=20s")
+
+
+def test_a_merge_that_plumbline_refuses_stays_open_and_the_forge_shows_why(project: Project) -> None:
+    before = project.tip()
+    number = project.propose("wrong", "app/flags.yaml", WRONG)
+    shown = Browser(project.system).merge(project.system.project, number)
+    assert not project.is_merged(number)
+    assert project.tip() == before
+    assert "app/flags.yaml" in shown
+
+
+def test_a_file_that_is_written_at_the_forge_goes_through_the_hooks(
+    project: Project, namespace: str, kubectl: Kubectl
+) -> None:
+    assert project.system.forge is not None
+    before, at = project.tip(), f"/repos/{project.system.project}/contents"
+
+    def written(path: str, text: str) -> tuple[int, Any]:
+        body = {"content": base64.b64encode(text.encode()).decode(), "message": path, "branch": "main"}
+        return project.system.forge.request("POST", f"{at}/{path}", body, token=project.system.owner_token)  # type: ignore[union-attr]
+
+    status, answer = written("app/wrong.yaml", WRONG)
+    assert status >= 400
+    assert "app/wrong.yaml" in str(answer)
+    assert project.tip() == before
+    assert written("app/more.yaml", config_map("more", b="1"))[0] == 201
+    wait_until(lambda: project.status(project.tip(), CONVERGE) == "success", 40, "what was written is converged")
+    assert kubectl("-n", namespace, "get", "configmap", "more", "-o", "jsonpath={.data.b}").stdout == "1"
+
+
+def test_a_repository_that_gitea_renames_keeps_its_hooks_and_uninstalling_leaves_gitea_s(
+    project: Project,
+) -> None:
+    folder = project.system.repository
+    project.ask("PATCH", "", {"name": "store"})
+    renamed = folder.with_name("store.git")
+    hooks = {path.relative_to(renamed): path.read_bytes() for path in (renamed / "hooks").rglob("*") if path.is_file()}
+    assert Path("hooks/pre-receive.d/plumbline") in hooks
+    git("remote", "set-url", "origin", project.system.remote.replace("shop.git", "store.git"), at=project.clone.folder)
+    project.clone.write("app/flags.yaml", WRONG)
+    project.clone.commit("Wrong")
+    assert "plumbline  refused" in project.clone.push().stderr
+    command = [sys.executable, "-m", "plumbline", "hooks", "uninstall", str(renamed)]
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+    left = {path.relative_to(renamed): path.read_bytes() for path in (renamed / "hooks").rglob("*") if path.is_file()}
+    assert left == {path: text for path, text in hooks.items() if path.name != "plumbline"}
+    pushed = project.clone.push()
+    assert pushed.returncode == 0, pushed.stderr
+    assert "plumbline" not in pushed.stderr
