@@ -1,0 +1,103 @@
+"""The acts, in the order in which they are played; each leaves `main` and the cluster as the next one finds them.
+
+To add one, write a function of the stage and its row in ACTS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from bot.comments import AS_PREDICTED
+from plumbline.demo.shop import DECLARATION, PRODUCTION, STAGING
+from plumbline.demo.stage import Stage
+
+Act = Callable[[Stage], None]
+
+PREDICT: Final = "plumbline/predict"
+CONVERGE: Final = {cart.environment: f"plumbline/converge/{cart.environment}" for cart in (STAGING, PRODUCTION)}
+
+NEXT_STAGING: Final = replace(STAGING, tag="1.5.0", replicas="2")
+NEXT_PRODUCTION: Final = replace(PRODUCTION, tag="1.5.0", memory="512Mi", password="another-horse")  # noqa: S106
+LAST_PRODUCTION: Final = replace(NEXT_PRODUCTION, tag="1.6.0", flag="new")
+
+
+def first_push(stage: Stage) -> None:
+    """Two environments of five objects each, declared in plumbline.yaml."""
+    stage.clone.write("plumbline.yaml", DECLARATION)
+    stage.write(STAGING, PRODUCTION)
+    stage.clone.commit("The shop's cart, in staging and production")
+    stage.push(["create", "applied", "verified", "converged", "converged"])
+    for cart in (STAGING, PRODUCTION):
+        stage.require(stage.live_image(cart).endswith(":1.4.1"), f"{cart.environment} runs the cart that was pushed")
+
+
+def pull_request(stage: Stage) -> None:
+    """A change of both environments is proposed, predicted, merged, and said to have gone as predicted."""
+    stage.branch("cart-1.5")
+    stage.write(NEXT_STAGING, NEXT_PRODUCTION)
+    stage.clone.commit("Cart 1.5.0")
+    number, head = stage.propose(
+        "cart-1.5", "Cart 1.5.0", "A new cart with more memory, a new database password, and a second replica in staging."
+    )
+    stage.show_statuses(head, {PREDICT: "success"})
+    stage.wait(lambda: "Plumbline predicts" in stage.comment(number), "the prediction is on the pull request")
+    comment = stage.comment(number)
+    stage.show_comment(comment)
+    for words in ("Plumbline predicts 3 changes in 2 environments", "cart:1.5.0", "512Mi"):
+        stage.require(words in comment, f"the comment says `{words}`")
+    for secret in (PRODUCTION.password, NEXT_PRODUCTION.password):
+        stage.require(secret not in comment, "the comment does not show a password")
+    stage.require(stage.live_image(PRODUCTION).endswith(":1.4.1"), "a prediction writes nothing to the cluster")
+
+    stage.fact("")
+    stage.command(f"# press Merge: {stage.url}/pulls/{number}")
+    merged = stage.merge(number)
+    written = stage.show_statuses(merged, dict.fromkeys(CONVERGE.values(), "success"))
+    for context in CONVERGE.values():
+        states = [state for name, state, _ in written if name == context]
+        stage.require(states[0] == "pending", f"{context} begins as pending")
+        stage.require(states.count("success") == 1, f"{context} says success once, at the end")
+    stage.wait(lambda: AS_PREDICTED in stage.comment(number).partition("**Before")[0], "the comment has its verdict")
+    stage.show_comment(stage.comment(number).partition("**Before")[0])
+    stage.require(stage.live_image(PRODUCTION).endswith(":1.5.0"), "production runs the cart that was merged")
+    stage.fact(f"commit     {stage.url}/commit/{merged}")
+    stage.pull()
+
+
+def mistake(stage: Stage) -> None:
+    """`replicas: three` does not get in: the API server itself is asked, and the push is refused."""
+    before = stage.pull()
+    stage.write(replace(NEXT_PRODUCTION, replicas='"three"'))
+    stage.clone.commit("Three replicas")
+    stage.push(["refused", f"{PRODUCTION.file}:", "replicas"], accepted=False)
+    stage.require(stage.pull() == before, "Gitea's main stays where it was")
+
+
+def bad_image(stage: Stage) -> None:
+    """An image that does not exist: the Pod's own reason is told, not a deadline ten minutes later."""
+    stage.write(replace(NEXT_PRODUCTION, tag="missing"))
+    revision = stage.clone.commit("Cart from nowhere")
+    stage.push(["degraded", "ImagePullBackOff"], until="ImagePullBackOff")
+    written = stage.show_statuses(revision, {CONVERGE[PRODUCTION.environment]: "failure"})
+    stage.require("ImagePullBackOff" in written[-1][2], "the status says why")
+
+
+def next_commit(stage: Stage) -> None:
+    """The next good commit takes over at once."""
+    stage.write(LAST_PRODUCTION)
+    revision = stage.clone.commit("Cart 1.6.0")
+    stage.push(["configure", "verified", "converged"])
+    stage.show_statuses(revision, {CONVERGE[PRODUCTION.environment]: "success"})
+    stage.require(stage.live_image(PRODUCTION).endswith(":1.6.0"), "production runs the newest cart")
+
+
+ACTS: Final[tuple[tuple[str, Act], ...]] = (
+    ("A first push to Gitea. It is answered with what it will do, and shows it done.", first_push),
+    ("A pull request. One comment says what merging would do; the merge goes from pending to success.", pull_request),
+    ("A mistake. The API server itself is asked, and the push is refused.", mistake),
+    ("An image that does not exist. The Pod's own reason is told, not a deadline.", bad_image),
+    ("The next good commit takes over at once.", next_commit),
+)
+"""What is said before an act, and the act."""
