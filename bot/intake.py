@@ -15,7 +15,7 @@ from bot.statuses import converge_context, predict_context
 from worker.domain.declaration import FILE, Declaration, read_declaration
 from worker.domain.errors import DesiredStateError, Refused
 from worker.domain.installation import PLAIN, Repository
-from worker.domain.messages import NO_COMMIT, Committed, LookRequest, RefUpdate
+from worker.domain.messages import NO_COMMIT, Committed, ConvergeRequest, LookRequest, RefUpdate
 
 log = logging.getLogger("plumbline.intake")
 security = logging.getLogger("plumbline.security")
@@ -44,9 +44,11 @@ def committed(desk: Desk, message: dict[str, Any]) -> None:
             found = Declaration(())
         declarations[update.branch] = found
     asked = convergences(alert, updates, declarations)
+    looked_at = {} if repository.forge == PLAIN else desk.sightings.tips(repository.name)
     for request in asked:
-        desk.board.head(request.repository, request.environment, request.revision)
-        desk.requests.converge(request)
+        _ask(desk, repository, request, says_so=looked_at.get(request.branch) != request.revision)
+        if repository.forge != PLAIN:
+            desk.sightings.note_alerted(repository.name, request.branch, request.revision)
     for update in alert.updates:
         names = [request.environment for request in asked if request.revision == update.new]
         desk.board.expect(repository.name, update.new, names)
@@ -55,6 +57,15 @@ def committed(desk: Desk, message: dict[str, Any]) -> None:
         log.info(
             "committed repository=%s ref=%s revision=%s environments=%s", repository.name, update.ref, update.new, names
         )
+
+
+def _ask(desk: Desk, repository: Repository, request: ConvergeRequest, *, says_so: bool = True) -> None:
+    """Asks for one convergence; a forge shows that it is queued before anything else can be said of it."""
+    desk.board.head(request.repository, request.environment, request.revision)
+    if repository.forge != PLAIN and says_so:
+        context = converge_context(desk.settings.installation.instance, request.environment)
+        _say(desk, repository, request.revision, Status(context, State.PENDING, "Queued"), request.at)
+    desk.requests.converge(request)
 
 
 def _describe(desk: Desk, repository: Repository, revision: str) -> None:
@@ -150,7 +161,8 @@ def _look_at_branch(desk: Desk, repository: Repository, forge: Forge, asked: Loo
     if not repository.follows(asked.branch) or tip == desk.sightings.tips(repository.name).get(asked.branch, ""):
         return
     if tip:
-        _converge(desk, repository, forge, asked, tip)
+        if tip != desk.sightings.alerted(repository.name).get(asked.branch):
+            _converge(desk, repository, forge, asked, tip)
         _predict_again(desk, repository, forge, asked)
     desk.sightings.note_tip(repository.name, asked.branch, tip)
 
@@ -167,10 +179,7 @@ def _converge(desk: Desk, repository: Repository, forge: Forge, asked: LookReque
     update = RefUpdate(f"refs/heads/{asked.branch}", NO_COMMIT, tip)
     requests = convergences(Committed(repository.name, (update,), asked.at), (update,), {asked.branch: found})
     for request in requests:
-        desk.board.head(request.repository, request.environment, request.revision)
-        queued = Status(converge_context(instance, request.environment), State.PENDING, "Queued")
-        _say(desk, repository, tip, queued, asked.at)
-        desk.requests.converge(request)
+        _ask(desk, repository, request)
     log.info(
         "looked at %s %s: tip %s, environments %s",
         repository.name, asked.branch, tip[:7], [request.environment for request in requests],

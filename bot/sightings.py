@@ -50,6 +50,14 @@ class Sightings:
         else:
             self._ask("HDEL", _tips(repository), branch)
 
+    def alerted(self, repository: str) -> dict[str, str]:
+        """The tip of each branch whose convergence a hook inside the forge has asked for."""
+        return {name.decode(): tip.decode() for name, tip in self._ask("HGETALL", _alerted(repository)).items()}
+
+    def note_alerted(self, repository: str, branch: str, tip: str) -> None:
+        """Notes that the convergence of a tip is asked for, which the webhook of the same push need not do again."""
+        self._ask("HSET", _alerted(repository), branch, tip)
+
     # -- change requests -----------------------------------------------------------------------------------------
 
     def change_request(self, repository: str, number: int) -> Remembered | None:
@@ -100,6 +108,10 @@ def _delivery(forge: str, delivery: str) -> str:
 
 def _tips(repository: str) -> str:
     return f"{KEYS}:tips:{repository}"
+
+
+def _alerted(repository: str) -> str:
+    return f"{KEYS}:alerted:{repository}"
 
 
 def _looks(repository: str) -> str:

@@ -80,8 +80,8 @@ def bad_image(stage: Stage) -> None:
     stage.write(replace(NEXT_PRODUCTION, tag="missing"))
     revision = stage.clone.commit("Cart from nowhere")
     stage.push(["degraded", "ImagePullBackOff"], until="ImagePullBackOff")
-    written = stage.show_statuses(revision, {CONVERGE[PRODUCTION.environment]: "failure"})
-    stage.require("ImagePullBackOff" in written[-1][2], "the status says why")
+    text = stage.show_last(revision, CONVERGE[PRODUCTION.environment], "failure")
+    stage.require("ImagePullBackOff" in text, "the status says why")
 
 
 def next_commit(stage: Stage) -> None:
@@ -89,7 +89,7 @@ def next_commit(stage: Stage) -> None:
     stage.write(LAST_PRODUCTION)
     revision = stage.clone.commit("Cart 1.6.0")
     stage.push(["configure", "verified", "converged"])
-    stage.show_statuses(revision, {CONVERGE[PRODUCTION.environment]: "success"})
+    stage.show_last(revision, CONVERGE[PRODUCTION.environment], "success")
     stage.require(stage.live_image(PRODUCTION).endswith(":1.6.0"), "production runs the newest cart")
 
 

@@ -119,7 +119,7 @@ class Stage:
                 code = line
                 break
             if self.system.owner_token not in line:  # git names the address, which has Ada's token in it
-                print(f"  {line}", flush=True)
+                print(f"  {line.rstrip()}", flush=True)
             while left and left[0] in line:
                 left.pop(0)
             if until and until in line:
@@ -169,6 +169,17 @@ class Stage:
         said = ", ".join(f"{context} is {state}" for context, state in wanted.items())
         self.wait(is_there, f"the statuses of {revision[:7]} say that {said}")
         return found
+
+    def show_last(self, revision: str, context: str, state: str) -> str:
+        """Waits until a context of a commit has its state, and shows it; its text."""
+
+        def newest() -> tuple[str, str]:
+            return next(((now, text) for name, now, text in reversed(self.statuses(revision)) if name == context), ("", ""))
+
+        self.wait(lambda: newest()[0] == state, f"{context} of {revision[:7]} is {state}")
+        _, text = newest()
+        self.fact(f"{context}  {coloured(state, COLOURS.get(state, '0'))} {safe(text)}")
+        return text
 
     def show_comment(self, body: str) -> None:
         """The comment as a person reads it."""

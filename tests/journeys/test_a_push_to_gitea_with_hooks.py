@@ -62,11 +62,13 @@ class Project:
     def is_merged(self, number: int) -> bool:
         return bool(self.ask("GET", f"/pulls/{number}")["merged"])
 
+    def statuses(self, revision: str, context: str) -> list[str]:
+        """The states that were written, oldest first."""
+        found = self.ask("GET", f"/commits/{revision}/statuses?limit=50")
+        return [each["status"] for each in sorted(found, key=lambda each: each["id"]) if each["context"] == context]
+
     def status(self, revision: str, context: str) -> str:
-        found = [
-            each for each in self.ask("GET", f"/commits/{revision}/statuses?limit=50") if each["context"] == context
-        ]
-        return str(max(found, key=lambda each: each["id"])["status"]) if found else ""
+        return (self.statuses(revision, context) or [""])[-1]
 
 
 class Browser:
@@ -147,7 +149,10 @@ def test_a_push_to_gitea_prints_what_it_changes_and_streams_how_it_converges(
     assert [word for word in words if word not in pushed.stderr] == []
     assert sorted(map(pushed.stderr.index, words)) == [pushed.stderr.index(word) for word in words]
     assert kubectl("-n", namespace, "get", "configmap", "flags", "-o", "jsonpath={.data.a}").stdout == "2"
+    assert pushed.stderr.count("converging production to") == 1, "the push's webhook asked for it once more"
     wait_until(lambda: project.status(revision, CONVERGE) == "success", 20, "the status says it too")
+    states = project.statuses(revision, CONVERGE)
+    assert states == ["pending"] * (len(states) - 1) + ["success"]
 
 
 def test_a_push_to_gitea_that_is_not_valid_is_refused(project: Project, namespace: str, kubectl: Kubectl) -> None:
