@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from bot.forges.gitlab_door import KEY_PREFIX, signing_key
 from bot.forges.port import Credentials
+from worker.domain.errors import Refused
 from worker.domain.installation import Forge, Installation
 from worker.domain.secret_text import SecretText, SettingsError
 from worker.installation_files import CONFIG, SHORTEST_KEY, installation_of, redis_url_of, secret, signing_key_of
+
+KINDS: Final = {"github": "GitHub", "gitlab": "GitLab", "gitea": "Gitea"}
+"""What people call each kind of forge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +51,7 @@ class Settings:
 
         Only the bot asks for the forges' credentials; web verifies deliveries and needs none.
         """
-        path = Path(environ.get(CONFIG, "app.yaml"))
-        installation = installation_of(path)
-        root = path.resolve().parent
+        installation, root = installation_by(environ)
         return Settings(
             installation=installation,
             redis_url=redis_url_of(installation, environ, root),
@@ -69,6 +72,47 @@ class Settings:
             },
             metrics_token=_metrics_token(installation, environ, root),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ForgeSettings:
+    """What registering with one forge needs: the installation and that forge's own secrets, and nothing of the queue."""
+
+    installation: Installation
+    declared: Forge
+    webhook_secrets: WebhookSecrets
+    credentials: Credentials
+
+    @staticmethod
+    def load(environ: Mapping[str, str], kind: str, name: str | None = None) -> ForgeSettings:
+        """The settings of the only forge of a kind (`gitea`, `gitlab`), or of the one that is named.
+
+        Raises SettingsError or DesiredStateError in plain words, Refused where there is no such forge or several.
+        """
+        installation, root = installation_by(environ)
+        declared = declared_forge(installation, kind, name)
+        return ForgeSettings(
+            installation, declared, _webhook_secrets(declared, environ, root), _credentials(declared, environ, root)
+        )
+
+
+def installation_by(environ: Mapping[str, str]) -> tuple[Installation, Path]:
+    """The installation of `PLUMBLINE_CONFIG` (default ./app.yaml), and the folder that its secrets' paths start from."""
+    path = Path(environ.get(CONFIG, "app.yaml"))
+    return installation_of(path), path.resolve().parent
+
+
+def declared_forge(installation: Installation, kind: str, name: str | None = None) -> Forge:
+    """The only forge of a kind, or the one that is named. Raises Refused where there is none or several."""
+    found = [forge for forge in installation.forges if forge.kind == kind and name in {None, forge.name}]
+    if not found:
+        raise Refused(
+            f"app.yaml declares no such {KINDS[kind]}", f"add it under `forges`, with kind: {kind} and a token"
+        )
+    if len(found) > 1:
+        several = ", ".join(forge.name for forge in found)
+        raise Refused(f"app.yaml declares several {KINDS[kind]}s", f"name one with --forge: {several}")
+    return found[0]
 
 
 def _metrics_token(installation: Installation, environ: Mapping[str, str], root: Path) -> SecretText | None:

@@ -12,11 +12,11 @@ from plumbline.screen import DIFF, coloured, safe
 FENCE: Final = re.compile(r"^(`{3,}|~{3,})\w*$")
 SUMMARY: Final = re.compile(r"<details(?: open)?><summary>(.*)</summary>")
 RULE: Final = re.compile(r"^\|(?:-+\|)+$")
+_CODE: Final = re.compile(r"(?<!`)(`+)( ?)(.+?)\2\1(?!`)")
 _INLINE: Final = (
     (re.compile(r"\[([^\]]*)\]\([^)]*\)"), r"\1"),
-    (re.compile(r"</?(?:sub|del|b)>"), ""),
+    (re.compile(r"</?(?:sub|del|b|code)>"), ""),
     (re.compile(r"\*\*(.+?)\*\*"), r"\1"),
-    (re.compile(r"`([^`]*)`"), r"\1"),
     (re.compile(r"\\([!-/:-@\[-`{-~])"), r"\1"),
 )
 
@@ -81,7 +81,15 @@ def _table(rows: list[list[str]]) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Text without markup, as a page shows it."""
+    """Text without markup, as a page shows it; what stands between marks of code is as it is."""
+    shown, end = "", 0
+    for span in _CODE.finditer(text):
+        shown += _prose(text[end : span.start()]) + span[3]
+        end = span.end()
+    return safe(shown + _prose(text[end:]))
+
+
+def _prose(text: str) -> str:
     for pattern, replacement in _INLINE:
         text = pattern.sub(replacement, text)
-    return safe(html.unescape(text))
+    return html.unescape(text)

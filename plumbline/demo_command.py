@@ -36,16 +36,20 @@ def run(arguments: argparse.Namespace) -> int:
     """Plays the demo; stays up until Ctrl-C unless `--once`."""
     from plumbline.demo.stage import StepMissing
     from plumbline.sandbox_command import Progress
-    from sandbox.gitea_program import find_gitea
+    from sandbox.gitea_program import find_gitea, missing
     from sandbox.processes import SandboxError
+    from sandbox.requirements_check import NPM
     from sandbox.tools import find
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
     progress = Progress()
     began = time.monotonic()
     try:
-        tools, gitea = find(progress=progress), find_gitea(progress)
+        gitea = find_gitea(progress)  # first: it may say at once what this machine lacks
+        tools = find(progress=progress)
         progress.end()
+        if not gitea.is_styled:
+            _say(f"Gitea's pages will have no style. {missing(NPM)}")
         with tempfile.TemporaryDirectory(prefix="plumbline-demo-") as folder:
             _say(f"Kubernetes, Gitea, Redis and Plumbline's four processes start on 127.0.0.1 ({folder}).")
             with _stage(Path(folder), tools, gitea, progress) as stage:
@@ -58,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
                 _wait_for_the_end()
     except (StepMissing, SandboxError) as error:
         progress.end()
-        print(f"\n{_paint('the demo stopped', '31;1')} in {error}", file=sys.stderr)
+        print(f"\n{_paint('the demo stopped', '31;1')}: {error}", file=sys.stderr)
         return 1
     return 0
 
@@ -107,7 +111,7 @@ def _play(stage: Stage) -> None:
 
     for number, (words, act) in enumerate(ACTS, start=1):
         print(f"\n{_paint(f'Act {number}', '36;1')}  {words}", flush=True)
-        with named(f"act {number}"):
+        with named(f"act {number} ({words.partition('.')[0]})"):
             act(stage)
 
 

@@ -11,15 +11,11 @@ from typing import Final, Self
 
 from bot.forges.gitea import Gitea
 from plumbline.local_system import REPOSITORY, LocalSystem, procfile
+from plumbline.setup_gitea import EVENTS, SCOPES
 from sandbox.forge import GiteaServer
 from sandbox.processes import free_port
 
 BOT: Final = "plumbline-bot"
-SCOPES: Final = ("read:user", "write:issue", "write:repository")
-"""What the bot user's token may do; with it the bot user is an administrator of the repository."""
-
-EVENTS: Final = ("push", "pull_request", "pull_request_sync", "pull_request_comment")
-
 APP: Final = """\
 address: http://127.0.0.1:{port}
 redis: {{env: PLUMBLINE_REDIS_URL}}

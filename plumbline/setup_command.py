@@ -8,6 +8,7 @@ from typing import Final
 
 FORGES: Final = {
     "github": "make a GitHub App from a manifest, and keep its secrets in files",
+    "gitea": "make the tokens and the webhooks of a Gitea's repositories, and say what the token lacks",
     "gitlab": "register the webhooks of a GitLab's projects, and say what the token lacks",
 }
 """The forges with a setup of their own; each is `plumbline.setup_<forge>`."""

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bot.forges.gitlab import GitLab
-    from bot.settings import Settings
-    from worker.domain.installation import Forge
+    from bot.settings import ForgeSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,20 +22,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Registers, or says what it would do; running it again changes only what differs. 1 where something is missing."""
     from bot.forges.gitlab import GitLab
-    from bot.settings import Settings
+    from bot.settings import ForgeSettings
     from worker.domain.errors import PlumblineError
 
-    settings = Settings.load(os.environ, with_credentials=True)
-    declared = _declared(settings, arguments.forge)
+    settings = ForgeSettings.load(os.environ, "gitlab", arguments.forge)
+    declared = settings.declared
     is_complete = True
     for repository in settings.installation.repositories:
         if repository.forge != declared.name:
             continue
-        forge = GitLab.of(declared, repository, settings.credentials[declared.name])
+        forge = GitLab.of(declared, repository, settings.credentials)
         print(f"{repository.project}")
         try:
             is_complete = _grants(forge) and is_complete
-            _register(forge, declared, settings, dry_run=arguments.dry_run)
+            _register(forge, settings, dry_run=arguments.dry_run)
         except PlumblineError as error:
             print(f"  error     {error}", file=sys.stderr)
             is_complete = False
@@ -58,22 +57,11 @@ def _grants(forge: GitLab) -> bool:
     return not set(missing) - {"webhook"}
 
 
-def _register(forge: GitLab, declared: Forge, settings: Settings, *, dry_run: bool) -> None:
-    address = f"{settings.installation.address.rstrip('/')}/webhooks/{declared.name}"
-    secrets = settings.webhook_secrets[declared.name]
+def _register(forge: GitLab, settings: ForgeSettings, *, dry_run: bool) -> None:
+    address = f"{settings.installation.address.rstrip('/')}/webhooks/{settings.declared.name}"
+    secrets = settings.webhook_secrets
     signing = secrets.signing.opened() if secrets.signing else None
     done, differing = forge.register(address, secrets.shared.opened(), signing, dry_run=dry_run)
     print(f"  {'would ' + done if dry_run else done + 'd':9} webhook {address} (push, merge request and note events)")
     if differing:
         print(f"            {'differing' if dry_run else 'put right'}: {', '.join(differing)}")
-
-
-def _declared(settings: Settings, name: str | None) -> Forge:
-    from worker.domain.errors import Refused
-
-    found = [forge for forge in settings.installation.forges if forge.kind == "gitlab" and name in {None, forge.name}]
-    if not found:
-        raise Refused("app.yaml declares no such GitLab", "add it under `forges`, with kind: gitlab and a token")
-    if len(found) > 1:
-        raise Refused("app.yaml declares several GitLabs", "name one with --forge: " + ", ".join(f.name for f in found))
-    return found[0]

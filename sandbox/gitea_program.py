@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from sandbox.processes import SandboxError
+from sandbox.requirements_check import COMPILER, NPM, has_compiler
 from sandbox.tools import Progress, alone, cache_root, go_build, go_program
 
 MODULE_FOLDER: Final = Path(__file__).parent / "gitea"
@@ -42,6 +43,17 @@ class GiteaProgram:
 
     binary: Path
     served: Path | None
+
+    @property
+    def is_styled(self) -> bool:
+        """Whether its pages look as they should."""
+        return self.served is None or (self.served / STYLED).is_file()
+
+
+def missing(requirement: tuple[str, str]) -> str:
+    """What this machine lacks, the command that brings it, and the way around it."""
+    what, command = requirement
+    return f"missing: {what}\n  {command}\n  or put a gitea {gitea_version()} on PATH; then try again"
 
 
 def gitea_version() -> str:
@@ -95,10 +107,8 @@ def _fits(program: Path) -> bool:
 
 
 def _build_program(go: Path, binary: Path, progress: Progress) -> None:
-    if not any(shutil.which(name) for name in (os.environ.get("CC", "cc"), "gcc", "clang")):
-        raise SandboxError(
-            "a C compiler is needed to build Gitea (its SQLite is C): install gcc or clang, and try again"
-        )
+    if not has_compiler():  # type: ignore[no-untyped-call]
+        raise SandboxError(missing(COMPILER))
     progress(f"building Gitea {gitea_version()} from source; the first time takes about 4 minutes on 2 cores")
     linking = f"-s -w -X main.Version={gitea_version()}"
     with tempfile.TemporaryDirectory(dir=binary.parents[1]) as folder:
@@ -141,7 +151,7 @@ def _source(go: Path) -> Path:
 
 def _bundle(work: Path, tools: Path, progress: Progress) -> str:
     if not shutil.which("npm"):
-        return "npm is needed to build them: install Node.js, and try again"
+        return missing(NPM)
     package = work / "package.json"
     described = json.loads(package.read_text())
     described.pop("packageManager", None)  # pnpm would fetch another of itself

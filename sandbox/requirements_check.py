@@ -1,5 +1,6 @@
 """What this machine must bring, checked before anything is installed. Runs with any Python 3, standard library only."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -7,6 +8,22 @@ import sys
 
 PYTHON = (3, 11)
 GIT = (2, 36)
+
+
+COMPILER = (
+    "a C compiler, to build Gitea (its SQLite is C)",
+    "apt install gcc libc6-dev | dnf install gcc | xcode-select --install",
+)
+NPM = (
+    "npm, to build Gitea's pages (without it they have no style)",
+    "apt install npm | dnf install npm | brew install node",
+)
+"""What only the first build of the sandbox's forge needs, and the commands that bring it."""
+
+
+def has_compiler():  # type: ignore[no-untyped-def]
+    """Whether a C compiler is there that Go finds."""
+    return any(shutil.which(name) for name in (os.environ.get("CC") or "cc", "gcc", "clang"))
 
 
 def main():  # type: ignore[no-untyped-def]

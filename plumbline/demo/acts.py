@@ -39,7 +39,9 @@ def pull_request(stage: Stage) -> None:
     stage.write(NEXT_STAGING, NEXT_PRODUCTION)
     stage.clone.commit("Cart 1.5.0")
     number, head = stage.propose(
-        "cart-1.5", "Cart 1.5.0", "A new cart with more memory, a new database password, and a second replica in staging."
+        "cart-1.5",
+        "Cart 1.5.0",
+        "A new cart with more memory, a new database password, and a second replica in staging.",
     )
     stage.show_statuses(head, {PREDICT: "success"})
     stage.wait(lambda: "Plumbline predicts" in stage.comment(number), "the prediction is on the pull request")
@@ -59,7 +61,7 @@ def pull_request(stage: Stage) -> None:
         states = [state for name, state, _ in written if name == context]
         stage.require(states[0] == "pending", f"{context} begins as pending")
         stage.require(states.count("success") == 1, f"{context} says success once, at the end")
-    stage.wait(lambda: AS_PREDICTED in stage.comment(number).partition("**Before")[0], "the comment has its verdict")
+    stage.wait(lambda: f"Merged: converged {AS_PREDICTED}" in stage.comment(number), "the comment has its verdict")
     stage.show_comment(stage.comment(number).partition("**Before")[0])
     stage.require(stage.live_image(PRODUCTION).endswith(":1.5.0"), "production runs the cart that was merged")
     stage.fact(f"commit     {stage.url}/commit/{merged}")

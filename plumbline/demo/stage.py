@@ -56,7 +56,9 @@ class Stage:
         """Plumbline's comment on a pull request, empty where there is none. Raises StepMissing where there are several."""
         found = [each["body"] for each in self.ask("GET", f"/issues/{number}/comments") if each["user"]["login"] == BOT]
         if len(found) > 1:
-            raise StepMissing(f"pull request {number} has {len(found)} comments of Plumbline, where one is edited in place")
+            raise StepMissing(
+                f"pull request {number} has {len(found)} comments of Plumbline, where one is edited in place"
+            )
         return str(found[0]) if found else ""
 
     def statuses(self, revision: str) -> list[tuple[str, str, str]]:
@@ -143,7 +145,8 @@ class Stage:
     def merge(self, number: int) -> str:
         """Merges a pull request as the button does; the commit that it became."""
         self.wait(
-            lambda: bool(self.ask("GET", f"/pulls/{number}")["mergeable"]), f"Gitea lets pull request {number} be merged"
+            lambda: bool(self.ask("GET", f"/pulls/{number}")["mergeable"]),
+            f"Gitea lets pull request {number} be merged",
         )
         self.ask("POST", f"/pulls/{number}/merge", {"Do": "merge"})
         return str(self.ask("GET", f"/pulls/{number}")["merge_commit_sha"])
@@ -174,7 +177,9 @@ class Stage:
         """Waits until a context of a commit has its state, and shows it; its text."""
 
         def newest() -> tuple[str, str]:
-            return next(((now, text) for name, now, text in reversed(self.statuses(revision)) if name == context), ("", ""))
+            return next(
+                ((now, text) for name, now, text in reversed(self.statuses(revision)) if name == context), ("", "")
+            )
 
         self.wait(lambda: newest()[0] == state, f"{context} of {revision[:7]} is {state}")
         _, text = newest()

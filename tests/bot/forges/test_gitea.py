@@ -15,7 +15,8 @@ import pytest
 from bot.forges import gitea_door
 from bot.forges.gitea import Gitea
 from bot.forges.port import FileChange, Hint, NotPermitted, Permission, Person, Rejected, RequestState, State, Status
-from plumbline.forge_system import BOT, EVENTS, SCOPES
+from plumbline.forge_system import BOT
+from plumbline.setup_gitea import EVENTS, SCOPES
 from sandbox.forge import GiteaServer
 from sandbox.processes import wait_until
 from worker.domain.errors import Moved, Unavailable

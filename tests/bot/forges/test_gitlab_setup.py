@@ -22,8 +22,6 @@ from tests.doubles.gitlab_rig import BOT, GitLabRig
 from worker.domain.installation import SecretReference
 from worker.domain.installation_file import read_installation
 
-KEY = "k" * 32
-
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[GitLabRig]:
@@ -41,10 +39,7 @@ def setup(rig: GitLabRig, folder: Path, address: str, *arguments: str) -> subpro
         f"repositories:\n- name: shop\n  url: {rig.repository.url}\n  forge: gitlab\n  project: acme/shop\n"
         "  ceiling: {namespaces: [shop]}\n"
     )
-    environ = {
-        "PATH": os.environ["PATH"], "PLUMBLINE_CONFIG": str(folder / "app.yaml"), "PLUMBLINE_SIGNING_KEY": KEY,
-        "PLUMBLINE_REDIS_URL": "redis://:password@127.0.0.1:1/0",
-    }  # fmt: skip
+    environ = {"PATH": os.environ["PATH"], "PLUMBLINE_CONFIG": str(folder / "app.yaml")}  # no Redis, no key for jobs
     command = [sys.executable, "-m", "plumbline", "setup", "gitlab", *arguments]
     return subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60)
 
