@@ -21,6 +21,9 @@ from worker.domain.reports import ConvergenceReport, Outcome, Step
 NAMED: Final = 3
 """Environments that a title names; the others are counted."""
 
+OPEN: Final = 4
+"""So many changed objects are shown unfolded: fewer lines than a page, and nothing to click before one has seen them."""
+
 AS_PREDICTED: Final = "as predicted"
 """The worker's verdict on a plan that came true, field by field."""
 
@@ -83,8 +86,9 @@ def prediction(
         problems = _problems(report.problems)
         page.sections.append(Section("<b>plumbline.yaml</b> · what has to be mended", problems, is_open=True))
     lonely = sum(each.touched for each in ranked) == 1
+    few = sum(len(each.changes) for each in ranked) <= OPEN
     for each in ranked:
-        page.sections += _sections(each, is_open=lonely)
+        page.sections += _sections(each, is_open=lonely or (few and not verdicts))
     return page.fitted(limit, link)
 
 

@@ -167,7 +167,8 @@ def _environment(each: EnvironmentProposal) -> tuple[State, str]:
         return State.SUCCESS, f"No change for this environment{back}"
     gone = sum(change.action is Action.PRUNE for change in each.changes)
     held = "; merging waits for a confirmation" if each.outcome is Outcome.HELD else ""
-    return State.SUCCESS, f"{_changes(len(each.changes))}, {gone or 'none'} of them deleted{held}"
+    deletes = f"{gone} {'is' if gone == 1 else 'are'} deleted" if gone else "nothing is deleted"
+    return State.SUCCESS, f"{_changes(len(each.changes))}; {deletes}{held}"
 
 
 # -- convergences ----------------------------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ def first_push(stage: Stage) -> None:
 
 def pull_request(stage: Stage) -> None:
     """A change of both environments is proposed, predicted, merged, and said to have gone as predicted."""
+    stage.require_status(PREDICT)
     stage.branch("cart-1.5")
     stage.write(NEXT_STAGING, NEXT_PRODUCTION)
     stage.clone.commit("Cart 1.5.0")
@@ -54,7 +55,7 @@ def pull_request(stage: Stage) -> None:
     stage.require(stage.live_image(PRODUCTION).endswith(":1.4.1"), "a prediction writes nothing to the cluster")
 
     stage.fact("")
-    stage.command(f"# press Merge: {stage.url}/pulls/{number}")
+    stage.command(f"# and press its merge button at {stage.url}/pulls/{number}")
     merged = stage.merge(number)
     written = stage.show_statuses(merged, dict.fromkeys(CONVERGE.values(), "success"))
     for context in CONVERGE.values():

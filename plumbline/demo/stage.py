@@ -131,6 +131,17 @@ class Stage:
         if not until and (code == "exit 0") is not accepted:
             raise StepMissing("the push was " + ("refused" if accepted else "accepted"))
 
+    def require_status(self, context: str) -> None:
+        """Has Gitea merge nothing into `main` on whose head this status is not green; pushes go in as before."""
+        rule = {
+            "rule_name": "main",
+            "enable_push": True,
+            "enable_status_check": True,
+            "status_check_contexts": [context],
+        }
+        self.ask("POST", "/branch_protections", rule)
+        self.fact(f"protected  main: a pull request needs the status {context}")
+
     def propose(self, branch: str, title: str, body: str) -> tuple[int, str]:
         """Pushes the branch that Ada is on and opens a pull request; its number and head."""
         self.command(f"git push origin {branch}   # and open a pull request of it")

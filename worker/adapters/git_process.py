@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,10 +14,6 @@ LARGEST_BLOB: Final = 64 << 20
 LARGEST_PACK: Final = 4 << 30
 GIT_MEMORY: Final = 1 << 30
 _LIMITED: Final = 'ulimit -c 0 -d "$1" -f "$2" 2>/dev/null; shift 2; exec git "$@"'
-ANYBODY: Final = "x-access-token"
-"""The name beside a token. Every forge takes tokens as passwords; this is the name that GitHub documents for an App's, and the
-others take any."""
-
 HARMLESS: Final = ("badTimezone", "missingSpaceBeforeDate", "zeroPaddedFilemode")
 """Mistakes that old tools left in honest histories; everything else that `git fsck` knows is refused."""
 
@@ -59,8 +54,7 @@ def git_environ(git_dir: Path, *, remote: bool = False, credentials: SecretText 
         settings |= {"fetch.fsckObjects": "true", **{f"fetch.fsck.{name}": "ignore" for name in HARMLESS}}
         settings |= {"fetch.recurseSubmodules": "false", "credential.helper": ""}
         if credentials is not None:
-            proof = base64.b64encode(f"{ANYBODY}:{credentials.opened()}".encode()).decode()
-            settings["http.extraHeader"] = f"Authorization: Basic {proof}"
+            settings["http.extraHeader"] = f"Authorization: Bearer {credentials.opened()}"
             settings["http.followRedirects"] = "false"
     return environ | _as_environ(settings)
 
