@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from plumbline.demo.stage import Stage
-    from plumbline.sandbox_command import Progress
     from sandbox.gitea_program import GiteaProgram
 
 OWNER: Final = "ada"
@@ -52,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
             _say(f"Gitea's pages will have no style. {missing(NPM)}")
         with tempfile.TemporaryDirectory(prefix="plumbline-demo-") as folder:
             _say(f"Kubernetes, Gitea, Redis and Plumbline's four processes start on 127.0.0.1 ({folder}).")
-            with _stage(Path(folder), tools, gitea, progress) as stage:
+            with _stage(Path(folder), tools, gitea) as stage:
                 stage.fact(f"everything is up after {time.monotonic() - began:.1f} s")
                 _play(stage)
                 if arguments.once:
@@ -68,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def _stage(folder: Path, tools: dict[str, Path], gitea: GiteaProgram, progress: Progress) -> Iterator[Stage]:
+def _stage(folder: Path, tools: dict[str, Path], gitea: GiteaProgram) -> Iterator[Stage]:
     """Starts everything, and ends everything."""
     from plumbline.demo.shop import NAMESPACES
     from plumbline.demo.stage import Stage
@@ -99,7 +98,6 @@ def _stage(folder: Path, tools: dict[str, Path], gitea: GiteaProgram, progress: 
                 more=PAGES,
             )
         )
-        progress.end()
         clone = Clone(folder / "shop", system.remote)
         git("config", "user.email", f"{OWNER}@forge.invalid", at=clone.folder)  # what Gitea knows her by
         yield Stage(plane, forge, system, clone)

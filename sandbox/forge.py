@@ -6,6 +6,7 @@ import base64
 import http.client
 import json
 import os
+import re
 import secrets
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -86,6 +87,7 @@ SHOW_FOOTER_VERSION = false
 """
 
 CREATED = 201
+TOKEN: Final = re.compile(r"^[0-9a-f]{40}$", re.MULTILINE)
 
 
 class GiteaServer:
@@ -139,10 +141,14 @@ class GiteaServer:
                 "admin", "user", "create", "--admin", "--username", ADMIN, "--password", self.password,
                 "--email", "admin@forge.invalid", "--must-change-password=false",
             )  # fmt: skip
-        self._token = self._command(
+        said = self._command(
             "admin", "user", "generate-access-token", "--username", ADMIN, "--scopes", "all", "--raw",
             "--token-name", secrets.token_hex(6),
-        ).split()[-1]  # fmt: skip
+        )  # fmt: skip
+        made = TOKEN.search(said)  # beside it stand lines of the log, before it or after it
+        if made is None:
+            raise SandboxError(f"gitea made no token for {ADMIN}: {said.strip()[-300:]}")
+        self._token = made[0]
         self.server = Server("gitea", self._argv("web"), self._log, environ=self._environ(), directory=self.directory)
         wait_until(self._is_healthy, 60, "Gitea answers")
 
