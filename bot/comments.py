@@ -88,7 +88,7 @@ def prediction(
     lonely = sum(each.touched for each in ranked) == 1
     few = sum(len(each.changes) for each in ranked) <= OPEN
     for each in ranked:
-        page.sections += _sections(each, is_open=lonely or (few and not verdicts))
+        page.sections += _sections(each, is_open=lonely or few)
     return page.fitted(limit, link)
 
 
