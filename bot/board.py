@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import redis
 
-from worker.domain.messages import KEYS, told_key
+from worker.domain.divergence import EpisodeReport
+from worker.domain.messages import KEYS, told_key, told_news_key
 from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ConvergenceReport, PreviewReport
 from worker.signed_queue import redis_answering
@@ -101,6 +102,27 @@ class Board:
         pipeline.zadd(history, {body: report.sequence})
         pipeline.zremrangebyrank(history, 0, -HISTORY - 1)
         pipeline.sadd(_environments(report.repository), report.environment)
+        _run(pipeline)
+
+    def note_episode(self, report: EpisodeReport) -> None:
+        """Keeps an event of an episode, the newest HISTORY of each environment; the same one twice is there once."""
+        key = _episodes(report.repository, report.environment)
+        pipeline = self._connection.pipeline()
+        pipeline.zadd(key, {json.dumps(report.to_json()): report.sequence})
+        pipeline.zremrangebyrank(key, 0, -HISTORY - 1)
+        pipeline.sadd(_environments(report.repository), report.environment)
+        _run(pipeline)
+
+    def episodes(self, repository: str, environment: str) -> tuple[EpisodeReport, ...]:
+        """What was said of an environment's episodes, oldest first."""
+        pipeline = self._connection.pipeline()
+        pipeline.zrange(_episodes(repository, environment), 0, -1)
+        return tuple(EpisodeReport.from_json(json.loads(body)) for body in _run(pipeline)[0])
+
+    def told_news(self, report: EpisodeReport) -> None:
+        """Notes that news of an episode were delivered."""
+        pipeline = self._connection.pipeline()
+        pipeline.set(told_news_key(report.repository, report.environment), report.news.name, ex=TOLD_SECONDS)
         _run(pipeline)
 
     def told(self, report: ConvergenceReport) -> None:
@@ -249,6 +271,10 @@ def _environments(repository: str) -> str:
 
 def _history(repository: str, environment: str) -> str:
     return f"{KEYS}:history:{repository}:{environment}"
+
+
+def _episodes(repository: str, environment: str) -> str:
+    return f"{KEYS}:episodes:{repository}:{environment}"
 
 
 def _commit(repository: str, revision: str) -> str:

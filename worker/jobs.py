@@ -25,11 +25,12 @@ from worker.domain.errors import (
 )
 from worker.domain.installation import Repository
 from worker.domain.messages import CHECK, CONVERGE, CheckRequest, ConvergeRequest, GiveUp
-from worker.domain.reports import ConvergenceReport, Step
+from worker.domain.reports import Step
 from worker.operations.advancing import Fact, failed
 from worker.operations.converging import Run, look
 from worker.operations.converging import converge as converge_run
 from worker.previews import forced
+from worker.speaking import Speaker
 from worker.workbench import Workbench, missing_environment, shortage
 
 LOOKED_AT = (Phase.WAITING, Phase.SETTLING)
@@ -166,35 +167,6 @@ def _give_up(bench: Workbench, given_up: GiveUp, request: ConvergeRequest | Chec
     speaker = Speaker(bench, request.repository, request.environment, operation.branch, operation.arrived)
     for fact in ended.facts:
         speaker.say(operation, fact)
-
-
-class Speaker:
-    """Sends the facts of one environment's operation to the bot."""
-
-    def __init__(self, bench: Workbench, repository: str, environment: str, branch: str, arrived: float) -> None:
-        self._bench = bench
-        self._repository = repository
-        self._environment = environment
-        self._branch = branch
-        self._arrived = arrived
-
-    def say(self, operation: Operation, fact: Fact) -> None:
-        """Reports one fact; durations are never negative, whatever the clocks say."""
-        now = fact.at or self._bench.queue.now()
-        self._bench.outbox.report(
-            ConvergenceReport(
-                self._repository,
-                self._environment,
-                operation.branch or self._branch,
-                operation.revision,
-                fact.step,
-                fact.text,
-                operation.arrived or self._arrived,
-                max(0.0, now - (operation.arrived or self._arrived)),
-                int(now * 1000),
-                fact.proof,
-            )
-        )
 
 
 def _environment(bench: Workbench, repository: Repository, checkout: Checkout, request: ConvergeRequest) -> Environment:

@@ -11,6 +11,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final
 
+from worker.domain.episodes import Episode, Healed, News
+
+NEWS: Final = 4
+"""Things said of episodes that are kept, so that they are said even if the first saying got lost: what is older is overtaken."""
+
 HISTORY: Final = 50
 """Revisions that the state object remembers, newest last; about 10 KiB."""
 
@@ -127,6 +132,8 @@ class Operation:
 class EnvironmentState:
     """Everything durable about one environment but its inventory; kept in the cluster, signed.
 
+    `episode` is the divergence that is open since the last commit was applied, `healed` what is remembered of the one before,
+    `news` the last things that were said of episodes, newest last. `health` is the worst word of the last look at everything.
     `finished` has the manifest's hash of each Job and removed hook that has run to its end, by the object's name in words.
     `ending` is the fact that ended the operation, as it was or will be said: step, text, at (Unix time), proof. It is kept
     with the state, so a worker that dies between the two leaves nothing unsaid.
@@ -143,6 +150,23 @@ class EnvironmentState:
     finished: Mapping[str, str] = field(default_factory=dict)
     history: tuple[Mapping[str, Any], ...] = ()
     ending: Mapping[str, Any] = field(default_factory=dict)
+    episode: Episode | None = None
+    healed: Healed | None = None
+    news: tuple[News, ...] = ()
+    health: str = ""
+
+    @property
+    def sync(self) -> Sync:
+        """Whether the cluster holds what the newest commit says, as far as it was looked at."""
+        if self.applied is None or self.operation is None:
+            return Sync.UNKNOWN
+        if self.operation.revision != self.applied.revision:
+            return Sync.DIVERGED
+        return Sync.DIVERGED if self.episode is not None and (self.episode.drift or self.episode.more) else Sync.IN_SYNC
+
+    def telling(self, news: News) -> EnvironmentState:
+        """The state with one more thing said, the oldest forgotten."""
+        return replace(self, news=(*self.news, news)[-NEWS:])
 
     def remembering(self, entry: Mapping[str, Any]) -> EnvironmentState:
         """The state with one more line of history (revision, outcome, at), the oldest forgotten."""
@@ -150,13 +174,26 @@ class EnvironmentState:
 
     def to_json(self) -> dict[str, Any]:
         """JSON types, with a schema number."""
+        marks = {name: asdict(mark) if mark else None for name, mark in self._marks().items()}
         return {
             "schema": 1,
-            **asdict(self),
+            "environment": self.environment,
+            "cluster_uid": self.cluster_uid,
+            "operation": asdict(self.operation) if self.operation else None,
+            **marks,
+            "inputs": self.inputs,
+            "place": self.place,
             "finished": dict(self.finished),
             "history": [dict(entry) for entry in self.history],
             "ending": dict(self.ending),
+            "episode": self.episode.to_json() if self.episode else None,
+            "healed": asdict(self.healed) if self.healed else None,
+            "news": [each.to_json() for each in self.news],
+            "health": self.health,
         }
+
+    def _marks(self) -> Mapping[str, Mark | None]:
+        return {"applied": self.applied, "verified": self.verified, "converged": self.converged}
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> EnvironmentState:
@@ -186,6 +223,10 @@ class EnvironmentState:
             finished=value.get("finished", {}),
             history=tuple(value["history"]),
             ending=value.get("ending", {}),
+            episode=Episode.from_json(value["episode"]) if value.get("episode") else None,
+            healed=Healed(**value["healed"]) if value.get("healed") else None,
+            news=tuple(News.from_json(each) for each in value.get("news", ())),
+            health=value.get("health", ""),
         )
 
 
