@@ -17,6 +17,7 @@ from bot.comments import marker, prediction, waiting_for_a_maintainer
 from bot.desk import Desk
 from bot.forges.port import ChangeRequest, Forge, NotPermitted, RequestState, State, Status
 from bot.outbox import Row
+from bot.queue import WriteRequest
 from bot.statuses import (
     WRITTEN,
     converging,
@@ -31,7 +32,6 @@ from bot.statuses import (
 from bot.statuses import waiting_for_a_maintainer as waiting_status
 from worker.domain.errors import Unavailable
 from worker.domain.installation import Repository
-from worker.domain.messages import WriteRequest
 from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ENDINGS, ConvergenceReport, Step
 

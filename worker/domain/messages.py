@@ -379,25 +379,3 @@ class ProposalRequest:
             value["at"],
             value["is_from_fork"],
         )
-
-
-@dataclass(frozen=True, slots=True)
-class WriteRequest:
-    """Write to a repository's forge what the outbox holds for it."""
-
-    repository: str
-
-    @property
-    def job_ids(self) -> tuple[str, str]:
-        """The ids of its job: one runs, and one may wait that will see what was put there since."""
-        name = job_name(self.repository)
-        return f"write-{name}-a", f"write-{name}-b"
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON types, with the schema number."""
-        return {"schema": SCHEMA, **asdict(self)}
-
-    @staticmethod
-    def from_json(value: Mapping[str, Any]) -> WriteRequest:
-        """The inverse of `to_json`; raises UnknownMessage for another schema."""
-        return WriteRequest(checked(value)["repository"])
