@@ -7,6 +7,7 @@ the next look.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from worker.adapters.checkout import Checkout
@@ -30,7 +31,7 @@ from worker.operations.advancing import Fact, failed
 from worker.operations.converging import Run, look
 from worker.operations.converging import converge as converge_run
 from worker.previews import forced
-from worker.speaking import Speaker
+from worker.speaking import Speaker, tell
 from worker.workbench import Workbench, missing_environment, shortage
 
 LOOKED_AT = (Phase.WAITING, Phase.SETTLING)
@@ -73,6 +74,7 @@ def converge(bench: Workbench, message: dict[str, Any]) -> None:
                 say=speaker.say,
                 checkpoint=checkpoint,
                 posted=_posted(bench, checkout, environment, request.revision),
+                tell=partial(tell, bench, environment, request.branch, request.revision),
             )
             capabilities = side.capabilities()
             converge_run(
@@ -122,7 +124,15 @@ def check(bench: Workbench, message: dict[str, Any]) -> None:
                 _not_superseded(bench, checkout, request.repository, request.environment, revision, branch)
 
             running = Run(
-                target, side.states, revision, branch, operation.arrived, bench.queue.now, speaker.say, checkpoint
+                target,
+                side.states,
+                revision,
+                branch,
+                operation.arrived,
+                bench.queue.now,
+                speaker.say,
+                checkpoint,
+                tell=partial(tell, bench, environment, branch, revision),
             )
             look(
                 running,

@@ -24,7 +24,7 @@ from worker.domain.resource import ResourceKey
 from worker.operations.advancing import ending_of
 from worker.operations.observing import Observed, heal, look_at, recovered
 from worker.operations.preparing import Target, prepare
-from worker.speaking import Speaker, episode_report
+from worker.speaking import Speaker, tell
 from worker.workbench import Workbench, shortage
 
 MANY: Final = 50
@@ -193,7 +193,7 @@ class Watching:
             self._keep(stored, self._stepped(stored.state, again), again)
 
     def _say(self, news: News) -> None:
-        self.bench.outbox.report(episode_report(self.environment, self.branch, self.revision, news))
+        tell(self.bench, self.environment, self.branch, self.revision, news)
 
     def _say_ending(self, state: EnvironmentState) -> None:
         """The commit's own end turned out otherwise than was said: what had failed works now."""

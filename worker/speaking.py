@@ -18,6 +18,11 @@ def episode_report(environment: Environment, branch: str, revision: str, news: N
     return EpisodeReport(environment.repository, environment.name, branch, revision, policy.mode, news, due)
 
 
+def tell(bench: Workbench, environment: Environment, branch: str, revision: str, news: News) -> None:
+    """Reports one event of one episode."""
+    bench.outbox.report(episode_report(environment, branch, revision, news))
+
+
 class Speaker:
     """Sends the facts of one environment's operation to the bot."""
 

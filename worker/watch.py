@@ -25,7 +25,7 @@ from worker.domain.installation import Repository
 from worker.domain.messages import CHECK, CONVERGE, CheckRequest, ConvergeRequest, applies_queue
 from worker.operations.advancing import ending_of
 from worker.settings import Settings
-from worker.speaking import Speaker, episode_report
+from worker.speaking import Speaker, tell
 from worker.staleness import STALE_SECONDS, Staleness
 from worker.watching import RECORDS_SECONDS, Watcher, ask_for_look, named
 from worker.workbench import Workbench
@@ -194,8 +194,7 @@ class Poller:
             self._untold_news[environment.slug] = untold
             return
         for news in state.news[len(names) - len(untold) :]:
-            report = episode_report(environment, state.operation.branch, state.applied.revision, news)
-            self._bench.outbox.report(report)
+            tell(self._bench, environment, state.operation.branch, state.applied.revision, news)
             log.info("told again: %s of %s", news.name, environment.slug)
 
 

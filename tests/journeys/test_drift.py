@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 
@@ -9,10 +10,10 @@ import pytest
 
 from plumbline.local_system import Clone, LocalSystem
 from sandbox.processes import wait_until
-from tests.conftest import Kubectl, config_map, declaration
-from tests.invariants import recorded_of, wait_converged
-from worker.domain.convergence import EnvironmentState
-from worker.domain.episodes import Cause, Episode, Event, Stage
+from tests.conftest import DEPLOYMENT, Kubectl, config_map, declaration
+from tests.invariants import note_of, recorded_of, wait_converged
+from worker.domain.convergence import EnvironmentState, Phase
+from worker.domain.episodes import FIGHT_AFTER, Cause, Episode, Event, Stage
 
 ALERT = "mode: alert, diff-after: 0s, settle: 1s"
 HEAL = "mode: heal, diff-after: 0s, settle: 1s"
@@ -137,3 +138,104 @@ def test_f36_what_others_add_beside_is_not_drift(
     assert found == "1"
     opened = next(each for each in state_of(system).news if each.event is Event.OPENED)
     assert {each.key.name for each in opened.episode.drift} == {"b"}
+
+
+def test_a_commit_that_comes_meanwhile_ends_the_episode(
+    system: LocalSystem, clone: Clone, start: Callable[[str], str], kubectl: Kubectl, namespace: str
+) -> None:
+    start(ALERT)
+    edit(kubectl, namespace, "9")
+    wait_until(lambda: Event.OPENED in events_of(system), 10, "the drift is alerted")
+    clone.write("app/a.yaml", config_map("a", n="2"))
+    revision = clone.commit("second")
+    assert clone.push("-o", "plumbline.wait=0", "origin", "main").returncode == 0
+    wait_converged(system, revision)
+    assert value_of(kubectl, namespace) == "2"
+    state = state_of(system)
+    assert state.episode is None
+    assert [each.event for each in state.news][-2:] == [Event.OPENED, Event.CONVERGED]
+    assert len({each.episode.id for each in state.news}) == 1
+
+
+def test_what_stops_working_after_it_had_converged_is_said_and_not_applied_again(
+    system: LocalSystem, clone: Clone, start: Callable[[str], str], kubectl: Kubectl, namespace: str
+) -> None:
+    clone.write("app/cart.yaml", DEPLOYMENT)
+    start(HEAL)
+    pods = kubectl("-n", namespace, "get", "pods", "-o", "jsonpath={.items[0].metadata.name}").stdout
+    before = kubectl("-n", namespace, "get", "deployment", "d", "-o", "jsonpath={.metadata.generation}").stdout
+    status = {
+        "status": {
+            "phase": "Pending",
+            "conditions": [{"type": "Ready", "status": "False"}],
+            "containerStatuses": [
+                {
+                    "name": "c", "image": "registry.example/x:1", "imageID": "", "ready": False, "restartCount": 9,
+                    "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}},
+                }
+            ],
+        }
+    }  # fmt: skip
+    kubectl("-n", namespace, "patch", "pod", pods, "--subresource=status", "--type=merge", "-p", json.dumps(status))
+    wait_until(lambda: Event.OPENED in events_of(system), 20, "it is said that it does not work")
+    opened = next(each for each in state_of(system).news if each.event is Event.OPENED)
+    assert opened.episode.cause is Cause.FAILURE
+    assert opened.episode.troubles[0].key.name == "d"
+    assert "CrashLoopBackOff" in opened.episode.troubles[0].text
+    assert Event.HEALED not in events_of(system)
+    after = kubectl("-n", namespace, "get", "deployment", "d", "-o", "jsonpath={.metadata.generation}").stdout
+    assert after == before
+
+
+def test_a_rollout_that_failed_and_works_later_turns_the_commit_green(
+    system: LocalSystem, clone: Clone, start: Callable[[str], str], kubectl: Kubectl, namespace: str
+) -> None:
+    start(ALERT)
+    clone.write("plumbline.yaml", with_policy(namespace, ALERT + ", health-timeout: 2s"))
+    clone.write("app/cart.yaml", DEPLOYMENT.replace("x:1", "x:never-ready"))
+    revision = clone.commit("slow")
+    assert clone.push("-o", "plumbline.wait=0", "origin", "main").returncode == 0
+    wait_until(lambda: note_of(system, revision).get("state") == "failed", 60, "it takes too long")
+    wait_until(lambda: episode_of(system) is not None, 20, "and goes on being looked at")
+    pod = kubectl("-n", namespace, "get", "pods", "-o", "jsonpath={.items[0].metadata.name}").stdout
+    ready = {
+        "status": {
+            "phase": "Running",
+            "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+            "containerStatuses": [
+                {
+                    "name": "c", "image": "x", "imageID": "", "ready": True, "restartCount": 0, "started": True,
+                    "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
+                }
+            ],
+        }
+    }  # fmt: skip
+    kubectl("-n", namespace, "patch", "pod", pod, "--subresource=status", "--type=merge", "-p", json.dumps(ready))
+    wait_converged(system, revision, 40)
+    state = state_of(system)
+    assert state.operation is not None
+    assert state.operation.phase is Phase.SUCCEEDED
+    assert state.converged is not None
+    assert state.converged.revision == revision
+
+
+def test_a_manager_that_keeps_undoing_heals_is_not_fought_for_ever(
+    system: LocalSystem, start: Callable[[str], str], kubectl: Kubectl, namespace: str
+) -> None:
+    start(HEAL)
+    writes = 0
+
+    def fought() -> bool:
+        nonlocal writes
+        if value_of(kubectl, namespace) == "1":
+            writes += 1
+            edit(kubectl, namespace, f"9{writes}", manager="other-bot")
+        return Event.FIGHT in events_of(system)
+
+    wait_until(fought, 90, "the fight is said")
+    heals = (episode := episode_of(system)) and episode.heals
+    assert heals == FIGHT_AFTER
+    assert episode is not None
+    assert episode.quarrel == "other-bot"
+    assert writes == FIGHT_AFTER + 1, "one write of ours for each of theirs"
+    assert events_of(system).count(Event.FIGHT) == 1

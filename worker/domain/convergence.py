@@ -7,11 +7,12 @@ is doing about it). Everything here is a value; times are Unix seconds given by 
 from __future__ import annotations
 
 import enum
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final
 
-from worker.domain.episodes import Episode, Healed, News
+from worker.domain.episodes import Cause, Episode, Event, Healed, News, Stage
 
 NEWS: Final = 4
 """Things said of episodes that are kept, so that they are said even if the first saying got lost: what is older is overtaken."""
@@ -228,6 +229,29 @@ class EnvironmentState:
             news=tuple(News.from_json(each) for each in value.get("news", ())),
             health=value.get("health", ""),
         )
+
+
+def closing(state: EnvironmentState, now: float) -> EnvironmentState:
+    """The state without the divergence that was open before the commit: what converged has none.
+
+    Only the end of what was alerted is said.
+    """
+    episode = state.episode
+    if episode is None:
+        return state
+    state = replace(state, episode=None, healed=None)
+    return state.telling(News(Event.CONVERGED, episode, now)) if episode.alerted else state
+
+
+def diverging(state: EnvironmentState, failed: Operation, now: float) -> EnvironmentState:
+    """The state with an episode that what failed has opened by saying so: it may turn out well, and then that is said.
+
+    Where the commit was not applied as a whole there is none: nothing but another try makes that good.
+    """
+    if state.episode is not None or state.applied is None or state.applied.revision != failed.revision:
+        return state
+    name = hashlib.sha256(f"{failed.revision} {failed.started}".encode()).hexdigest()[:16]
+    return replace(state, episode=Episode(name, failed.revision, Cause.FAILURE, Stage.OPEN, now, alerted=now))
 
 
 def _mark(value: Mapping[str, Any] | None) -> Mark | None:

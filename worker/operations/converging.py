@@ -8,6 +8,7 @@ from typing import Any
 
 from worker.adapters.inventory import Recorded, StateStore
 from worker.domain.convergence import EnvironmentState, Mark, Operation, Phase, short
+from worker.domain.episodes import News
 from worker.domain.errors import DesiredStateError, Held, LeaseLost, Moved, Refused, Superseded, Unavailable, Unfit
 from worker.domain.inventory import Inventory, InventoryEntry
 from worker.domain.plan import Action, Change, code
@@ -25,8 +26,8 @@ from worker.planning.verdict import compare
 class Run:
     """One convergence: its target, where its state is kept, which commit, and how it speaks.
 
-    `say` gets each fact once, with the operation that it is about; `checkpoint` raises where writing must stop; `clock`
-    gives Unix times. `branch` is empty for the command line, which no server follows.
+    `say` gets each fact once, with the operation that it is about, and `tell` what is new of a divergence; `checkpoint` raises
+    where writing must stop; `clock` gives Unix times. `branch` is empty for the command line, which no server follows.
     """
 
     target: Target
@@ -38,6 +39,7 @@ class Run:
     say: Callable[[Operation, Fact], None]
     checkpoint: Checkpoint
     posted: dict[str, Any] | None = None
+    tell: Callable[[News], None] = lambda _news: None
 
 
 def converge(
@@ -159,6 +161,9 @@ def finish(run: Run, recorded: Recorded, looked: Advanced) -> Recorded:
     stored = _write(run, recorded, looked.state, looked.inventory) if changed else recorded
     for fact in looked.facts:
         run.say(looked.state.operation, fact)
+    for news in looked.state.news:
+        if news not in recorded.state.news:
+            run.tell(news)
     return stored
 
 
