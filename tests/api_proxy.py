@@ -122,6 +122,7 @@ class ApiProxy:
         )
         handler.send_response(answer.status)
         handler.send_header("Content-Type", "application/json")
+        handler.send_header("Connection", "close")
         handler.end_headers()
         with self._guard:
             self._watches.append(handler.connection)

@@ -42,13 +42,25 @@ class Seen:
 
 
 class Following:
-    """The objects of one kind with a label, in a namespace (or in all, where that is empty)."""
+    """The objects of one kind with a label, in a namespace (or in all, where that is empty).
 
-    def __init__(self, connection: Connection, served: ApiResource, namespace: str, label: str) -> None:
+    `silent` is after how many seconds without a byte the connection counts as dead.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        served: ApiResource,
+        namespace: str,
+        label: str,
+        *,
+        silent: float = SILENT_SECONDS,
+    ) -> None:
         self._connection = connection
         self._served = served
         self._path = served.path(namespace)
         self._label = label
+        self._silent = silent
         self._version = ""
         self.has_listed = False
         self._response: urllib3.BaseHTTPResponse | None = None
@@ -103,7 +115,7 @@ class Following:
             "resourceVersion": self._version,
             "timeoutSeconds": str(WATCH_SECONDS),
         }
-        response = self._connection.stream(self._path, query, SILENT_SECONDS, accept=ONE)
+        response = self._connection.stream(self._path, query, self._silent, accept=ONE)
         with self._guard:
             if self._closed:
                 response.close()
@@ -146,9 +158,9 @@ class Following:
 
 
 def _lines(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """The lines of a chunked answer as they come. Raises ValueError for one that does not end."""
+    """The lines of an answer as they come. Raises ValueError for one that does not end."""
     rest = b""
-    for chunk in response.stream(1 << 16):
+    while chunk := response.read1(1 << 16):
         *lines, rest = (rest + chunk).split(b"\n")
         yield from (line for line in lines if line)
         if len(rest) > LONGEST_LINE:
