@@ -13,7 +13,6 @@ from typing import Any, Final
 from worker.adapters.inventory import Recorded, StateStore
 from worker.adapters.lease import Lease, held
 from worker.domain.convergence import EnvironmentState
-from worker.domain.desired import DesiredState
 from worker.domain.divergence import ObserveRequest
 from worker.domain.environment import Environment
 from worker.domain.episode_text import headline
@@ -22,7 +21,7 @@ from worker.domain.errors import DesiredStateError, LeaseLost, Moved, Stopping, 
 from worker.domain.installation import Repository
 from worker.domain.resource import ResourceKey
 from worker.operations.advancing import ending_of
-from worker.operations.observing import Observed, heal, look_at, recovered
+from worker.operations.observing import Applied, Observed, heal, look_at, recovered
 from worker.operations.preparing import Target, prepare
 from worker.speaking import Speaker, tell
 from worker.workbench import Workbench, shortage
@@ -87,8 +86,8 @@ def _watching(
         return None
     target, capabilities = bench.target(environment, repository), bench.bench(environment.cluster).capabilities()
     rendered = bench.renderer.render_revision(checkout, revision, environment, capabilities).resources
-    desired = bench.prepared(environment, rendered, lambda: prepare(target, rendered))
-    return Watching(bench, target, states, desired, revision, branch)
+    applied = bench.applied(environment, rendered, lambda: prepare(target, rendered))
+    return Watching(bench, target, states, applied, revision, branch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,7 @@ class Watching:
     bench: Workbench
     target: Target
     states: StateStore
-    desired: DesiredState
+    applied: Applied
     revision: str
     branch: str
 
@@ -111,7 +110,7 @@ class Watching:
         """Looks at `keys` (None: everything); what is new is recorded under the lease, said, and healed where that is wanted."""
         episode = recorded.state.episode
         asked = None if episode is not None and episode.clear > 0 else keys
-        observed = look_at(self.target, self.desired, recorded, self.revision, asked)
+        observed = look_at(self.target, self.applied, recorded, self.revision, asked)
         if not self._is_new(recorded.state, observed):
             return
         with held(self.states.records, self.environment.state_name, self.environment.name, self.bench.holder) as lease:
@@ -175,7 +174,7 @@ class Watching:
                 raise Stopping
             lease.check()
 
-        outcome = heal(self.target, self.desired, observed, self.revision, self.states.key(), checkpoint)
+        outcome = heal(self.target, self.applied.desired, observed, self.revision, self.states.key(), checkpoint)
         for key, error in outcome.failed:
             log.warning("%s: %s is not healed: %s", self.environment.slug, key, error)
         now, episode = self.bench.queue.now(), recorded.state.episode
@@ -189,7 +188,7 @@ class Watching:
         if outcome.actual:
             self._say(news)
             keys = frozenset(change.key for change in outcome.actual)
-            again = look_at(self.target, self.desired, stored, self.revision, keys)
+            again = look_at(self.target, self.applied, stored, self.revision, keys)
             self._keep(stored, self._stepped(stored.state, again), again)
 
     def _say(self, news: News) -> None:

@@ -21,12 +21,13 @@ from worker.domain.environment import Environment
 from worker.domain.errors import DesiredStateError, Problem, Refused, Unavailable
 from worker.domain.installation import Impersonation, Installation, Repository
 from worker.domain.resource import Resource
+from worker.operations.observing import Applied
 from worker.operations.preparing import Target
 from worker.queue_worker import Stop
 from worker.settings import Settings
 from worker.signed_queue import SignedQueue
 
-PREPARED: Final = 5000
+APPLIED: Final = 5000
 """Objects of desired states that are kept ready for the next look; some 25 MiB, shared with the renders in memory."""
 
 log = logging.getLogger("plumbline.workbench")
@@ -61,7 +62,7 @@ class Workbench:
     _benches: dict[str, Bench] = field(default_factory=dict)
     _acting_as: dict[tuple[str, Impersonation], Cluster] = field(default_factory=dict)
     _checkouts: dict[str, Checkout] = field(default_factory=dict)
-    _prepared: dict[str, tuple[tuple[Resource, ...], Environment, DesiredState]] = field(default_factory=dict)
+    _applied: dict[str, tuple[tuple[Resource, ...], Environment, Applied]] = field(default_factory=dict)
     _declared: tuple[tuple[bytes, str, str], Declaration] | None = None
 
     @staticmethod
@@ -119,19 +120,19 @@ class Workbench:
             self._declared = (asked, read_declaration(text, self.installation, repository, branch))
         return self._declared[1]
 
-    def prepared(
+    def applied(
         self, environment: Environment, rendered: tuple[Resource, ...], prepare: Callable[[], DesiredState]
-    ) -> DesiredState:
-        """What a render comes to for one environment, prepared once for each render that is asked for again and again.
+    ) -> Applied:
+        """What a render comes to for one environment, and what is proven of it; made once for each render.
 
         `rendered` is known by its identity: the renderer gives the same tuple while its inputs are the same.
         """
-        known = self._prepared.pop(environment.slug, None)
+        known = self._applied.pop(environment.slug, None)
         is_same = known is not None and known[0] is rendered and known[1] == environment
-        found = known if known is not None and is_same else (rendered, environment, prepare())
-        self._prepared[environment.slug] = found
-        while len(self._prepared) > 1 and sum(len(each[0]) for each in self._prepared.values()) > PREPARED:
-            del self._prepared[next(iter(self._prepared))]
+        found = known if known is not None and is_same else (rendered, environment, Applied(prepare()))
+        self._applied[environment.slug] = found
+        while len(self._applied) > 1 and sum(len(each[0]) for each in self._applied.values()) > APPLIED:
+            del self._applied[next(iter(self._applied))]
         return found[2]
 
     def target(self, environment: Environment, repository: Repository) -> Target:

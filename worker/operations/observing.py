@@ -20,7 +20,7 @@ from worker.domain.resource import Resource, ResourceKey
 from worker.operations.advancing import Fact, proof_of
 from worker.operations.applying import Checkpoint, Outcome, apply
 from worker.operations.explaining import explained, troubles_of
-from worker.operations.predicting import Prediction, is_finished, observe, try_unproven
+from worker.operations.predicting import Prediction, is_finished, try_unproven
 from worker.operations.preparing import Target
 from worker.planning.assembling import assemble
 from worker.planning.assessment import assess
@@ -48,9 +48,21 @@ class Observed:
         return max((each.health for each in self.healths), key=lambda each: each.rank, default=Health.HEALTHY)
 
 
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A desired state that is looked at again and again.
+
+    `proven` has the uid and resourceVersion of each live object that was proven to be as specified, and its health: an object
+    that was not written since is what it was, so it costs nothing but its reading.
+    """
+
+    desired: DesiredState
+    proven: dict[ResourceKey, tuple[str, str, ResourceHealth]] = field(default_factory=dict)
+
+
 def look_at(
     target: Target,
-    desired: DesiredState,
+    applied: Applied,
     recorded: Recorded,
     revision: str,
     keys: frozenset[ResourceKey] | None = None,
@@ -60,29 +72,35 @@ def look_at(
     A cluster that does not answer is a look that saw nothing, with the reason: never "no difference".
     """
     try:
-        return _looked(target, desired, recorded, revision, keys)
+        return _looked(target, applied, recorded, revision, keys)
     except Unavailable as error:
         return Observed(Look(revision, keys=keys, reason=str(error)), {})
 
 
 def _looked(
-    target: Target, desired: DesiredState, recorded: Recorded, revision: str, keys: frozenset[ResourceKey] | None
+    target: Target, applied: Applied, recorded: Recorded, revision: str, keys: frozenset[ResourceKey] | None
 ) -> Observed:
-    asked = tuple(
-        resource
+    desired = applied.desired
+    asked = {
+        resource.key: resource
         for resource in desired.resources
         if (keys is None or resource.key in keys) and resource.key not in desired.removed
-    )
-    observed = observe(target, asked, Inventory(()))
+    }
+    wanted = {key: resource.version for key, resource in asked.items()}
+    reading = target.cluster.begin_reading(wanted, target.environment.owner_label)
+    known: dict[ResourceKey, ResourceHealth] = {}
+    for arrived in reading.arriving():
+        for each in arrived:
+            if (resource := asked.get(each.key)) is not None and (health := _proven(target, applied, resource, each)):
+                known[each.key] = health
+    observed = reading.observation()
     live, finished = observed.live, recorded.state.finished
-    resources = tuple(each for each in asked if each.key in live or not is_finished(each, finished))
-    healths = tuple(assess(live.get(each.key), each.key, target.environment.policy.health) for each in resources)
-    manager = target.environment.field_manager
-    doubted = tuple(
-        each for each in resources if (now := live.get(each.key)) is None or not prove(each, now, manager).unchanged
-    )
-    found = {each.key: _drift_of(target, recorded, each, live) for each in doubted}
-    doubted = tuple(each for each in doubted if found[each.key])
+    resources = tuple(each for key, each in asked.items() if key in live or not is_finished(each, finished))
+    policy = target.environment.policy
+    healths = tuple(known.get(each.key) or assess(live.get(each.key), each.key, policy.health) for each in resources)
+    doubted = tuple(each for each in resources if each.key not in known)
+    differing = {each.key: _drift_of(target, recorded, each, live) for each in doubted}
+    doubted = tuple(each for each in doubted if differing[each.key])
     tried = try_unproven(target, doubted, observed, {})
     changes: dict[ResourceKey, Change] = {}
     drift: list[Drift] = []
@@ -93,10 +111,24 @@ def _looked(
             if outcome.action is Action.UNCHANGED:
                 continue  # the server itself makes of the manifest what is there: nobody's drift
             changes[resource.key] = outcome
-        drift += found[resource.key]
+        drift += differing[resource.key]
     missing = {each.key for each in drift}
     troubles = _troubles(target, [each for each in healths if each.key not in missing], live)
     return Observed(Look(revision, tuple(drift), troubles, keys), live, healths, changes)
+
+
+def _proven(target: Target, applied: Applied, resource: Resource, live: Resource) -> ResourceHealth | None:
+    """The health of an object that is as specified, by its proof or because just this version of it was proven before."""
+    metadata = live.metadata
+    known = applied.proven.get(live.key)
+    if known is not None and known[0] == metadata.get("uid") and known[1] == metadata.get("resourceVersion"):
+        return known[2]
+    applied.proven.pop(live.key, None)
+    if not prove(resource, live, target.environment.field_manager).unchanged:
+        return None
+    health = assess(live, live.key, target.environment.policy.health)
+    applied.proven[live.key] = (live.uid, live.resource_version, health)
+    return health
 
 
 def _drift_of(
