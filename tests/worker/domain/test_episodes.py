@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from worker.domain.environment import Mode, Policy
 from worker.domain.episodes import (
@@ -239,3 +242,81 @@ def test_it_is_kept_as_json_without_secrets() -> None:
     kept = Episode.from_json(episode.to_json())
     assert (kept.id, kept.cause, kept.troubles) == (episode.id, episode.cause, episode.troubles)
     assert Episode.from_json(kept.to_json()) == kept
+
+
+class Cluster:
+    """What a run of looks comes to, as jobs would keep and say it; a look may be lost between its keeping and its saying."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.now = 1000.0
+        self.episode: Episode | None = None
+        self.healed: Healed | None = None
+        self.differs = False
+        self.said: list[tuple[Event, str]] = []
+        self.numbers = itertools.count(1)
+
+    def look(self, look: Look) -> Stepped:
+        before = self.episode
+        stepped = step(before, look, self.policy, self.now, f"e{next(self.numbers)}", self.healed)
+        self.episode, self.healed = stepped.episode, stepped.healed
+        subject = stepped.episode or before
+        self.said += [(event, subject.id) for event in stepped.events if subject is not None]
+        if stepped.heals and self.episode is not None:
+            self.episode = after_heal(self.episode, self.now)
+            self.differs = False
+        return stepped
+
+    def see(self, *, partly: bool = False, known: bool = True) -> None:
+        if not known:
+            self.look(UNKNOWN)
+            return
+        keys = frozenset({CART}) if partly else None
+        self.look(saw(*([drift()] if self.differs else []), keys=keys))
+
+    def rest(self) -> None:
+        """Quiet time: nobody changes anything, and everything is looked at as often as it is due."""
+        for _ in range(200):
+            self.now += 5
+            self.see()
+
+
+MOVES = ("edit", "undo", "look", "look at one", "look in vain", "wait", "restart")
+
+
+@given(
+    mode=st.sampled_from(list(Mode)),
+    after=st.sampled_from([0.0, 10.0, 60.0]),
+    settle=st.sampled_from([0.0, 10.0]),
+    moves=st.lists(st.sampled_from(MOVES), max_size=40),
+)
+def test_whatever_happens_an_episode_is_opened_once_and_closed_once_and_the_end_is_said(
+    mode: Mode, after: float, settle: float, moves: list[str]
+) -> None:
+    cluster = Cluster(Policy(mode=mode, diff_after=after, settle=settle, remind=3600))
+    for move in moves:
+        match move:
+            case "edit":
+                cluster.differs = True
+            case "undo":
+                cluster.differs = False
+            case "wait":
+                cluster.now += 7
+            case "restart":
+                cluster.episode = cluster.episode and Episode.from_json(cluster.episode.to_json())
+            case _:
+                cluster.see(partly=move == "look at one", known=move != "look in vain")
+    cluster.rest()
+    opened = [name for event, name in cluster.said if event is Event.OPENED]
+    closed = [name for event, name in cluster.said if event is Event.CONVERGED]
+    assert len(opened) == len(set(opened))
+    assert len(closed) == len(set(closed))
+    assert set(closed) <= set(opened)
+    if cluster.differs:
+        assert cluster.episode is not None, "what differs is said"
+        assert cluster.episode.stage is Stage.OPEN
+        assert cluster.episode.id in opened
+        assert mode is not Mode.HEAL or cluster.episode.quarrel or cluster.episode.heals
+    else:
+        assert cluster.episode is None
+        assert set(opened) == set(closed)
