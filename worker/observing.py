@@ -152,6 +152,7 @@ class Watching:
         ]
         for each in news:
             state = self._with(state, each)
+        state = self._expecting(state)
         stored = self.states.write(self.environment, recorded, state, recorded.inventory)
         for each in news:
             self._say(each)
@@ -165,6 +166,11 @@ class Watching:
             return state.telling(news)
         entry = {"revision": self.revision, "outcome": word, "at": news.at, "text": headline(news.episode)}
         return state.telling(news).remembering(entry)
+
+    def _expecting(self, state: EnvironmentState) -> EnvironmentState:
+        """The state with what comes next of its episode, for who reads it without the environment's policy."""
+        policy, episode = self.environment.policy, state.episode
+        return replace(state, mode=policy.mode.value, next_at=episode.due(policy) if episode is not None else 0.0)
 
     def _heal(self, recorded: Recorded, observed: Observed, lease: Lease) -> None:
         """Applies again what drifted, and looks at it again at once; what is refused waits for the next try."""
@@ -184,6 +190,7 @@ class Watching:
         if outcome.actual:
             news = News(Event.HEALED, episode, now)
             state = self._with(state, news)
+        state = self._expecting(state)
         stored = self.states.write(self.environment, recorded, state, recorded.inventory)
         if outcome.actual:
             self._say(news)

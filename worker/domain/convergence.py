@@ -1,7 +1,6 @@
 """What is known of an environment: its last revisions, the open operation, and how one follows another.
 
-Three axes are kept apart: sync (is the cluster what Git says), health (do the objects work), operation (what Plumbline
-is doing about it). Everything here is a value; times are Unix seconds given by the caller.
+Everything here is a value; times are Unix seconds given by the caller. How an environment stands by it: `axes`.
 """
 
 from __future__ import annotations
@@ -135,6 +134,7 @@ class EnvironmentState:
 
     `episode` is the divergence that is open since the last commit was applied, `healed` what is remembered of the one before,
     `news` the last things that were said of episodes, newest last. `health` is the worst word of the last look at everything.
+    `mode` is what is done about the episode, `next_at` when that is next (a Unix time; 0 where there is no episode).
     `finished` has the manifest's hash of each Job and removed hook that has run to its end, by the object's name in words.
     `ending` is the fact that ended the operation, as it was or will be said: step, text, at (Unix time), proof. It is kept
     with the state, so a worker that dies between the two leaves nothing unsaid.
@@ -155,15 +155,8 @@ class EnvironmentState:
     healed: Healed | None = None
     news: tuple[News, ...] = ()
     health: str = ""
-
-    @property
-    def sync(self) -> Sync:
-        """Whether the cluster holds what the newest commit says, as far as it was looked at."""
-        if self.applied is None or self.operation is None:
-            return Sync.UNKNOWN
-        if self.operation.revision != self.applied.revision:
-            return Sync.DIVERGED
-        return Sync.DIVERGED if self.episode is not None and (self.episode.drift or self.episode.more) else Sync.IN_SYNC
+    mode: str = ""
+    next_at: float = 0.0
 
     def telling(self, news: News) -> EnvironmentState:
         """The state with one more thing said, the oldest forgotten."""
@@ -191,6 +184,8 @@ class EnvironmentState:
             "healed": asdict(self.healed) if self.healed else None,
             "news": [each.to_json() for each in self.news],
             "health": self.health,
+            "mode": self.mode,
+            "next_at": self.next_at,
         }
 
     def _marks(self) -> Mapping[str, Mark | None]:
@@ -228,6 +223,8 @@ class EnvironmentState:
             healed=Healed(**value["healed"]) if value.get("healed") else None,
             news=tuple(News.from_json(each) for each in value.get("news", ())),
             health=value.get("health", ""),
+            mode=value.get("mode", ""),
+            next_at=value.get("next_at", 0.0),
         )
 
 

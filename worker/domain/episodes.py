@@ -29,8 +29,9 @@ REMEMBERED: Final = 600.0
 
 
 class Cause(enum.StrEnum):
-    """Why an environment is not what Git says."""
+    """Why an environment is not what Git says. No episode is COMMITTED: a newer commit on its way is an operation."""
 
+    COMMITTED = "committed"
     DRIFT = "drift"
     CONFLICT = "conflict"
     FAILURE = "failure"
@@ -53,9 +54,11 @@ class Sight(enum.StrEnum):
 
 
 class Event(enum.StrEnum):
-    """What is said of an episode. OPENED and CONVERGED are said once, under the episode's id."""
+    """What is said of an episode. OPENED and CONVERGED are said once, under the episode's id; GONE ends one that was never
+    alerted."""
 
     NOTICED = "noticed"
+    GONE = "gone"
     OPENED = "opened"
     CHANGED = "changed"
     REMINDER = "reminder"
@@ -244,7 +247,7 @@ def step(
     if action == "keep":
         return Stepped(episode)
     if action == "forget":
-        return Stepped(None, healed=_remembered(healed, now))
+        return Stepped(None, (Event.GONE,), healed=_remembered(healed, now))
     if action == "open when it lasts":
         return _opened_when_lasting(_with(episode, look, drift, troubles), policy, now)
     if action == "settle":

@@ -131,6 +131,15 @@ def _proven(target: Target, applied: Applied, resource: Resource, live: Resource
     return health
 
 
+def healths_of(target: Target, recorded: Recorded, live: Mapping[ResourceKey, Resource]) -> tuple[ResourceHealth, ...]:
+    """The health of every object of the inventory by what lives; what has run to its end and is gone counts for nothing."""
+    return tuple(
+        assess(live.get(entry.key), entry.key, target.environment.policy.health)
+        for entry in recorded.inventory.entries
+        if entry.key in live or str(entry.key) not in recorded.state.finished
+    )
+
+
 def _drift_of(
     target: Target, recorded: Recorded, resource: Resource, live: Mapping[ResourceKey, Resource]
 ) -> list[Drift]:

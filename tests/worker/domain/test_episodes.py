@@ -81,7 +81,7 @@ def test_what_differs_is_noticed_at_once_and_alerted_when_it_lasts() -> None:
 
 def test_what_is_gone_before_it_lasted_is_never_alerted() -> None:
     noticed = take(None, saw(drift()), ALERT, 100).episode
-    assert take(noticed, SAME, ALERT, 110) == Stepped(None)
+    assert take(noticed, SAME, ALERT, 110) == Stepped(None, (Event.GONE,))
 
 
 def test_it_closes_after_it_was_gone_for_the_settle_time_and_only_by_a_look_at_everything() -> None:
