@@ -360,8 +360,8 @@ def test_an_environment_says_what_differs_who_wrote_it_and_what_comes_next(
             "manager not known operation not known last wrote not known "
             "Who removed a field is not in the cluster’s managedFields."
         )
-        assert "Git checkout: new" in lines
-        assert "cluster checkout: old" in lines
+        assert "Git: checkout: new" in lines
+        assert "cluster: checkout: old" in lines
         assert "Git says ••••• in the cluster ••••• (another)" in secret
         assert deleted.startswith("Git has it, the cluster does not. manager not known")
         assert "of the last time that it stood true" in text_of(page, "section[aria-labelledby=proof]")
