@@ -225,6 +225,7 @@ def _for_templates() -> dict[str, Any]:
         "code": code,
         "said_at": standing.said_at,
         "said": said,
+        "took": standing.took,
         "headline": headline,
         "is_vanished": is_vanished,
         "by_object": standing.by_object,

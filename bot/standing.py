@@ -15,7 +15,7 @@ from bot.statuses import LONGEST, status_line
 from worker.domain.axes import PHASES, Known, Plumb, Standing, Word, open_news, standing, told
 from worker.domain.convergence import Phase, Sync
 from worker.domain.divergence import EpisodeReport
-from worker.domain.episode_text import Next, headline, what_next
+from worker.domain.episode_text import Next, headline, lasted, what_next
 from worker.domain.episodes import Episode, Event, Stage
 from worker.domain.field_text import shortened
 from worker.domain.health import Health
@@ -230,6 +230,11 @@ def distance(seconds: float) -> str:
             said = f"{count} {word}{'s' if word == 'day' else ''}"
             return f"{said} ago" if seconds > 0 else f"in {said}"
     return "just now"
+
+
+def took(seconds: float) -> str:
+    """`4.1 s`; from 100 s on in the largest unit, `3 m`."""
+    return f"{seconds:.1f} s" if seconds < 100 else lasted(seconds)
 
 
 def stamp(at: float) -> str:

@@ -165,7 +165,7 @@ def print_status(found: Mapping[str, Any], most: int) -> None:
     if episode:
         _print_episode(episode)
     for number, each in enumerate(found["next"]):
-        when = f" in {lasted(each['seconds'])} ({_clock(each['at'])})" if each["at"] else ""
+        when = f" in {lasted(each['seconds'])} ({_clock(each['at'])})" if each["seconds"] else ""
         print_under(
             "" if number else "next", f"{each['what']}{when}{' ' + each['condition'] if each['condition'] else ''}"
         )

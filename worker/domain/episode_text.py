@@ -99,7 +99,7 @@ def said(news: News) -> str:
         case Event.GONE:
             return "nothing differs any more; it did not last long enough to be alerted"
         case Event.HEALED:
-            return f"applied again, for the {_ordinal(episode.heals)} time: {headline(episode)}"
+            return "applied again" if episode.heals < 2 else f"applied again, heal {episode.heals} of this divergence"
         case Event.FIGHT:
             return f"{episode.quarrel} undid it {episode.heals} times: it is not healed any more"
         case Event.CLOSING:
@@ -107,8 +107,3 @@ def said(news: News) -> str:
         case Event.CONVERGED:
             return "all of it is as Git says, and stayed so"
     return headline(episode)
-
-
-def _ordinal(number: int) -> str:
-    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10 if number % 100 not in (11, 12, 13) else 0, "th")
-    return f"{number}{ending}"
