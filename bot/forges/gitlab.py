@@ -169,13 +169,21 @@ class GitLab:
         return True
 
     def put_status(self, revision: str, status: Status) -> bool:
-        """Writes a commit status into the commit's newest pipeline, unless it says this there already."""
+        """Writes a commit status into the commit's newest pipeline, unless it says this there already.
+
+        A fork's commit is on no branch of the project: there the merge request's own branch is named for it.
+        """
         rows = list(self._walk(f"/repository/commits/{revision}/statuses"))
         content, pipeline = values.status_content(status), values.pipeline_of(rows)
         if values.is_said(rows, content, pipeline):
             return False
         try:
-            self._write("post", f"/statuses/{revision}", {**content, **pipeline})
+            try:
+                self._write("post", f"/statuses/{revision}", {**content, **pipeline})
+            except _Missing:
+                if not (found := self._list(f"/repository/commits/{revision}/merge_requests")):
+                    raise
+                self._write("post", f"/statuses/{revision}", {**content, "ref": found[-1]["source_branch"]})
         except Refused as error:
             # The state stays as it is and the text was taken: GitLab counts only the transition as an error.
             if "Cannot transition status" not in error.reason:
