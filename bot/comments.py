@@ -102,6 +102,15 @@ def waiting_for_a_maintainer(head: str, *, instance: str) -> str:
     )
 
 
+def nothing_to_predict(why: str, *, instance: str) -> str:
+    """The comment in place of a prediction that is not true any more, where there is nothing (yet) to predict instead."""
+    return (
+        f"{marker(instance)}\n\n"
+        f"### {prose(why)}\n\n"
+        "What was predicted here is no longer what merging would do. A prediction is made by itself once there is one to make.\n"
+    )
+
+
 # -- the first lines -------------------------------------------------------------------------------------------------
 
 

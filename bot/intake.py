@@ -133,6 +133,8 @@ def _look_at_change_request(desk: Desk, repository: Repository, forge: Forge, as
         results.announce(desk, repository, change_request, asked.at)
     else:
         _act(desk, repository, change_request.head, found, asked.at)
+    if found.withdrawn:
+        results.withdraw(desk, repository, change_request, found.withdrawn, asked.at)
     desk.sightings.note_change_request(repository.name, asked.number, found.remember)
     log.info(
         "looked at %s#%d: %s, head %s onto %s: %s",
