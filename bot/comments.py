@@ -160,6 +160,8 @@ def _verdict(report: ConvergenceReport) -> str:
         return f"✖ {name} did not converge at {revision}: {prose(report.text)}"
     if report.step is Step.HELD:
         return f"⏸ {name} is held at {revision}: {prose(report.text)}"
+    if proof.get("same_as"):
+        return f"✔ {name} is at {revision}, which changes nothing for it."
     mark = "⚠" if _differs(report) else "✔"
     times = proof.get("times") or {}
     took = max(0.0, float(times.get("verified") or 0) - float(times.get("arrived") or 0))

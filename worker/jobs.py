@@ -11,13 +11,16 @@ from functools import partial
 from typing import Any
 
 from worker.adapters.checkout import Checkout
+from worker.adapters.inventory import Recorded
 from worker.adapters.lease import Lease, held
+from worker.adapters.renderer import Capabilities
 from worker.domain.convergence import Operation, Phase
-from worker.domain.environment import Environment
+from worker.domain.environment import COMMIT_ID, Environment
 from worker.domain.errors import (
     DesiredStateError,
     LeaseLost,
     Moved,
+    PlumblineError,
     Refused,
     Stopping,
     Superseded,
@@ -75,6 +78,7 @@ def converge(bench: Workbench, message: dict[str, Any]) -> None:
                 checkpoint=checkpoint,
                 posted=_posted(bench, checkout, environment, request.revision),
                 tell=partial(tell, bench, environment, request.branch, request.revision),
+                same_as=_same_as(bench, checkout, repository, environment, recorded, request.revision),
             )
             capabilities = side.capabilities()
             converge_run(
@@ -193,6 +197,28 @@ def _posted(bench: Workbench, checkout: Checkout, environment: Environment, revi
     """What was predicted for a commit, or for the change request whose merge has exactly its tree."""
     slug = environment.slug
     return bench.store.prediction(slug, revision) or bench.store.prediction(slug, checkout.tree(revision))
+
+
+def _same_as(
+    bench: Workbench,
+    checkout: Checkout,
+    repository: Repository,
+    environment: Environment,
+    recorded: Recorded,
+    revision: str,
+) -> str:
+    """The revision that is recorded, where a commit changes nothing for the environment against it; else empty."""
+    operation = recorded.state.operation
+    if operation is None or operation.phase is not Phase.SUCCEEDED or not COMMIT_ID.fullmatch(operation.revision):
+        return ""
+    before, nothing = operation.revision, Capabilities()
+    try:
+        checkout.fetch(before, operation.branch)
+        declared = bench.declaration(checkout, repository, before, operation.branch).environment(environment.name)
+        inputs = [bench.renderer.inputs(checkout, each, environment, nothing) for each in (before, revision)]
+    except PlumblineError:
+        return ""
+    return before if declared == environment and inputs[0] == inputs[1] else ""
 
 
 def _may_write(bench: Workbench, lease: Lease) -> None:

@@ -14,7 +14,16 @@ from worker.domain.inventory import Inventory, InventoryEntry
 from worker.domain.plan import Action, Change, code
 from worker.domain.reports import Step
 from worker.domain.resource import Resource, ResourceKey
-from worker.operations.advancing import Advanced, Fact, advance, confirmed, ending_of, failed, problems_text
+from worker.operations.advancing import (
+    Advanced,
+    Fact,
+    advance,
+    confirmed,
+    ending_of,
+    failed,
+    problems_text,
+    proof_of,
+)
 from worker.operations.applying import Checkpoint, Outcome, apply
 from worker.operations.predicting import Prediction, is_finished, predict
 from worker.operations.preparing import Target, prepare
@@ -28,6 +37,7 @@ class Run:
 
     `say` gets each fact once, with the operation that it is about, and `tell` what is new of a divergence; `checkpoint` raises
     where writing must stop; `clock` gives Unix times. `branch` is empty for the command line, which no server follows.
+    `same_as` is the recorded revision where the environment is declared and rendered from the very same there, else empty.
     """
 
     target: Target
@@ -40,6 +50,7 @@ class Run:
     checkpoint: Checkpoint
     posted: dict[str, Any] | None = None
     tell: Callable[[News], None] = lambda _news: None
+    same_as: str = ""
 
 
 def converge(
@@ -75,6 +86,12 @@ def converge(
         assert recorded.state.operation is not None
         _say_again(run, recorded)
         return recorded
+    if (
+        hold is None
+        and _is_same(recorded, run.same_as, prediction)
+        and _stays_healthy(run.target, recorded, prediction)
+    ):
+        return _carried(run, recorded, prediction)
 
     operation = operation.to(
         Phase.APPLYING,
@@ -199,6 +216,43 @@ def _stays_healthy(target: Target, recorded: Recorded, prediction: Prediction) -
         for resource in prediction.desired.resources
         if resource.key in prediction.live or not is_finished(resource, recorded.state.finished)
     )
+
+
+def _is_same(recorded: Recorded, same_as: str, prediction: Prediction) -> bool:
+    """Whether the recorded revision has converged, is the same for this environment, and the cluster is still as it says."""
+    operation, applied = recorded.state.operation, recorded.state.applied
+    return (
+        recorded.trusted
+        and prediction.plan.is_empty
+        and operation is not None
+        and operation.phase is Phase.SUCCEEDED
+        and applied is not None
+        and applied.revision == operation.revision == same_as
+    )
+
+
+def _carried(run: Run, recorded: Recorded, prediction: Prediction) -> Recorded:
+    """Advances the revision and copies its state: what has settled need not settle again where nothing is written."""
+    before, now = recorded.state.operation, run.clock()
+    assert before is not None
+    operation = replace(
+        before, revision=run.revision, branch=run.branch, arrived=run.arrived, started=now, applied=now, verified=now,
+        verdict="as predicted", fingerprint=prediction.plan.fingerprint, summary=dict(prediction.plan.summary),
+    )  # fmt: skip
+    mark = Mark(run.revision, now)
+    state = replace(recorded.state, operation=operation, applied=mark, verified=mark, converged=mark)
+    state = state.remembering({"revision": run.revision, "outcome": "converged", "at": now})
+    healths = [
+        assess(prediction.live.get(each.key), each.key, run.target.environment.policy.health)
+        for each in prediction.desired.resources
+        if each.key in prediction.live
+    ]
+    proof = proof_of(run.target, state, operation, recorded.inventory, prediction.live, healths, now)
+    text = f"{run.target.environment.name} is at {short(run.revision)}: no change for this environment"
+    ending = Fact(Step.CONVERGED, text, {**proof, "same_as": before.revision}, now)
+    stored = _write(run, recorded, replace(state, ending=ending.kept()), recorded.inventory)
+    run.say(operation, ending)
+    return stored
 
 
 def _say_again(run: Run, recorded: Recorded) -> None:
