@@ -19,7 +19,7 @@ def test_a_change_request_is_predicted_in_one_comment_and_nothing_is_written_to_
     assert "-   a: 1" in comment or "- a: 1" in comment or "1 → 2" in comment, comment
     assert "other" not in comment
     assert shop.rig.statuses(proposal.head)[PREDICT].text == "1 change in 1 environment; nothing is deleted"
-    assert shop.status(proposal.head, shop.predict, State.SUCCESS).text == "1 change, none of them deleted"
+    assert shop.status(proposal.head, shop.predict, State.SUCCESS).text == "1 change; nothing is deleted"
     assert shop.history(proposal.head, PREDICT) == [State.PENDING, State.SUCCESS]
     assert shop.versions() == before, "a prediction wrote to the cluster"
     assert shop.converge not in shop.rig.statuses(proposal.head), "what is proposed was converged"
