@@ -239,3 +239,29 @@ def test_a_manager_that_keeps_undoing_heals_is_not_fought_for_ever(
     assert episode.quarrel == "other-bot"
     assert writes == FIGHT_AFTER + 1, "one write of ours for each of theirs"
     assert events_of(system).count(Event.FIGHT) == 1
+
+
+def test_a_commit_that_does_not_touch_what_drifted_is_told_of_it_and_heals_nothing(
+    system: LocalSystem, clone: Clone, start: Callable[[str], str], kubectl: Kubectl, namespace: str
+) -> None:
+    start(ALERT)
+    edit(kubectl, namespace, "9")
+    wait_until(lambda: Event.OPENED in events_of(system), 10, "the drift is alerted")
+    clone.write("README.md", "nothing of any environment")
+    revision = clone.commit("words")
+    assert clone.push("-o", "plumbline.wait=0", "origin", "main").returncode == 0
+
+    def advanced() -> bool:
+        applied = state_of(system).applied
+        return applied is not None and applied.revision == revision
+
+    wait_until(advanced, 20, "the revision is advanced")
+    state = state_of(system)
+    assert state.episode is not None
+    assert state.episode.revision == revision
+    assert value_of(kubectl, namespace) == "9", "what the commit does not touch is left as it is"
+    assert state.converged is not None
+    assert state.converged.revision != revision, "it is not claimed to be converged"
+    edit(kubectl, namespace, "1")
+    wait_converged(system, revision, 20)
+    assert len({each.episode.id for each in state_of(system).news}) == 1

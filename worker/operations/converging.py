@@ -8,7 +8,8 @@ from typing import Any
 
 from worker.adapters.inventory import Recorded, StateStore
 from worker.domain.convergence import EnvironmentState, Mark, Operation, Phase, short
-from worker.domain.episodes import News
+from worker.domain.episode_text import headline
+from worker.domain.episodes import Episode, Event, News
 from worker.domain.errors import DesiredStateError, Held, LeaseLost, Moved, Refused, Superseded, Unavailable, Unfit
 from worker.domain.inventory import Inventory, InventoryEntry
 from worker.domain.plan import Action, Change, code
@@ -86,12 +87,11 @@ def converge(
         assert recorded.state.operation is not None
         _say_again(run, recorded)
         return recorded
-    if (
-        hold is None
-        and _is_same(recorded, run.same_as, prediction)
-        and _stays_healthy(run.target, recorded, prediction)
-    ):
-        return _carried(run, recorded, prediction)
+    if hold is None and _is_same(recorded, run.same_as):
+        if recorded.state.episode is not None and recorded.state.episode.alerted:
+            return _carried_diverged(run, recorded, recorded.state.episode)
+        if prediction.plan.is_empty and _stays_healthy(run.target, recorded, prediction):
+            return _carried(run, recorded, prediction)
 
     operation = operation.to(
         Phase.APPLYING,
@@ -218,12 +218,11 @@ def _stays_healthy(target: Target, recorded: Recorded, prediction: Prediction) -
     )
 
 
-def _is_same(recorded: Recorded, same_as: str, prediction: Prediction) -> bool:
-    """Whether the recorded revision has converged, is the same for this environment, and the cluster is still as it says."""
+def _is_same(recorded: Recorded, same_as: str) -> bool:
+    """Whether the recorded revision had converged and is the same for this environment."""
     operation, applied = recorded.state.operation, recorded.state.applied
     return (
         recorded.trusted
-        and prediction.plan.is_empty
         and operation is not None
         and operation.phase is Phase.SUCCEEDED
         and applied is not None
@@ -252,6 +251,27 @@ def _carried(run: Run, recorded: Recorded, prediction: Prediction) -> Recorded:
     ending = Fact(Step.CONVERGED, text, {**proof, "same_as": before.revision}, now)
     stored = _write(run, recorded, replace(state, ending=ending.kept()), recorded.inventory)
     run.say(operation, ending)
+    return stored
+
+
+def _carried_diverged(run: Run, recorded: Recorded, episode: Episode) -> Recorded:
+    """Advances the revision of an environment that is known not to be what Git says, and tells the new commit so.
+
+    The commit does not touch what differs: what is open stays open, and closes as it would have.
+    """
+    before, now = recorded.state.operation, run.clock()
+    assert before is not None
+    operation = replace(
+        before, revision=run.revision, branch=run.branch, arrived=run.arrived, started=now, applied=now, verified=0.0,
+        settles=0.0, verdict="",
+    )  # fmt: skip
+    news = News(Event.CHANGED, replace(episode, revision=run.revision), now)
+    state = replace(
+        recorded.state, operation=operation, applied=Mark(run.revision, now), episode=news.episode, ending={}
+    )
+    entry = {"revision": run.revision, "outcome": "diverged", "at": now, "text": headline(news.episode)}
+    stored = _write(run, recorded, state.telling(news).remembering(entry), recorded.inventory)
+    run.tell(news)
     return stored
 
 

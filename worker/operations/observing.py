@@ -202,7 +202,8 @@ def recovered(
 ) -> tuple[EnvironmentState, dict[str, Any]]:
     """The state and the proof of an environment that is what its applied commit says again, and stayed so.
 
-    An operation of that commit that had failed (its rollout took too long, a field was moved while it settled) has succeeded.
+    An operation of that commit that had failed (its rollout took too long, a field was moved while it settled) has succeeded; so
+    has one that was taken over while the environment differed.
     """
     assert state.applied is not None
     assert state.operation is not None
@@ -212,8 +213,10 @@ def recovered(
     if operation.revision != revision:
         return state, proof
     state = replace(state, verified=Mark(revision, now), converged=Mark(revision, now))
-    if operation.phase is not Phase.FAILED:
+    if operation.phase is not Phase.FAILED and state.ending:
         return state, proof
-    operation = operation.to(Phase.WAITING).to(Phase.SUCCEEDED, said="", verified=done.verified, settles=now)
+    if operation.phase is Phase.FAILED:
+        operation = operation.to(Phase.WAITING).to(Phase.SUCCEEDED)
+    operation = replace(operation, said="", verified=done.verified, settles=now)
     text = f"{target.environment.name} is what Git says again"
     return replace(state, operation=operation, ending=Fact(Step.CONVERGED, text, proof, now).kept()), proof
