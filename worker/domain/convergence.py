@@ -236,7 +236,7 @@ def closing(state: EnvironmentState, now: float) -> EnvironmentState:
     episode = state.episode
     if episode is None:
         return state
-    state = replace(state, episode=None, healed=None)
+    state = replace(state, episode=None, healed=None, next_at=0.0)
     return state.telling(News(Event.CONVERGED, episode, now)) if episode.alerted else state
 
 
