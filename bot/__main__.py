@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import threading
 from functools import partial
 
 from bot import intake, polling, reports, results
 from bot.desk import Desk
+from bot.permissions import Permissions
 from bot.settings import Settings
 from worker.domain.errors import PlumblineError
 from worker.domain.messages import (
@@ -41,7 +43,14 @@ def main() -> int:
         DELIVER: partial(reports.deliver, desk),
         WRITE: partial(results.write, desk),
     }
-    stop = Stop()
+    stop, permissions = Stop(), Permissions(desk)
+    try:
+        permissions.require_narrow()
+    except PlumblineError as error:
+        print(f"plumbline bot: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    end = partial(os.kill, os.getpid(), signal.SIGTERM)
+    threading.Thread(target=permissions.keep_asking, args=(stop.asked, end), name="permissions", daemon=True).start()
     threading.Thread(target=polling.keep_polling, args=(desk, stop.asked), name="schedule", daemon=True).start()
     try:
         run_worker(
@@ -55,7 +64,7 @@ def main() -> int:
     except PlumblineError as error:
         print(f"plumbline bot: {error}", file=sys.stderr)  # noqa: T201
         return 1
-    return 0
+    return 1 if permissions.is_refused else 0
 
 
 if __name__ == "__main__":

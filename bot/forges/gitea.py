@@ -116,6 +116,18 @@ class Gitea:
             Grant("admin access", bool(rights.get("admin")), "who may command, and branch protection, cannot be asked"),
         )
 
+    def excesses(self) -> Sequence[str]:
+        """What the token's user and its scopes allow beyond one repository; the probes write nothing (nothing has the id 0)."""
+        user = self._try("GET", "/user")
+        found = ["its user is an administrator of this Gitea"] if user.is_success and user.json()["is_admin"] else []
+        if self._try("GET", "/admin/users", params={"limit": 1}).is_success:
+            found.append("the scope read:admin")
+        if self._try("GET", "/user/orgs", params={"limit": 1}).is_success and user.is_success:
+            found.append("the scope read:organization")
+        if self._try("DELETE", "/user/keys/0").status_code == NOT_FOUND:
+            found.append("the scope write:user")
+        return found
+
     def permission(self, person: Person) -> Permission:
         """What somebody may do here now; NONE for who is not known, or whose name is another's by now."""
         answer = self._get(f"{self._at}/collaborators/{quote(person.login, safe='')}/permission", or_none=True)

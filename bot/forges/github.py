@@ -37,16 +37,21 @@ COMMENT: Final = 65_535
 
 DESCRIPTION: Final = 140
 
+CLASSIC_SCOPES: Final = frozenset({"repo", "public_repo", "repo:status", "repo_deployment", "read:user", "user:email"})
+"""Scopes of a classic token that are no more than is needed; there are no narrower ones for what is done."""
+
 PURPOSES: Final[Mapping[str, str]] = {
-    "checks": "showing plan and proof as a check, with annotations",
-    "contents": "reading branches and plumbline.yaml, and making commits",
-    "deployments": "showing deployments",
-    "metadata": "knowing who may do what",
-    "pull_requests": "reading pull requests and commenting on them",
-    "statuses": "writing statuses on commits",
-    "issues": "being told of comments",
-    "merge_queues": "being told of the merge queue",
+    "checks": "plan and proof are not shown as a check, with annotations",
+    "contents": "branches and plumbline.yaml cannot be read, and commits not made",
+    "deployments": "deployments are not shown",
+    "metadata": "who may do what cannot be asked",
+    "pull_requests": "pull requests can neither be read nor commented on",
+    "statuses": "statuses cannot be written on commits",
+    "issues": "comments such as /plan are not heard of",
+    "merge_queues": "the merge queue is not heard of",
 }
+"""What will not work without each."""
+
 APP_PERMISSIONS: Final[Mapping[str, str]] = {**TOKEN_PERMISSIONS, "issues": "read", "merge_queues": "read"}
 """What a GitHub App is given; the last two let its webhooks tell of comments and of the merge queue, no token has them."""
 
@@ -95,6 +100,15 @@ class Github:
             Grant(f"{name}: {level}", known.get(name, None if may_push else False), PURPOSES[name])
             for name, level in APP_PERMISSIONS.items()
         ]
+
+    def excesses(self) -> Sequence[str]:
+        """Of an App the permissions that it does not need; of a classic token its scopes; other tokens do not say them."""
+        if self._api.app is not None:
+            given = self._api.app.installation().get("permissions") or {}
+            return [
+                f"{name}: {level}" for name, level in given.items() if APP_PERMISSIONS.get(name) not in ("write", level)
+            ]
+        return [f"the scope {name}" for name in self._api.scopes() if name not in CLASSIC_SCOPES]
 
     def tips(self) -> Mapping[str, str]:
         """Every branch, also the merge queue's own, asked for conditionally."""

@@ -212,6 +212,12 @@ class Api:
             if 'rel="next"' not in answer.headers.get("link", ""):
                 return
 
+    def scopes(self) -> tuple[str, ...]:
+        """The scopes of a classic token; a fine-grained one has none."""
+        answer = self._ask("GET", "/user")
+        checked(answer, "the token's user")
+        return tuple(scope for each in answer.headers.get("x-oauth-scopes", "").split(",") if (scope := each.strip()))
+
     def write(self, method: str, path: str, body: Any) -> Any:
         """Sends a change, once; what GitHub made of it."""
         return checked(self._ask(method, path, body=body), path)

@@ -94,11 +94,18 @@ class GitLab:
 
     def grants(self) -> Sequence[Grant]:
         """What the token's scopes and its user's role in the project allow; None where this GitLab does not say."""
+        return values.grants(*self._rights())
+
+    def excesses(self) -> Sequence[str]:
+        """Scopes, a role and an administrator's rights that are never needed."""
+        scopes, level = self._rights()
+        return values.excesses(scopes, level, is_administrator=bool(self._get("/user").get("is_admin")))
+
+    def _rights(self) -> tuple[set[str] | None, int]:
+        """The token's scopes (None: not said) and its user's access level in the project (0: no member)."""
         scopes = self._found(lambda: self._get("/personal_access_tokens/self"))
-        names = set(scopes["scopes"]) if scopes else None
         member = self._found(lambda: self._get(f"{self._path}/members/all/{self.me().id}"))
-        level = int(member["access_level"]) if member else 0
-        return values.grants(names, level)
+        return set(scopes["scopes"]) if scopes else None, int(member["access_level"]) if member else 0
 
     def tips(self) -> Mapping[str, str]:
         """Every branch and its newest commit."""

@@ -31,7 +31,7 @@ REQUEST_STATES: Final = {
 }
 """`locked` lasts while GitLab merges."""
 
-GUEST, REPORTER, DEVELOPER, MAINTAINER = 10, 20, 30, 40
+GUEST, REPORTER, DEVELOPER, MAINTAINER, OWNER = 10, 20, 30, 40, 50
 """Access levels: https://docs.gitlab.com/api/members/#roles; what lies between two of them may do what the lower may."""
 
 MOVED_SIGNS: Final = (
@@ -73,6 +73,9 @@ GRANTS: Final = (
     ),
 )
 """What is done, the scopes that allow it, the role that it needs, and what is missed without it."""
+
+NEEDED_SCOPES: Final = frozenset({"api", "read_api", "read_user", "read_repository"})
+"""Scopes that are no more than is needed: there is no narrower one than `api` for statuses and comments."""
 
 
 def person(user: Json) -> Person:
@@ -143,6 +146,13 @@ def grants(scopes: set[str] | None, level: int) -> list[Grant]:
         Grant(name, False if level < role else None if scopes is None else bool(scopes & wanted), purpose)
         for name, wanted, role, purpose in GRANTS
     ]
+
+
+def excesses(scopes: set[str] | None, level: int, *, is_administrator: bool) -> list[str]:
+    """What a token allows that is never done: scopes, its user's role in the project, rights over all of GitLab."""
+    found = [f"the scope {name}" for name in sorted((scopes or set()) - NEEDED_SCOPES)]
+    found += ["the role Owner"] if level >= OWNER else []
+    return found + (["its user is an administrator of this GitLab"] if is_administrator else [])
 
 
 def is_lock(message: str, path: str) -> bool:

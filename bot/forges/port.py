@@ -219,6 +219,9 @@ class Forge(Protocol):
     def grants(self) -> Sequence[Grant]:
         """What the credentials allow, as far as the forge says it."""
 
+    def excesses(self) -> Sequence[str]:
+        """What they allow that Plumbline never does, each in a few words; empty where the forge says nothing of it."""
+
     def tips(self) -> Mapping[str, str]:
         """Every branch and its newest commit; asked conditionally where the forge can."""
 

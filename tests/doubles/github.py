@@ -103,6 +103,7 @@ class GithubDouble:
         self.protected: dict[str, tuple[str, ...]] = {}
         self.tokens: dict[str, tuple[float, dict[str, str]]] = {}
         self.token_life = 3600.0
+        self.scopes = ""
         self.suspended = False
         self.renamed = ""
         self.remaining = 5000
@@ -257,6 +258,8 @@ class GithubDouble:
                 code = 304
         if code != 304:
             self.remaining -= 1
+        if self.scopes and "app" not in path:
+            headers["X-OAuth-Scopes"] = self.scopes
         headers |= {"X-RateLimit-Limit": "5000", "X-RateLimit-Reset": str(int(time.time()) + 1800)}
         return code, answer, headers | {"X-RateLimit-Remaining": str(max(0, self.remaining))}
 

@@ -142,7 +142,10 @@ class RenderLimits:
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """Everything that `app.yaml` says. `address` is where people and hooks reach the web process."""
+    """Everything that `app.yaml` says. `address` is where people and hooks reach the web process.
+
+    `strict_scopes`: the bot does not start with credentials of a forge that allow more than is needed.
+    """
 
     address: str
     redis: SecretReference
@@ -157,6 +160,7 @@ class Installation:
     poll_seconds: float = 30.0
     pages: Pages = field(default_factory=Pages)
     metrics_token: SecretReference | None = None
+    strict_scopes: bool = False
 
     def repository(self, name: str) -> Repository | None:
         """The repository of that name."""

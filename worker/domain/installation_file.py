@@ -58,6 +58,7 @@ def read_installation(text: str | bytes, file: str) -> Installation:
         poll_seconds=top.seconds("poll", 30.0),
         pages=_pages(top, address, [forge.name for forge in forges]),
         metrics_token=_secret(top, "metrics-token"),
+        strict_scopes=top.flag("strict-scopes", default=False),
     )
     _no_doubles(top, "clusters", [cluster.name for cluster in installation.clusters])
     _no_doubles(top, "forges", [forge.name for forge in installation.forges])

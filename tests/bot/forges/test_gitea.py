@@ -162,6 +162,15 @@ def test_what_the_token_lacks_is_said_by_name(ground: Ground) -> None:
     assert "no-such-token" not in str(caught.value)
 
 
+def test_a66_a_token_that_allows_more_than_is_needed_is_told_and_the_probes_change_nothing(ground: Ground) -> None:
+    assert ground.forge.excesses() == []
+    broad = ground.server.create_token(BOT, ["all"])
+    with closing(Gitea(ground.server.address, f"{ground.owner}/shop", broad)) as forge:
+        assert set(forge.excesses()) == {"the scope read:organization", "the scope write:user"}
+    with closing(Gitea(ground.server.address, f"{ground.owner}/shop", "no-such-token")) as none:
+        assert none.excesses() == []
+
+
 class _Listener(http.server.BaseHTTPRequestHandler):
     code = 204
     headers_out: dict[str, str] = {}  # noqa: RUF012
