@@ -31,6 +31,10 @@ ROWS: Final = 0.4
 DANGERS: Final = 0.2
 """Shares of the limit for the table and for the dangers, when there are that many."""
 
+MERGED: Final = "### Merged: "
+BEFORE: Final = "**Before the merge:** "
+STAYS: Final = " · stays current by itself"
+
 _ACTIONS: Final = (Action.CREATE, Action.CONFIGURE, Action.RECREATE, Action.PRUNE)
 _WORST: Final = {Outcome.INVALID: 0, Outcome.REFUSED: 1, Outcome.UNAVAILABLE: 2, Outcome.HELD: 3, Outcome.PLANNED: 4}
 
@@ -57,11 +61,7 @@ def prediction(
     title = title_of(report)
     head = [marker(instance)]
     if verdicts:
-        head += [
-            f"### {merged_title(verdicts)}",
-            *(_verdict(each) for each in verdicts),
-            f"**Before the merge:** {title}",
-        ]
+        head += [*_merged(verdicts), f"{BEFORE}{title}"]
     elif stale:
         head += [f"### Being predicted again: {prose(stale)}", f"<del>{title}</del> What follows is no longer current."]
     else:
@@ -79,9 +79,7 @@ def prediction(
     dangers = [f"> ⚠ **{prose(each.environment, 80)}:** {prose(text)}" for each in ranked for text in _dangers(each)]
     if dangers:
         head.append(_fitting(dangers, int(limit * DANGERS), lambda more: f"> ⚠ **and {more} more**", ">\n"))
-    page = Page(
-        "\n\n".join(head) + "\n\n", _foot(report, link, stays="" if verdicts or stale else " · stays current by itself")
-    )
+    page = Page("\n\n".join(head) + "\n\n", _foot(report, link, stays="" if verdicts or stale else STAYS))
     if report.problems:
         problems = _problems(report.problems)
         page.sections.append(Section("<b>plumbline.yaml</b> · what has to be mended", problems, is_open=True))
@@ -90,6 +88,25 @@ def prediction(
     for each in ranked:
         page.sections += _sections(each, is_open=lonely or few)
     return page.fitted(limit, link)
+
+
+def merged(there: str, verdicts: Sequence[ConvergenceReport], own: str, limit: int) -> str:
+    """How a merge went, over a prediction of which only our comment is left: `there` is its text, `own` the marker.
+
+    It is the text that `prediction` makes of the same; where that would be too long, the first and last line stay.
+    """
+    head = [own, *_merged(verdicts)]
+    earlier = there.replace("\r\n", "\n").rstrip().removeprefix(own).lstrip()
+    if earlier.startswith(MERGED):
+        earlier = earlier.partition(f"\n\n{BEFORE}")[2]
+    body, _, foot = earlier.removeprefix("### ").rpartition("\n")
+    foot = foot.replace(STAYS, "")
+    text = "\n\n".join([*head, f"{BEFORE}{body}\n{foot}\n"])
+    return text if len(text) <= limit else "\n\n".join([*head, f"{BEFORE}{body.partition(chr(10))[0]}", f"{foot}\n"])
+
+
+def _merged(verdicts: Sequence[ConvergenceReport]) -> list[str]:
+    return [f"### {merged_title(verdicts)}", *(_verdict(each) for each in verdicts)]
 
 
 def waiting_for_a_maintainer(head: str, *, instance: str) -> str:

@@ -64,7 +64,8 @@ def _ask(desk: Desk, repository: Repository, request: ConvergeRequest, *, says_s
     desk.board.head(request.repository, request.environment, request.revision)
     if repository.forge != PLAIN and says_so:
         context = converge_context(desk.settings.installation.instance, request.environment)
-        _say(desk, repository, request.revision, Status(context, State.PENDING, "Queued"), request.at)
+        queued = Status(context, State.PENDING, "Queued")
+        _say(desk, repository, request.revision, queued, request.at, unless_told=True)
     desk.requests.converge(request)
 
 
@@ -205,12 +206,14 @@ def _predict_again(desk: Desk, repository: Repository, forge: Forge, asked: Look
 def _act(desk: Desk, repository: Repository, revision: str, found: Asked, at: float) -> None:
     """The status first, so that it never comes after the result of what is asked for."""
     if found.status is not None:
-        _say(desk, repository, revision, found.status, at)
+        _say(desk, repository, revision, found.status, at, unless_told=found.unless_told)
     if found.proposal is not None:
         desk.requests.propose(found.proposal)
     if found.look_at:
         desk.requests.look(LookRequest(repository.name, desk.requests.queue.now(), branch=found.look_at))
 
 
-def _say(desk: Desk, repository: Repository, revision: str, status: Status, at: float) -> None:
-    results.put_status(desk, repository.name, revision, status, at)
+def _say(
+    desk: Desk, repository: Repository, revision: str, status: Status, at: float, *, unless_told: bool = False
+) -> None:
+    results.put_status(desk, repository.name, revision, status, at, unless_told=unless_told)

@@ -1,7 +1,8 @@
 """What is still to be written to forges, in Redis: one row per thing that is written, holding the latest of it.
 
 While a forge is away rows are overwritten, not added to: forty missed changes become one write. A row goes only once
-what it held was written. Lost with Redis, it is made again from what the worker says next.
+what it held was written. Lost with Redis, it is made again: the poller has what is open at the forge predicted anew, and
+`watch` tells again how operations ended.
 """
 
 from __future__ import annotations

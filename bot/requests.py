@@ -76,7 +76,8 @@ class Asked:
     """What a look at a change request leads to.
 
     `status` is to be written on `head` of the change request, `look_at` a branch to be looked at, `remember` what the next
-    look is to know (None: forget it). `from_fork` says that the status waits for a maintainer's word, which is told to people.
+    look is to know (None: forget it). `from_fork` says that the status waits for a maintainer's word, which is told to people;
+    `unless_told` that it is only for a commit that was not heard of: what stands there already stays (Redis may be empty).
     """
 
     proposal: ProposalRequest | None = None
@@ -85,6 +86,7 @@ class Asked:
     remember: Remembered | None = None
     from_fork: bool = False
     withdrawn: str = ""
+    unless_told: bool = False
 
 
 def asked_commit(comment: Comment, me: Person) -> str:
@@ -155,7 +157,9 @@ def judged(
     )
     if remembered is not None and same and remembered.asked:
         return Asked(proposal, remember=replace(remembered, asked=at, approved=approved))
-    return Asked(proposal, Status(name, State.PENDING, "Being predicted"), remember=replace(now, asked=at))
+    unless_told = remembered is None and not change_request.is_from_fork
+    status = Status(name, State.PENDING, "Being predicted")
+    return Asked(proposal, status, remember=replace(now, asked=at), unless_told=unless_told)
 
 
 def onto(branch: str, requests: Sequence[ChangeRequest]) -> tuple[ChangeRequest, ...]:
@@ -175,7 +179,7 @@ def candidate(
     if not repository.follows(branch):
         return Asked(status=Status(name, State.SUCCESS, NOT_FOLLOWED.format(branch)))
     proposal = ProposalRequest(repository.name, 0, revision, f"refs/heads/{home}", branch, at)
-    return Asked(proposal, Status(name, State.PENDING, "Being predicted"))
+    return Asked(proposal, Status(name, State.PENDING, "Being predicted"), unless_told=True)
 
 
 # -- what no webhook told of --------------------------------------------------------------------------------------

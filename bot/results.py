@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from bot.board import Request
-from bot.comments import marker, nothing_to_predict, prediction, waiting_for_a_maintainer
+from bot.comments import marker, merged, nothing_to_predict, prediction, waiting_for_a_maintainer
 from bot.desk import Desk
 from bot.forges.port import ChangeRequest, Forge, NotPermitted, RequestState, State, Status
 from bot.outbox import Row
@@ -59,9 +59,15 @@ def withdraw(desk: Desk, repository: Repository, request: ChangeRequest, why: st
     _put(desk, repository.name, f"withdrawal {request.number}", int(at * 1000), "withdrawal", message)
 
 
-def put_status(desk: Desk, repository: str, revision: str, status: Status, at: float) -> None:
-    """Has a status written on a commit; `at` is the Unix time of what it is about, and later ones come after it."""
-    message = {"revision": revision, **asdict(status), "state": str(status.state)}
+def put_status(
+    desk: Desk, repository: str, revision: str, status: Status, at: float, *, unless_told: bool = False
+) -> None:
+    """Has a status written on a commit; `at` is the Unix time of what it is about, and later ones come after it.
+
+    `unless_told`: only where the commit's context says nothing yet.
+    """
+    own = {**asdict(status), "state": str(status.state)}
+    message = {"revision": revision, "status": own, "unless_told": unless_told}
     _put(desk, repository, f"status {revision} {status.context}", int(at * 1000), "status", message)
 
 
@@ -135,8 +141,9 @@ class _Writer:
         """Writes what a row says; what the forge does not permit is left out, and said in the log."""
         match row.sort:
             case "status":
-                status = {name: value for name, value in row.message.items() if name != "revision"}
-                self._status(row.message["revision"], Status(**{**status, "state": State(status["state"])}))
+                own = row.message["status"]
+                status = Status(**{**own, "state": State(own["state"])})
+                self._status(row.message["revision"], status, unless_told=row.message["unless_told"])
             case "announcement":
                 self._announcement(row.message["number"], row.message["head"], row.message)
             case "withdrawal":
@@ -194,12 +201,23 @@ class _Writer:
             ]
             check = converging_check(report, plans[0] if plans else None, self._instance, link)
             self._try("check", lambda: self.forge.put_check(report.revision, check))
-        if request and known:
-            self._comment(known[0], verdicts=self.desk.board.conclude(request.number, report))
-        elif request:
-            log.info("no prediction of %s#%d is kept: its comment stays as it is", report.repository, request.number)
+        if request:
+            self._verdict(request.number, known[0] if known else None, self.desk.board.conclude(request.number, report))
         if report.step in ENDINGS:
             self.desk.board.told(report)
+
+    def _verdict(self, number: int, known: ProposalReport | None, verdicts: Sequence[ConvergenceReport]) -> None:
+        """How the merge went, over the prediction: over what the comment says of it, where Redis lost it."""
+        if known is not None:
+            self._comment(known, verdicts=verdicts)
+            return
+        own, limit = marker(self._instance), self.forge.limits.comment
+
+        def write_it() -> bool:
+            there = self.forge.our_comment(number, own)
+            return bool(there) and self.forge.put_comment(number, own, merged(there, verdicts, own, limit))
+
+        self._try("comment", write_it)
 
     def _comment(self, report: ProposalReport, **how: Any) -> None:
         body = prediction(
@@ -211,13 +229,15 @@ class _Writer:
         )
         self._try("comment", lambda: self.forge.put_comment(report.number, marker(self._instance), body))
 
-    def _status(self, revision: str, status: Status) -> None:
+    def _status(self, revision: str, status: Status, *, unless_told: bool = False) -> None:
         """A status is not even asked for when it is what was written last."""
         name = f"{revision} {status.context}"
         digest = hashlib.sha256("\0".join((status.state, status.text, status.link)).encode()).hexdigest()
         if self.desk.outbox.is_written(self.repository.name, name, digest):
             return
-        if self._try(f"status {status.context}", lambda: self.forge.put_status(revision, status)):
+        what = f"status {status.context}"
+        said = self._try(what, lambda: self.forge.put_status(revision, status, unless_told=unless_told))
+        if said and not unless_told:
             self.desk.outbox.wrote(self.repository.name, name, digest)
 
     def _try(self, what: str, write_it: Callable[[], bool]) -> bool:

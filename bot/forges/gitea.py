@@ -177,12 +177,19 @@ class Gitea:
         place = found.get("pull_request_url") or found.get("issue_url") or ""
         return _comment(found) if place.rpartition("/")[2] == str(number) else None
 
+    def our_comment(self, number: int, marker: str) -> str:
+        """What our comment says, empty where there is none."""
+        return next((str(each["body"]) for each in self._ours(number, marker)), "")
+
+    def _ours(self, number: int, marker: str) -> Iterator[Mapping[str, Any]]:
+        own = int(self.me().id)
+        for each in self._all(f"{self._at}/issues/{number}/comments"):
+            if each["user"]["id"] == own and marker in each["body"]:
+                yield each
+
     def put_comment(self, number: int, marker: str, body: str) -> bool:
         """Makes our comment say `body`; whether that wrote anything."""
-        own = self.me().id
-        for each in self._all(f"{self._at}/issues/{number}/comments"):
-            if each["user"]["id"] != int(own) or marker not in each["body"]:
-                continue
+        for each in self._ours(number, marker):
             if each["body"] == body:
                 return False
             path = f"{self._at}/issues/comments/{each['id']}"
@@ -191,12 +198,12 @@ class Gitea:
         self._send("POST", f"{self._at}/issues/{number}/comments", {"body": body})
         return True
 
-    def put_status(self, revision: str, status: Status) -> bool:
+    def put_status(self, revision: str, status: Status, *, unless_told: bool = False) -> bool:
         """Makes a commit's status say this; whether that wrote anything."""
         wanted = (STATES[status.state], status.text, status.link)
         for each in self._statuses(revision):
             if each["context"] == status.context:
-                if (each["status"], each["description"], each["target_url"]) == wanted:
+                if unless_told or (each["status"], each["description"], each["target_url"]) == wanted:
                     return False
                 break
         body = {"context": status.context, "state": wanted[0], "description": wanted[1], "target_url": wanted[2]}

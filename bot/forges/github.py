@@ -156,24 +156,33 @@ class Github:
             return None
         return values.comment(found)
 
+    def our_comment(self, number: int, marker: str) -> str:
+        """The text of our comment with the marker."""
+        found = self._ours(number, marker)
+        return found.body if found else ""
+
     def put_comment(self, number: int, marker: str, body: str) -> bool:
         """One comment of ours with the marker, edited in place."""
-        mine = self.me().id
-        for each in self._api.pages(f"{self._at}/issues/{number}/comments"):
-            there = values.comment(each)
-            if there.author.id == mine and marker in there.body:
-                if values.is_same_text(there.body, body):
-                    return False
-                self._api.write("PATCH", f"{self._at}/issues/comments/{there.id}", {"body": body})
-                return True
-        self._api.write("POST", f"{self._at}/issues/{number}/comments", {"body": body})
+        there = self._ours(number, marker)
+        if there is None:
+            self._api.write("POST", f"{self._at}/issues/{number}/comments", {"body": body})
+        elif values.is_same_text(there.body, body):
+            return False
+        else:
+            self._api.write("PATCH", f"{self._at}/issues/comments/{there.id}", {"body": body})
         return True
 
-    def put_status(self, revision: str, status: Status) -> bool:
+    def _ours(self, number: int, marker: str) -> Comment | None:
+        mine = self.me().id
+        found = (values.comment(each) for each in self._api.pages(f"{self._at}/issues/{number}/comments"))
+        return next((each for each in found if each.author.id == mine and marker in each.body), None)
+
+    def put_status(self, revision: str, status: Status, *, unless_told: bool = False) -> bool:
         """A commit's status, written where its context says something else now."""
-        listed = self._api.pages(f"{self._at}/commits/{revision}/status", inside="statuses")
-        if any(values.is_same_status(each, status) for each in listed):
-            return False
+        for each in self._api.pages(f"{self._at}/commits/{revision}/status", inside="statuses"):
+            is_told = unless_told and values.is_same_context(each, status)
+            if is_told or values.is_same_status(each, status):
+                return False
         self._api.write("POST", f"{self._at}/statuses/{revision}", values.status_body(status))
         return True
 

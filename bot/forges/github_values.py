@@ -101,6 +101,11 @@ def status_body(status: Status) -> dict[str, Any]:
     return {**body, "target_url": status.link} if status.link else body
 
 
+def is_same_context(there: Mapping[str, Any], status: Status) -> bool:
+    """Whether a commit's status is that of the same context, whatever its case."""
+    return str(there["context"]).lower() == status.context.lower()
+
+
 def is_same_status(there: Mapping[str, Any], status: Status) -> bool:
     """Whether a commit's status says this already; contexts are the same whatever their case."""
     ours = (STATUS_STATES[status.state], status.context.lower(), status.text, status.link)

@@ -155,18 +155,21 @@ class GitLab:
         note = self._found(lambda: self._get(f"{self._path}/merge_requests/{number}/notes/{comment_id}"))
         return values.comment(note) if note and not note.get("system") else None
 
+    def our_comment(self, number: int, marker: str) -> str:
+        """The text of our note with the marker."""
+        own = self._own(f"/merge_requests/{number}/notes", marker)
+        return str(own["body"]) if own else ""
+
+    def _own(self, notes: str, marker: str) -> Json | None:
+        me = self.me().id
+        walked = self._walk(notes, sort="asc", order_by="created_at")
+        own = (note for note in walked if str(note["author"]["id"]) == me and not note.get("system"))
+        return next((note for note in own if marker in note["body"]), None)
+
     def put_comment(self, number: int, marker: str, body: str) -> bool:
         """Writes or edits our note with the marker; what is there is looked up first, so a lost answer doubles nothing."""
-        me = self.me().id
         notes = f"/merge_requests/{number}/notes"
-        own = next(
-            (
-                note
-                for note in self._walk(notes, sort="asc", order_by="created_at")
-                if str(note["author"]["id"]) == me and not note.get("system") and marker in note["body"]
-            ),
-            None,
-        )
+        own = self._own(notes, marker)
         if own is None:
             self._write("post", notes, {"body": body})
         elif own["body"].strip() == body.strip():
@@ -175,14 +178,14 @@ class GitLab:
             self._write("put", f"{notes}/{own['id']}", {"body": body})
         return True
 
-    def put_status(self, revision: str, status: Status) -> bool:
+    def put_status(self, revision: str, status: Status, *, unless_told: bool = False) -> bool:
         """Writes a commit status into the commit's newest pipeline, unless it says this there already.
 
         A fork's commit is on no branch of the project: there the merge request's own branch is named for it.
         """
         rows = list(self._walk(f"/repository/commits/{revision}/statuses"))
         content, pipeline = values.status_content(status), values.pipeline_of(rows)
-        if values.is_said(rows, content, pipeline):
+        if values.is_said(rows, content, pipeline, anything=unless_told):
             return False
         try:
             try:

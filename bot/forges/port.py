@@ -243,11 +243,14 @@ class Forge(Protocol):
     def comment(self, number: int, comment_id: str) -> Comment | None:
         """One comment of a change request, None where there is none."""
 
+    def our_comment(self, number: int, marker: str) -> str:
+        """What our comment (found by its hidden marker and its author) says; empty where there is none."""
+
     def put_comment(self, number: int, marker: str, body: str) -> bool:
         """Makes our comment (found by its hidden marker and its author) say `body`; whether that wrote anything."""
 
-    def put_status(self, revision: str, status: Status) -> bool:
-        """Makes a commit's status say this; whether that wrote anything."""
+    def put_status(self, revision: str, status: Status, *, unless_told: bool = False) -> bool:
+        """Makes a commit's status say this (`unless_told`: where its context says nothing yet); whether that wrote anything."""
 
     def put_check(self, revision: str, check: Check) -> bool:
         """Makes a check say this, where the forge has checks; whether that wrote anything."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from bot.comments import marker, prediction, waiting_for_a_maintainer
+from bot.comments import marker, merged, prediction, waiting_for_a_maintainer
 from bot.markdown import code, fence, prose
 from tests.bot.situations import (
     CLAIM,
@@ -23,6 +23,7 @@ from tests.bot.situations import (
     PRODUCTION,
     SITUATIONS,
     STAGING,
+    UNTOUCHED,
     change,
     comment,
     plan,
@@ -296,3 +297,31 @@ def test_few_changes_are_shown_unfolded_and_many_are_not() -> None:
 
     assert unfolded(2) == 2
     assert unfolded(3) == 0
+
+
+@pytest.mark.parametrize("name", ["changes", "one_environment", "no_change", "conflicts", "unpredictable"])
+def test_f05_a_verdict_over_a_comment_whose_prediction_is_lost_is_the_comment_that_would_have_been_made(
+    name: str,
+) -> None:
+    there, own = SITUATIONS[name](), marker("default")
+    first = merged(there, (verdict(Step.VERIFIED),), own, 65_536)
+    again = merged(first.replace("\n", "\r\n"), (verdict(Step.CONVERGED), verdict(Step.FAILED, "x", "b")), own, 65_536)
+    assert again.splitlines()[2] == "### Merged: failed in b"
+    assert again.count("### Merged") == 1
+    assert again.count("**Before the merge:**") == 1
+    assert "verified" not in again.partition("**Before the merge:**")[0]
+    assert "stays current by itself" not in first
+    assert [line for line in there.splitlines()[5:-1] if line not in again.splitlines()] == []
+    if name == "changes":
+        known = comment(report(STAGING, PRODUCTION, UNTOUCHED), verdicts=(verdict(Step.VERIFIED),))
+        assert first == known
+
+
+def test_a_verdict_that_makes_a_comment_too_long_leaves_out_the_middle_only() -> None:
+    there = SITUATIONS["changes"]()
+    text = merged(there, (verdict(Step.CONVERGED),), marker("default"), len(there))
+    assert len(text) < len(there)
+    assert text.splitlines()[2].startswith("### Merged: converged")
+    assert "**Before the merge:** Plumbline predicts" in text
+    assert "the whole of it" in text.splitlines()[-1]
+    assert "<details>" not in text

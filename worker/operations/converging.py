@@ -71,7 +71,10 @@ def converge(
     before = recorded.state.operation
     if before is not None and before.phase.is_open and before.revision != run.revision:
         run.say(before.to(Phase.SUPERSEDED), Fact(Step.SUPERSEDED, f"{short(run.revision)} took over"))
-    run.say(operation, Fact(Step.CONVERGING, short(run.revision)))
+    begins = Fact(Step.CONVERGING, short(run.revision))
+    is_known = _is_known(recorded, run.revision)
+    if not is_known:
+        run.say(operation, begins)
     try:
         rendered = tuple(render())
         prediction = predict(run.target, run.revision, rendered, recorded, run.states.key())
@@ -83,10 +86,11 @@ def converge(
         return _ended(run, recorded, operation.to(Phase.FAILED, said=text), Step.FAILED, text)
     except (Refused, Unfit) as error:
         return _ended(run, recorded, operation.to(Phase.FAILED, said=str(error)), Step.FAILED, str(error))
-    if _is_recorded(recorded, run.revision, prediction) and _stays_healthy(run.target, recorded, prediction):
-        assert recorded.state.operation is not None
+    if is_known and prediction.plan.is_empty and _stays_healthy(run.target, recorded, prediction):
         _say_again(run, recorded)
         return recorded
+    if is_known:
+        run.say(operation, begins)
     if hold is None and _is_same(recorded, run.same_as):
         if recorded.state.episode is not None and recorded.state.episode.alerted:
             return _carried_diverged(run, recorded, recorded.state.episode)
@@ -194,12 +198,14 @@ def _confirm(prediction: Prediction, approvals: tuple[str, ...], hold: Held | No
         raise Held("; and ".join(reasons), expected)
 
 
-def _is_recorded(recorded: Recorded, revision: str, prediction: Prediction) -> bool:
-    """Whether this revision is applied, nothing differs and nothing is left to be done or said."""
+def _is_known(recorded: Recorded, revision: str) -> bool:
+    """Whether this revision is applied already; that it converges is then said only where something differs after all.
+
+    Said before that, it would be the newest word on the commit, and how it ended an older one that nobody hears.
+    """
     state = recorded.state
     return (
         recorded.trusted
-        and prediction.plan.is_empty
         and state.applied is not None
         and state.applied.revision == revision
         and state.operation is not None
