@@ -8,7 +8,8 @@ from typing import Final
 from bot.forges.port import Annotation, Check, Deployment, State, Status
 from bot.markdown import fence, flat
 from worker.domain.environment import DEFAULT_INSTANCE
-from worker.domain.plan import Action, Plan
+from worker.domain.field_text import in_line
+from worker.domain.plan import Action, Change, Plan
 from worker.domain.proposals import EnvironmentProposal, ProposalReport
 from worker.domain.reports import ConvergenceReport, Outcome, Step
 
@@ -17,6 +18,9 @@ LONGEST: Final = 140
 
 NOTED: Final = 50
 """Annotations of one check: what GitHub takes in one request."""
+
+FIELDS: Final = 8
+"""Fields that one annotation tells of."""
 
 LISTED: Final = 200
 """Objects that a check lists."""
@@ -106,7 +110,7 @@ def predicted(report: ProposalReport, instance: str, link: str) -> list[Status]:
 
 
 def predicted_check(report: ProposalReport, instance: str, link: str) -> Check:
-    """The same as a check: a line per environment, and what is to be mended at its line in its file."""
+    """The same as a check: a line per environment, and what is to be mended, or changes, at its line in its file."""
     state, text = _whole(report)
     lines = [f"{each.environment}: {_environment(each)[1]}" for each in report.environments]
     lines += [f"{each.environment}: {danger}" for each in report.environments for danger in each.dangers]
@@ -118,7 +122,26 @@ def predicted_check(report: ProposalReport, instance: str, link: str) -> Check:
         for problem in problems
         if problem.file
     ]
+    notes += [
+        _noted(each.environment, change) for each in report.environments for change in each.changes if _at(change)
+    ]
     return Check(check_name(instance, "prediction"), state, _line(text), _listed(lines), link, tuple(notes[:NOTED]))
+
+
+def _at(change: Change) -> int:
+    """The line of the manifest, 0 where it has none: it goes, or a renderer made it of other files."""
+    return (change.source.line or 0) if change.source and change.action is not Action.PRUNE else 0
+
+
+def _noted(environment: str, change: Change) -> Annotation:
+    """What happens to an object, at its manifest; secrets are masked as everywhere."""
+    assert change.source is not None
+    fields = [flat(f"{field.path}: {in_line(field, LONGEST)}", 2 * LONGEST) for field in change.fields[:FIELDS]]
+    more = [f"and {len(change.fields) - FIELDS} more"] if len(change.fields) > FIELDS else []
+    text = "\n".join([*fields, *more]) or flat(change.reason, LONGEST) or str(change.action)
+    return Annotation(
+        change.source.file, _at(change), "notice", _line(f"{environment}: {change.action} {change.key}"), text
+    )
 
 
 def _whole(report: ProposalReport) -> tuple[State, str]:
@@ -135,14 +158,14 @@ def _whole(report: ProposalReport) -> tuple[State, str]:
         for each, state, text in told:
             if state is worst:
                 return state, f"{each.environment}: {text}"
+    held = [each.environment for each in report.environments if each.outcome is Outcome.HELD]
+    waits = f"; merging {held[0]} waits for a confirmation" if held else ""
     if not report.changes:
-        return State.SUCCESS, "No change"
+        return State.SUCCESS, f"No change{waits}"
     changed = sum(bool(each.changes) for each in report.environments)
     where = "1 environment" if changed == 1 else f"{changed} environments"
     gone = [change for each in report.environments for change in each.changes if change.action is Action.PRUNE]
     deletes = f"{len(gone)} {'is' if len(gone) == 1 else 'are'} deleted" if gone else "nothing is deleted"
-    held = [each.environment for each in report.environments if each.outcome is Outcome.HELD]
-    waits = f"; merging {held[0]} waits for a confirmation" if held else ""
     return State.SUCCESS, f"{_changes(report.changes)} in {where}; {deletes}{waits}"
 
 
@@ -161,12 +184,12 @@ def _environment(each: EnvironmentProposal) -> tuple[State, str]:
         unknown = each.plan.unpredictable if each.plan else ()
         first = f"{unknown[0].key} {unknown[0].reason}" if unknown else each.text or "there is no plan"
         return State.ERROR, f"Cannot predict: {first}"
+    held = "; merging waits for a confirmation" if each.outcome is Outcome.HELD else ""
     if not each.changes:
         writes = len(each.plan.writes) if each.plan else 0
         back = f"; merging sets back {writes} drifted {'object' if writes == 1 else 'objects'}" if writes else ""
-        return State.SUCCESS, f"No change for this environment{back}"
+        return State.SUCCESS, f"No change for this environment{back}{held}"
     gone = sum(change.action is Action.PRUNE for change in each.changes)
-    held = "; merging waits for a confirmation" if each.outcome is Outcome.HELD else ""
     deletes = f"{gone} {'is' if gone == 1 else 'are'} deleted" if gone else "nothing is deleted"
     return State.SUCCESS, f"{_changes(len(each.changes))}; {deletes}{held}"
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,46 +17,12 @@ from bot.permissions import Permissions, judged
 from bot.settings import Settings
 from plumbline.local_system import ROOT, procfile
 from sandbox.processes import Server, stop_all, wait_until
+from tests.bot.beside_a_double import environ_of
 from tests.doubles.github import Fault
 from tests.doubles.github_rig import GithubRig
 from tests.doubles.gitlab_rig import GitLabRig
 from worker.domain.installation import Repository
 from worker.domain.secret_text import SettingsError
-
-APP = """\
-redis: {{env: PLUMBLINE_REDIS_URL}}
-signing-key: {{env: SIGNING}}
-{more}
-forges:
-  - {{name: {name}, address: "{address}", {credentials}, webhook-secret: {{env: HOOK}}}}
-repositories:
-  - {{name: shop, url: /srv/shop.git, forge: {name}, project: {project}, ceiling: {{}}}}
-"""
-
-
-def environ_of(rig: GithubRig | GitLabRig, folder: Path, redis_url: str, more: str = "") -> dict[str, str]:
-    """The environment of a bot whose only repository is the rig's; app.yaml is written."""
-    declared = rig.declared
-    if declared.app_key is not None:
-        credentials = f"app: {{id: {declared.app}, key: {{file: {declared.app_key.file}}}}}"
-    else:
-        assert declared.token is not None
-        credentials = f"token: {{file: {declared.token.file}}}"
-    folder.mkdir(exist_ok=True)
-    (folder / "app.yaml").write_text(
-        APP.format(
-            more=more, name=declared.name, address=declared.address, credentials=credentials,
-            project=rig.repository.project,
-        )
-    )  # fmt: skip
-    return {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "PLUMBLINE_CONFIG": str(folder / "app.yaml"),
-        "PLUMBLINE_REDIS_URL": redis_url,
-        "SIGNING": "k" * 32,
-        "HOOK": "h" * 32,
-    }
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from bot.forges.port import State
 from bot.statuses import (
     LONGEST,
+    NOTED,
     check_name,
     converge_context,
     converging,
@@ -24,10 +26,13 @@ from bot.statuses import (
 )
 from tests.bot.situations import (
     AWAY,
+    CLAIM,
+    IMAGE,
     INVALID,
     LINK,
     PRODUCTION,
     SAME,
+    SECRET,
     STAGING,
     UNKNOWN,
     UNTOUCHED,
@@ -37,6 +42,7 @@ from tests.bot.situations import (
 )
 from worker.domain.proposals import ProposalReport
 from worker.domain.reports import Step
+from worker.domain.resource import Source
 
 
 @pytest.mark.parametrize(
@@ -130,3 +136,34 @@ def test_what_waits_is_pending() -> None:
 
 def test_an_address_holds_no_character_that_ends_it() -> None:
     assert proposal_page("https://p.example/", "a/b?c#d é", 7) == "https://p.example/proposals/a%2Fb%3Fc%23d%20%C3%A9/7"
+
+
+def test_f13_a_hold_is_green_only_with_the_words_that_merging_waits_also_where_nothing_changes() -> None:
+    held = replace(PRODUCTION, change=())
+    for found in (report(PRODUCTION), report(held), report(held, STAGING)):
+        for status in predicted(found, "default", LINK)[:2]:
+            assert status.state is State.SUCCESS
+            assert "waits for a confirmation" in status.text
+    assert not any("waits" in each.text for each in predicted(report(STAGING, SAME), "default", LINK))
+
+
+def test_what_changes_is_noted_at_the_line_of_its_manifest_and_nowhere_else() -> None:
+    at = [Source("clusters/production/cart.yaml", 14), Source("kustomization.yaml"), Source("gone.yaml", 3)]
+    found = [replace(change, source=source) for change, source in zip((IMAGE, SECRET, CLAIM), at, strict=True)]
+    production = replace(PRODUCTION, change=(*found, replace(SECRET, source=Source("secret.yaml", 2))))
+    sent = ProposalReport.from_json(json.loads(json.dumps(report(production, INVALID, STAGING).to_json())))
+    problem, image, secret = predicted_check(sent, "default", LINK).annotations
+    assert (problem.level, problem.path, problem.line) == ("failure", "clusters/production/cart.yaml", 14)
+    assert (image.level, image.path, image.line) == ("notice", "clusters/production/cart.yaml", 14)
+    assert image.title == "production: configure Deployment shop/cart"
+    assert "1.4.1 -> ghcr.io/acme/cart:1.5.0" in image.text
+    assert (secret.path, secret.line) == ("secret.yaml", 2)
+    assert "canary" not in secret.text
+    assert "data.password" in secret.text
+
+
+def test_no_more_is_noted_than_one_request_takes_and_what_is_to_be_mended_comes_first() -> None:
+    many = tuple(replace(IMAGE, source=Source("a.yaml", line)) for line in range(1, 200))
+    found = predicted_check(report(replace(STAGING, change=many), INVALID), "default", LINK).annotations
+    assert len(found) == NOTED == 50
+    assert [each.level for each in found[:2]] == ["failure", "notice"]

@@ -55,7 +55,9 @@ def test_plan_apply_status_and_their_exit_codes(target: list[str], tmp_path: Pat
         "action",
         "reason",
         "fields",
+        "source",
     }
+    assert document["changes"][0]["source"] == {"file": "a.yaml", "line": 1}
     assert {"path": "data.a", "old": None, "new": "1"} in document["changes"][0]["fields"]
     assert plumbline("status", *target).returncode == 1
 

@@ -10,35 +10,24 @@ from typing import Any
 import pytest
 import redis
 
-from bot import intake, polling, reports, results
-from bot.desk import Desk
 from bot.forges.port import State
 from bot.outbox import Outbox
-from bot.settings import Settings
 from plumbline.forge_system import BOT, ForgeSystem
 from plumbline.local_system import REPOSITORY, Clone, git
 from sandbox.control_plane import ControlPlane
 from sandbox.forge import GiteaServer
 from sandbox.processes import wait_until
 from sandbox.redis_server import RedisServer
-from tests.bot.situations import STAGING, UNTOUCHED
-from tests.bot.test_permissions import environ_of
-from tests.bot.web import proof
+from tests.bot.beside_a_double import BesideADouble, comes_back, goes_away
 from tests.conftest import Kubectl, config_map, declaration
-from tests.doubles.github import Fault
 from tests.doubles.github_rig import GithubRig
 from tests.doubles.gitlab_rig import GitLabRig
 from tests.invariants import recorded_of
 from worker.domain.messages import (
     PROPOSALS_QUEUE,
-    LookRequest,
-    PollRequest,
-    WriteRequest,
     proposal_field,
     told_key,
 )
-from worker.domain.proposals import ProposalReport
-from worker.domain.reports import ConvergenceReport, Step
 
 PREDICT = "plumbline/predict"
 CONVERGE = "plumbline/converge/production"
@@ -46,67 +35,15 @@ CONVERGE = "plumbline/converge/production"
 # -- the bot alone, on doubles: moments that a whole system passes too fast -------------------------------------------
 
 
-class Bench:
-    """The bot's jobs at a double of a forge; the test speaks for the worker."""
-
-    def __init__(self, rig: GithubRig | GitLabRig, folder: Path, redis_url: str) -> None:
-        self.rig = rig
-        self.desk = Desk.of(Settings.load(environ_of(rig, folder, redis_url), with_credentials=True))
-        self.redis = self.desk.requests.queue.connection
-        rig.push("feature", {"app/a.yaml": "a: 2\n"})
-        self.number = rig.open("feature")
-        self.head, self.base = rig.tip("feature"), rig.tip("main")
-
-    def look(self) -> None:
-        """What the poller finds is looked at."""
-        polling.poll(self.desk, PollRequest("shop").to_json())
-        for request in (
-            LookRequest("shop", self.now, branch="main"),
-            LookRequest("shop", self.now, number=self.number),
-        ):
-            intake.look(self.desk, request.to_json())
-
-    @property
-    def now(self) -> float:
-        return self.desk.requests.queue.now()
-
-    def write(self) -> None:
-        self.desk.outbox.succeeded("shop")  # the test does not wait as long as the forge asked for
-        results.write(self.desk, WriteRequest("shop").to_json())
-
-    def predicts(self) -> None:
-        """The worker's answer."""
-        report = ProposalReport(
-            "shop", self.number, self.head, "main", self.base, "e" * 40, environments=(STAGING, UNTOUCHED), at=self.now
-        )
-        reports.deliver(self.desk, report.to_json())
-
-    def converged(self, revision: str, at: float) -> ConvergenceReport:
-        report = ConvergenceReport(
-            "shop", "staging", "main", revision, Step.CONVERGED, "staging stayed so", at - 40, 40.0, int(at * 1000),
-            proof(at - 40),
-        )  # fmt: skip
-        reports.deliver(self.desk, report.to_json())
-        return report
-
-
 @pytest.fixture(params=["github", "gitlab"])
-def bench(request: pytest.FixtureRequest, tmp_path: Path, empty_redis: str) -> Iterator[Bench]:
+def bench(request: pytest.FixtureRequest, tmp_path: Path, empty_redis: str) -> Iterator[BesideADouble]:
     """The bot beside a double, on an empty Redis."""
     rig = (GithubRig if request.param == "github" else GitLabRig)(tmp_path / "forge")
-    yield Bench(rig, tmp_path / "bot", empty_redis)
+    yield BesideADouble(rig, tmp_path / "bot", empty_redis)
     rig.close()
 
 
-def goes_away(rig: GithubRig | GitLabRig) -> None:
-    rig.double.fault = lambda _method, _path: Fault(503)
-
-
-def comes_back(rig: GithubRig | GitLabRig) -> None:
-    rig.double.fault = lambda _method, _path: None
-
-
-def test_f05_a_prediction_that_the_outbox_held_when_redis_was_emptied_is_made_again(bench: Bench) -> None:
+def test_f05_a_prediction_that_the_outbox_held_when_redis_was_emptied_is_made_again(bench: BesideADouble) -> None:
     bench.look()
     bench.write()
     assert bench.rig.statuses(bench.head)[PREDICT].state is State.PENDING
@@ -126,7 +63,7 @@ def test_f05_a_prediction_that_the_outbox_held_when_redis_was_emptied_is_made_ag
     assert len(bench.rig.comments(bench.number)) == 1
 
 
-def test_f05_what_was_written_before_redis_was_emptied_is_not_written_again(bench: Bench) -> None:
+def test_f05_what_was_written_before_redis_was_emptied_is_not_written_again(bench: BesideADouble) -> None:
     bench.look()
     bench.predicts()
     bench.write()
@@ -145,7 +82,7 @@ def test_f05_what_was_written_before_redis_was_emptied_is_not_written_again(benc
 
 
 def test_f05_an_ending_that_the_outbox_held_is_written_when_it_is_told_again_and_its_verdict_over_the_comment(
-    bench: Bench,
+    bench: BesideADouble,
 ) -> None:
     bench.look()
     bench.predicts()

@@ -19,6 +19,7 @@ from worker.domain.messages import PROPOSALS_KEY, ProposalRequest
 from worker.domain.plan import ABSENT, Action
 from worker.domain.proposals import EnvironmentProposal, ProposalReport
 from worker.domain.reports import ConvergenceReport, Outcome, PreviewReport, report_from_json
+from worker.domain.resource import Source
 from worker.proposals import propose
 from worker.settings import Settings
 from worker.workbench import Workbench
@@ -109,6 +110,7 @@ def test_three_causes_are_kept_apart_and_drift_has_its_author(
     assert found.outcome is Outcome.PLANNED
     assert [(each.key.name, each.action) for each in found.change] == [("a", Action.CONFIGURE), ("c", Action.CREATE)]
     assert [(field.path, field.old, field.new) for field in found.change[0].fields] == [("data.n", "1", "2")]
+    assert [each.source for each in found.change] == [Source("app/a.yaml", 1), Source("app/c.yaml", 1)]
     (drift,) = found.drift
     assert (drift.key.name, drift.field.path, drift.field.old, drift.field.new) == ("b", "data.n", "1", "9")
     assert (drift.manager, drift.operation) == ("bob", "Update")
@@ -119,6 +121,18 @@ def test_three_causes_are_kept_apart_and_drift_has_its_author(
     assert actions["c"] is Action.CREATE
     assert kubectl("-n", namespace, "get", "configmap", "c", check=False).returncode != 0
     assert kubectl("-n", namespace, "get", "configmap", "a", "-o", "jsonpath={.data.n}").stdout == "1"
+
+
+def test_a_changed_manifest_is_known_by_its_line_where_the_renderer_knows_it_and_never_by_another(
+    proposer: Proposer,
+) -> None:
+    two = config_maps("a", "e", n="2")
+    found = proposer.of(proposer.branch({"app/a.yaml": two}))
+    assert [each.source for each in found.change] == [Source("app/a.yaml", 1), Source("app/a.yaml", 3)]
+    kustomized = {"app/kustomization.yaml": "resources: [a.yaml, b.yaml]\n", "app/a.yaml": two}
+    found = proposer.of(proposer.branch(kustomized))
+    assert {each.key.name for each in found.change} == {"a", "e"}
+    assert all(each.source is not None and each.source.line is None for each in found.change)
 
 
 def test_an_object_that_somebody_deleted_is_drift_of_nobody_known(

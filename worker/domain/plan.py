@@ -122,6 +122,7 @@ class Change:
             "action": str(self.action),
             "reason": self.reason,
             "fields": [change.to_json() for change in self.fields],
+            "source": {"file": self.source.file, "line": self.source.line} if self.source else None,
         }
 
     @staticmethod
@@ -140,6 +141,7 @@ class Change:
                 )
                 for item in value["fields"]
             ),
+            source=Source(**value["source"]) if value.get("source") else None,
         )
 
 
