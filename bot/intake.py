@@ -13,7 +13,7 @@ from bot.forges.port import Comment, Forge, State, Status
 from bot.requests import Asked, asked_commit, candidate, convergences, followed, judged, may_ask, onto
 from bot.statuses import converge_context, predict_context
 from worker.domain.declaration import FILE, Declaration, read_declaration
-from worker.domain.errors import DesiredStateError, Refused
+from worker.domain.errors import DesiredStateError, PlumblineError
 from worker.domain.installation import PLAIN, Repository
 from worker.domain.messages import NO_COMMIT, Committed, ConvergeRequest, LookRequest, RefUpdate
 
@@ -52,7 +52,7 @@ def committed(desk: Desk, message: dict[str, Any]) -> None:
     for update in alert.updates:
         names = [request.environment for request in asked if request.revision == update.new]
         desk.board.expect(repository.name, update.new, names)
-        if names:
+        if names and repository.forge == PLAIN:  # the look at a forge does it
             _describe(desk, repository, update.new)
         log.info(
             "committed repository=%s ref=%s revision=%s environments=%s", repository.name, update.ref, update.new, names
@@ -70,12 +70,12 @@ def _ask(desk: Desk, repository: Repository, request: ConvergeRequest, *, says_s
 
 
 def _describe(desk: Desk, repository: Repository, revision: str) -> None:
-    """Notes for the pages what people call a commit of a plain Git server; one that lies elsewhere has its id only."""
-    if repository.forge != PLAIN:
-        return
+    """Notes for the pages what people call a commit; where that cannot be told it has its id only."""
+    is_plain = repository.forge == PLAIN
     try:
-        subject, author = desk.plain_git(repository).described(revision)
-    except Refused:
+        subject, author = (desk.plain_git(repository) if is_plain else desk.forge(repository)).described(revision)
+    except PlumblineError as error:
+        log.info("%s: what people call %s is not known: %s", repository.name, revision[:7], error)
         return
     if subject:
         desk.board.describe(repository.name, revision, Commit(subject, author))
@@ -166,6 +166,7 @@ def _look_at_branch(desk: Desk, repository: Repository, forge: Forge, asked: Loo
     if tip:
         if tip != desk.sightings.alerted(repository.name).get(asked.branch):
             _converge(desk, repository, forge, asked, tip)
+        _describe(desk, repository, tip)
         _predict_again(desk, repository, forge, asked)
     desk.sightings.note_tip(repository.name, asked.branch, tip)
 

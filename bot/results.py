@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from bot.board import Request
+from bot.board import Commit, Request
 from bot.comments import marker, merged, nothing_to_predict, prediction, waiting_for_a_maintainer
 from bot.desk import Desk
 from bot.forges.port import ChangeRequest, Forge, NotPermitted, RequestState, State, Status
@@ -202,6 +202,8 @@ class _Writer:
             check = converging_check(report, plans[0] if plans else None, self._instance, link)
             self._try("check", lambda: self.forge.put_check(report.revision, check))
         if request:
+            words = Commit(request.title, request.author.login)
+            self.desk.board.describe(report.repository, report.revision, words)
             self._verdict(request.number, known[0] if known else None, self.desk.board.conclude(request.number, report))
         if report.step in ENDINGS:
             self.desk.board.told(report)

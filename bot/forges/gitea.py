@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import httpx
 
+from bot.forges import gitea_values as values
 from bot.forges.port import (
     ChangeRequest,
     Check,
@@ -28,7 +29,6 @@ from bot.forges.port import (
     NotPermitted,
     Permission,
     Person,
-    RequestState,
     State,
     Status,
 )
@@ -73,6 +73,7 @@ class Gitea:
             headers={"Authorization": f"token {token}", "Accept": "application/json"},
             timeout=TIMEOUT,
         )
+        self._described: dict[str, tuple[str, str]] = {}
         self._me: Person | None = None
 
     @staticmethod
@@ -96,7 +97,7 @@ class Gitea:
     def me(self) -> Person:
         """The account of the token; asked once."""
         if self._me is None:
-            self._me = _person(self._get("/user").json())
+            self._me = values.person(self._get("/user").json())
         return self._me
 
     def grants(self) -> Sequence[Grant]:
@@ -142,7 +143,13 @@ class Gitea:
 
     def tips(self) -> Mapping[str, str]:
         """Every branch and its newest commit."""
-        return {each["name"]: each["commit"]["id"] for each in self._all(f"{self._at}/branches")}
+        commits = {each["name"]: each["commit"] for each in self._all(f"{self._at}/branches")}
+        self._described = {each["id"]: values.described(each) for each in commits.values()}
+        return {name: each["id"] for name, each in commits.items()}
+
+    def described(self, revision: str) -> tuple[str, str]:
+        """What the last look at the branches said of a tip."""
+        return self._described.get(revision, ("", ""))
 
     def file(self, revision: str, path: str) -> bytes | None:
         """A file of a commit, None where there is none."""
@@ -152,16 +159,16 @@ class Gitea:
     def change_request(self, number: int) -> ChangeRequest | None:
         """One pull request, None where there is none."""
         answer = self._get(f"{self._at}/pulls/{number}", or_none=True)
-        return None if answer is None else _change_request(answer.json())
+        return None if answer is None else values.change_request(answer.json())
 
     def open_change_requests(self) -> Sequence[ChangeRequest]:
         """All pull requests that may still be merged."""
-        return [_change_request(each) for each in self._all(f"{self._at}/pulls", state="open")]
+        return [values.change_request(each) for each in self._all(f"{self._at}/pulls", state="open")]
 
     def merged_as(self, revision: str) -> ChangeRequest | None:
         """The pull request whose merge made this commit, None where there is none."""
         answer = self._get(f"{self._at}/commits/{revision}/pull", or_none=True)
-        found = None if answer is None else _change_request(answer.json())
+        found = None if answer is None else values.change_request(answer.json())
         return found if found is not None and found.merged_as == revision else None
 
     # -- what Plumbline says -------------------------------------------------------------------------------------
@@ -175,7 +182,7 @@ class Gitea:
             return None
         found = answer.json()
         place = found.get("pull_request_url") or found.get("issue_url") or ""
-        return _comment(found) if place.rpartition("/")[2] == str(number) else None
+        return values.comment(found) if place.rpartition("/")[2] == str(number) else None
 
     def our_comment(self, number: int, marker: str) -> str:
         """What our comment says, empty where there is none."""
@@ -275,15 +282,15 @@ class Gitea:
         given = {"head": head, "base": base, "title": title, "body": body}
         answer = self._send("POST", f"{self._at}/pulls", given, passing=(CONFLICT, INVALID))
         if answer.is_success:
-            return _change_request(answer.json())
+            return values.change_request(answer.json())
         if (found := self._open_one(head, base)) is not None:
             return found
         raise Refused(f"the forge does not open a pull request of {head} into {base}: {_words(answer)}")
 
     def _open_one(self, head: str, base: str) -> ChangeRequest | None:
         for each in self._all(f"{self._at}/pulls", state="open", base_branch=base):
-            if each["head"]["ref"] == head and not _change_request(each).is_from_fork:
-                return _change_request(each)
+            if each["head"]["ref"] == head and not values.change_request(each).is_from_fork:
+                return values.change_request(each)
         return None
 
     # -- webhooks, for setup -------------------------------------------------------------------------------------
@@ -352,34 +359,6 @@ class Gitea:
     def _all(self, path: str, **query: Any) -> Iterator[Mapping[str, Any]]:
         for answer in self._pages(path, query):
             yield from answer.json() or ()
-
-
-def _person(value: Mapping[str, Any] | None) -> Person:
-    """An account; one that was deleted is nobody, whom nothing is permitted."""
-    return Person(str(value["id"]), str(value["login"])) if value else Person("", "ghost")
-
-
-def _comment(value: Mapping[str, Any]) -> Comment:
-    is_edited = value["updated_at"] != value["created_at"]
-    return Comment(str(value["id"]), _person(value["user"]), value["body"], is_edited)
-
-
-def _change_request(value: Mapping[str, Any]) -> ChangeRequest:
-    head, base = value["head"], value["base"]
-    state = RequestState.MERGED if value["merged"] else RequestState(value["state"])
-    return ChangeRequest(
-        number=value["number"],
-        state=state,
-        title=value["title"],
-        author=_person(value["user"]),
-        head=head["sha"],
-        head_ref=f"refs/pull/{value['number']}/head",
-        base=base["ref"],
-        is_draft=bool(value.get("draft")),
-        is_from_fork=head["repo_id"] != base["repo_id"],
-        url=value["html_url"],
-        merged_as=(value.get("merge_commit_sha") or "") if value["merged"] else "",
-    )
 
 
 def _seconds(text: str | None) -> float | None:

@@ -117,6 +117,11 @@ class Github:
             for each in self._api.pages(f"{self._at}/git/matching-refs/heads/", known=True)
         }
 
+    def described(self, revision: str) -> tuple[str, str]:
+        """One request: GitHub's list of branches has their commits' ids only."""
+        found = self._api.get(f"{self._at}/git/commits/{revision}")
+        return (found["message"].partition("\n")[0], found["author"]["name"]) if found else ("", "")
+
     def file(self, revision: str, path: str) -> bytes | None:
         """A file of a commit; above a megabyte GitHub gives it as a blob only."""
         found = self._api.get(f"{self._at}/contents/{quote(path)}", {"ref": revision})

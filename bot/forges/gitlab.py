@@ -10,7 +10,6 @@ import contextlib
 import datetime
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -43,7 +42,6 @@ SECONDS: Final = 20.0
 RATE_LIMIT_WAIT: Final = 60.0
 """How long to wait where GitLab limits and does not say for how long; its limits count minutes."""
 
-LONGEST_WAIT: Final = 3600.0
 LOCK_TRIES: Final = 4
 LOCK_WAIT: Final = 0.1
 """Seconds before a write that met a resource lock is sent again, doubled each time; a lock lasts for one transaction."""
@@ -73,6 +71,7 @@ class GitLab:
         self._client = gitlab.Gitlab(address, private_token=token, timeout=SECONDS, keep_base_url=True, session=session)
         self._path = f"/projects/{quote(project, safe='')}"
         self._me: Person | None = None
+        self._described: dict[str, tuple[str, str]] = {}
 
     @staticmethod
     def of(declared: DeclaredForge, repository: Repository, credentials: Credentials) -> GitLab:
@@ -109,7 +108,13 @@ class GitLab:
 
     def tips(self) -> Mapping[str, str]:
         """Every branch and its newest commit."""
-        return {branch["name"]: branch["commit"]["id"] for branch in self._list("/repository/branches")}
+        commits = {branch["name"]: branch["commit"] for branch in self._list("/repository/branches")}
+        self._described = {each["id"]: values.described(each) for each in commits.values()}
+        return {name: each["id"] for name, each in commits.items()}
+
+    def described(self, revision: str) -> tuple[str, str]:
+        """What the last look at the branches said of a tip."""
+        return self._described.get(revision, ("", ""))
 
     def file(self, revision: str, path: str) -> bytes | None:
         """A file of a commit, None where there is none."""
@@ -371,7 +376,7 @@ class GitLab:
 
     def _refusal(self, answer: requests.Response) -> Exception | None:
         path = urlsplit(answer.url).path
-        code, wait = answer.status_code, _wait_of(answer.headers)
+        code, wait = answer.status_code, values.seconds_to_wait(answer.headers, time.time())
         if answer.is_redirect:
             return NotPermitted(
                 f"{self._host} answers {path} with a redirect, and tokens are not carried elsewhere. "
@@ -385,20 +390,3 @@ class GitLab:
         if code < 300 and is_api and "json" not in answer.headers.get("Content-Type", ""):
             return Unavailable(f"{self._host} answers {path} with a page. Is `address` in app.yaml that of a GitLab?")
         return None
-
-
-def _wait_of(headers: Mapping[str, str]) -> float | None:
-    """Seconds by Retry-After (seconds or a date) or RateLimit-Reset (a Unix time), None where neither says them."""
-    after, reset = headers.get("Retry-After", ""), headers.get("RateLimit-Reset", "")
-    if after.isdigit():
-        seconds = float(after)
-    elif after:
-        try:
-            seconds = parsedate_to_datetime(after).timestamp() - time.time()
-        except ValueError:
-            return None
-    elif reset.isdigit():
-        seconds = float(reset) - time.time()
-    else:
-        return None
-    return min(max(seconds, 1.0), LONGEST_WAIT)

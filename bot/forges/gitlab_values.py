@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from bot.forges.port import ChangeRequest, Comment, Grant, Permission, Person, RequestState, State, Status
@@ -11,6 +12,7 @@ Json = Mapping[str, Any]
 
 COMMENT_LIMIT: Final = 1_000_000
 DESCRIPTION_LIMIT: Final = 255
+LONGEST_WAIT: Final = 3600.0
 
 STATES: Final = {
     State.PENDING: "pending",
@@ -81,6 +83,11 @@ NEEDED_SCOPES: Final = frozenset({"api", "read_api", "read_user", "read_reposito
 def person(user: Json) -> Person:
     """An account."""
     return Person(str(user["id"]), str(user["username"]))
+
+
+def described(commit: Json) -> tuple[str, str]:
+    """The first line of a commit's message and its author's name."""
+    return str(commit.get("title") or ""), str(commit.get("author_name") or "")
 
 
 def change_request(merge_request: Json) -> ChangeRequest:
@@ -211,3 +218,20 @@ def deployment_step(rows: Sequence[Json], revision: str, state: str) -> tuple[st
     if is_open or (is_newest and state != "running"):
         return "update", int(own["id"])
     return "create", 0
+
+
+def seconds_to_wait(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds by Retry-After (seconds or a date) or RateLimit-Reset (a Unix time; so is `now`), None where neither says them."""
+    after, reset = headers.get("Retry-After", ""), headers.get("RateLimit-Reset", "")
+    if after.isdigit():
+        seconds = float(after)
+    elif after:
+        try:
+            seconds = parsedate_to_datetime(after).timestamp() - now
+        except ValueError:
+            return None
+    elif reset.isdigit():
+        seconds = float(reset) - now
+    else:
+        return None
+    return min(max(seconds, 1.0), LONGEST_WAIT)

@@ -225,6 +225,9 @@ class Forge(Protocol):
     def tips(self) -> Mapping[str, str]:
         """Every branch and its newest commit; asked conditionally where the forge can."""
 
+    def described(self, revision: str) -> tuple[str, str]:
+        """The first line of a tip's message and its author's name, asked for only where `tips` did not tell them."""
+
     def file(self, revision: str, path: str) -> bytes | None:
         """A file of a commit, None where there is none."""
 

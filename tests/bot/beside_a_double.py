@@ -23,11 +23,14 @@ APP = """\
 redis: {{env: PLUMBLINE_REDIS_URL}}
 signing-key: {{env: SIGNING}}
 {more}
+clusters: [{{name: blue}}]
 forges:
   - {{name: {name}, address: "{address}", {credentials}, webhook-secret: {{env: HOOK}}}}
 repositories:
-  - {{name: shop, url: /srv/shop.git, forge: {name}, project: {project}, ceiling: {{}}}}
+  - {{name: shop, url: /srv/shop.git, forge: {name}, project: {project}, ceiling: {{namespaces: [shop]}}}}
 """
+
+DECLARATION = "environments:\n  - {name: staging, path: app, namespace: shop}\n"
 
 
 def environ_of(rig: GithubRig | GitLabRig, folder: Path, redis_url: str, more: str = "") -> dict[str, str]:
@@ -62,6 +65,7 @@ class BesideADouble:
         self.rig = rig
         self.desk = Desk.of(Settings.load(environ_of(rig, folder, redis_url), with_credentials=True))
         self.redis = self.desk.requests.queue.connection
+        rig.push("main", {"plumbline.yaml": DECLARATION, "app/a.yaml": "a: 1\n"}, message="Begin here\n\nAnd more.")
         rig.push("feature", {"app/a.yaml": "a: 2\n"})
         self.number = rig.open("feature")
         self.head, self.base = rig.tip("feature"), rig.tip("main")

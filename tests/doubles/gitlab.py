@@ -88,6 +88,11 @@ class Project:
         rows = self.git("for-each-ref", "--format=%(refname:lstrip=2) %(objectname)", "refs/heads").splitlines()
         return {name: commit for name, _, commit in (row.rpartition(" ") for row in rows)}
 
+    def words(self, commit: str) -> dict[str, str]:
+        """A commit as a list of branches has it."""
+        title, _, author = self.git("show", "--no-patch", "--format=%s%x00%an", commit).partition("\0")
+        return {"id": commit, "title": title, "author_name": author}
+
 
 class GitLabDouble:
     """Users, projects, merge requests, notes, pipelines, deployments and hooks, and who is told of what happens."""

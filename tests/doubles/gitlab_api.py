@@ -58,7 +58,7 @@ class Call:
 
 
 def branches(call: Call) -> Any:
-    return [{"name": name, "commit": {"id": tip}} for name, tip in call.project.branches().items()]
+    return [{"name": name, "commit": call.project.words(tip)} for name, tip in call.project.branches().items()]
 
 
 def branch(call: Call, name: str) -> Any:

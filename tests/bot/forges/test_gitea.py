@@ -59,7 +59,9 @@ def ground(gitea: GiteaServer) -> Iterator[Ground]:
 
 
 def test_branches_and_files_are_read_at_a_revision(ground: Ground) -> None:
+    assert ground.forge.described(ground.first) == ("", "")
     assert ground.forge.tips() == {"main": ground.first}
+    assert ground.forge.described(ground.first) == ("First", ground.owner)
     assert ground.forge.file(ground.first, "app/a.yaml") == b"a: 1\n"
     assert ground.forge.file(ground.first, "app/none.yaml") is None
 
