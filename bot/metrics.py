@@ -19,6 +19,7 @@ from worker.domain.messages import (
     PREVIEWS_QUEUE,
     PROPOSALS_QUEUE,
     REPORTS_QUEUE,
+    WRITES_QUEUE,
     applies_queue,
 )
 from worker.signed_queue import SignedQueue
@@ -56,7 +57,7 @@ class Metrics:
     def __init__(self, installation: Installation, queue: SignedQueue) -> None:
         self.registry = CollectorRegistry()
         clusters = tuple(applies_queue(cluster.name) for cluster in installation.clusters)
-        names = (INTAKE_QUEUE, REPORTS_QUEUE, PREVIEWS_QUEUE, PROPOSALS_QUEUE, *clusters)
+        names = (INTAKE_QUEUE, REPORTS_QUEUE, WRITES_QUEUE, PREVIEWS_QUEUE, PROPOSALS_QUEUE, *clusters)
         self.registry.register(_Queues(queue, names))
         self._deliveries = Counter(
             "plumbline_deliveries", "Deliveries, by what came of them.", ["forge", "outcome"], registry=self.registry
