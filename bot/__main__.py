@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -24,12 +23,13 @@ from worker.domain.messages import (
     WRITE,
     WRITES_QUEUE,
 )
+from worker.log_lines import log_to_stderr
 from worker.queue_worker import Stop, run_worker
 
 
 def main() -> int:
     """Runs until SIGTERM; 1 where the settings cannot be used."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_to_stderr()
     try:
         desk = Desk.of(Settings.load(os.environ, with_credentials=True))
     except PlumblineError as error:

@@ -16,6 +16,9 @@ from worker.domain.reports import ConvergenceReport, Outcome, Step
 LONGEST: Final = 140
 """GitHub refuses a longer description; the other forges take more."""
 
+NAME: Final = 63
+"""The longest name of an environment; what a repository calls one that is not valid may be anything."""
+
 NOTED: Final = 50
 """Annotations of one check: what GitHub takes in one request."""
 
@@ -44,17 +47,17 @@ WRITTEN: Final = frozenset({
 
 def predict_context(instance: str, environment: str = "") -> str:
     """`plumbline/predict`, or with the environment's name; the instance's name in it when it is not the default."""
-    return "/".join(part for part in (_named(instance), "predict", environment) if part)
+    return "/".join(part for part in (_named(instance), "predict", flat(environment, NAME)) if part)
 
 
 def converge_context(instance: str, environment: str = "") -> str:
     """`plumbline/converge/production`; without an environment for what concerns all of them."""
-    return "/".join(part for part in (_named(instance), "converge", environment) if part)
+    return "/".join(part for part in (_named(instance), "converge", flat(environment, NAME)) if part)
 
 
 def check_name(instance: str, subject: str) -> str:
     """A check's name, which is never a status' context: GitHub would wait for both where one of them is required."""
-    return f"Plumbline{'' if instance == DEFAULT_INSTANCE else f' {instance}'}: {subject}"
+    return f"Plumbline{'' if instance == DEFAULT_INSTANCE else f' {instance}'}: {flat(subject, NAME)}"
 
 
 def _named(instance: str) -> str:

@@ -23,18 +23,17 @@ from worker.domain.messages import (
     looks_queue,
 )
 from worker.garbage import relax_collector
+from worker.log_lines import log_to_stderr
 from worker.queue_worker import run_worker
 from worker.settings import Settings
 from worker.workbench import Workbench
-
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 log = logging.getLogger("plumbline.worker")
 
 
 def main() -> int:
     """Runs until SIGTERM; 1 where the settings cannot be used."""
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    log_to_stderr()
     try:
         bench = Workbench.of(Settings.load(os.environ))
     except PlumblineError as error:

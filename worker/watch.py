@@ -23,6 +23,7 @@ from worker.domain.environment import Environment, Policy
 from worker.domain.errors import DesiredStateError, PlumblineError, Unavailable
 from worker.domain.installation import Repository
 from worker.domain.messages import CHECK, CONVERGE, CheckRequest, ConvergeRequest, applies_queue
+from worker.log_lines import log_to_stderr
 from worker.operations.advancing import ending_of
 from worker.settings import Settings
 from worker.speaking import Speaker, tell
@@ -46,7 +47,7 @@ log = logging.getLogger("plumbline.watch")
 
 def main() -> int:
     """Runs until SIGTERM; 1 where the settings cannot be used."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    log_to_stderr()
     try:
         settings = Settings.load(os.environ)
         bench = Workbench.of(settings)

@@ -59,7 +59,7 @@ def test_a24_a22_who_makes_themselves_an_owner_in_the_change_request_is_none(bes
     assert asked(beside) == 1, "the owner's word is heard"
 
 
-def test_a24_a20_a_word_for_a_commit_is_good_for_that_commit_only(beside: BesideADouble) -> None:
+def test_a24_a_word_for_a_commit_is_good_for_that_commit_only(beside: BesideADouble) -> None:
     number = beside.rig.open_from_fork({"app/a.yaml": "a: 7\n"})
     old = head_of(beside, number)
     look(beside, number)
