@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bot import intake, polling, reports, results
 from bot.desk import Desk
+from bot.queue import WriteRequest
 from bot.settings import Settings
 from plumbline.local_system import ROOT
 from tests.bot.situations import STAGING, UNTOUCHED
@@ -15,7 +16,7 @@ from tests.bot.web import proof
 from tests.doubles.github import Fault
 from tests.doubles.github_rig import GithubRig
 from tests.doubles.gitlab_rig import GitLabRig
-from worker.domain.messages import LookRequest, PollRequest, WriteRequest
+from worker.domain.messages import LookRequest, PollRequest
 from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ConvergenceReport, Step
 
