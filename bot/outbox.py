@@ -64,6 +64,10 @@ class Outbox:
         keys = (_rows(repository), f"{KEYS}:said:{repository}:{name}")
         return bool(self._ask("EVAL", _PUT, 2, *keys, name, sequence, text, SAID_SECONDS))
 
+    def said(self, repository: str, name: str) -> int:
+        """The sequence of what was said last of a row, written or not; -1 where nothing was."""
+        return int(self._ask("GET", f"{KEYS}:said:{repository}:{name}") or -1)
+
     def rows(self, repository: str) -> list[Row]:
         """All rows, in the order in which they were said."""
         found = self._ask("HGETALL", _rows(repository))

@@ -15,6 +15,7 @@ from typing import Any, Final
 from bot.board import Request
 from bot.comments import marker, nothing_to_predict, prediction, waiting_for_a_maintainer
 from bot.desk import Desk
+from bot.divergence_statuses import diverged, divergence_check, divergence_deployment, divergence_state, same_said
 from bot.forges.port import ChangeRequest, Forge, NotPermitted, RequestState, State, Status
 from bot.outbox import Row
 from bot.queue import WriteRequest
@@ -30,6 +31,7 @@ from bot.statuses import (
     proposal_page,
 )
 from bot.statuses import waiting_for_a_maintainer as waiting_status
+from worker.domain.divergence import EpisodeReport
 from worker.domain.errors import Refused, Unavailable
 from worker.domain.installation import Repository
 from worker.domain.proposals import ProposalReport
@@ -75,8 +77,18 @@ def put_prediction(desk: Desk, report: ProposalReport) -> None:
 def put_convergence(desk: Desk, report: ConvergenceReport) -> None:
     """Has a fact of a convergence written on its commit; steps that pass at once are left out."""
     if report.step in WRITTEN and (report.step is not Step.VERIFIED or report.proof is not None):
-        name = f"convergence {report.revision} {report.environment}"
+        name = _row("convergence", report)
         _put(desk, report.repository, name, report.sequence, "convergence", report.to_json())
+
+
+def put_divergence(desk: Desk, report: EpisodeReport) -> None:
+    """Has an event of a divergence written on the commit that the cluster is compared with."""
+    if divergence_state(report) is not None:
+        _put(desk, report.repository, _row("divergence", report), report.sequence, "divergence", report.to_json())
+
+
+def _row(sort: str, report: ConvergenceReport | EpisodeReport) -> str:
+    return f"{sort} {report.revision} {report.environment}"
 
 
 def _put(desk: Desk, repository: str, name: str, sequence: int, sort: str, message: dict[str, Any]) -> None:
@@ -145,6 +157,8 @@ class _Writer:
                 self._prediction(ProposalReport.from_json(row.message))
             case "convergence":
                 self._convergence(ConvergenceReport.from_json(row.message))
+            case "divergence":
+                self._divergence(EpisodeReport.from_json(row.message))
 
     def _announcement(self, number: int, head: str, message: Any) -> None:
         instance = self._instance
@@ -183,12 +197,14 @@ class _Writer:
     def _convergence(self, report: ConvergenceReport) -> None:
         installation = self.desk.settings.installation
         link = environment_page(installation.address, report.repository, report.environment)
-        self._status(report.revision, converging(report, self._instance, link))
-        if self.forge.limits.deployments:
+        is_newest = report.sequence >= self.desk.outbox.said(self.repository.name, _row("divergence", report))
+        if is_newest:
+            self._status(report.revision, converging(report, self._instance, link))
+        if is_newest and self.forge.limits.deployments:
             self._try("deployment", lambda: self.forge.put_deployment(deployment(report, link)))
         request = self.forge.merged_as(report.revision) if report.step in TELLS else None
         known = self.desk.board.proposal(report.repository, request.number) if request else None
-        if self.forge.limits.checks:
+        if is_newest and self.forge.limits.checks:
             plans = [
                 each.plan for each in (known[0].environments if known else ()) if each.environment == report.environment
             ]
@@ -201,6 +217,23 @@ class _Writer:
         if report.step in ENDINGS:
             self.desk.board.told(report)
 
+    def _divergence(self, report: EpisodeReport) -> None:
+        """On the same status, check and deployment as the commit's convergence: whichever was said later stands there."""
+        installation = self.desk.settings.installation
+        link = environment_page(installation.address, report.repository, report.environment)
+        status = diverged(report, self._instance, link)
+        if status is None or report.sequence < self.desk.outbox.said(self.repository.name, _row("convergence", report)):
+            log.info("%s of %s/%s came late", report.news.name, report.repository, report.environment)
+            return
+        if not self._status(report.revision, status, same_said(report)):
+            return
+        if self.forge.limits.deployments:
+            made = divergence_deployment(report, status.state, link)
+            self._try("deployment", lambda: self.forge.put_deployment(made))
+        if self.forge.limits.checks:
+            check = divergence_check(report, status.state, self._instance, link)
+            self._try("check", lambda: self.forge.put_check(report.revision, check))
+
     def _comment(self, report: ProposalReport, **how: Any) -> None:
         body = prediction(
             report,
@@ -211,14 +244,19 @@ class _Writer:
         )
         self._try("comment", lambda: self.forge.put_comment(report.number, marker(self._instance), body))
 
-    def _status(self, revision: str, status: Status) -> None:
-        """A status is not even asked for when it is what was written last."""
+    def _status(self, revision: str, status: Status, said: str = "") -> bool:
+        """A status is not even asked for when it is what was written last; whether it is something else.
+
+        `said` is what decides that instead of the text, where that says how long something lasts: a commit's statuses are
+        numbered (GitHub: 1,000 of a context).
+        """
         name = f"{revision} {status.context}"
-        digest = hashlib.sha256("\0".join((status.state, status.text, status.link)).encode()).hexdigest()
+        digest = hashlib.sha256("\0".join((status.state, said or status.text, status.link)).encode()).hexdigest()
         if self.desk.outbox.is_written(self.repository.name, name, digest):
-            return
+            return False
         if self._try(f"status {status.context}", lambda: self.forge.put_status(revision, status)):
             self.desk.outbox.wrote(self.repository.name, name, digest)
+        return True
 
     def _try(self, what: str, write_it: Callable[[], bool]) -> bool:
         """Whether it could be written; what the forge does not permit or take does not keep the rest from being said."""
