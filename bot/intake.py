@@ -132,7 +132,8 @@ def _look_at_change_request(desk: Desk, repository: Repository, forge: Forge, as
     if found.from_fork:
         results.announce(desk, repository, change_request, asked.at)
     else:
-        _act(desk, repository, change_request.head, found, asked.at)
+        is_new = known is not None and known.head != change_request.head
+        _act(desk, repository, change_request.head, found, asked.at, is_new=is_new)
     desk.sightings.note_change_request(repository.name, asked.number, found.remember)
     log.info(
         "looked at %s#%d: %s, head %s onto %s: %s",
@@ -200,10 +201,13 @@ def _predict_again(desk: Desk, repository: Repository, forge: Forge, asked: Look
         desk.sightings.note_change_request(repository.name, change_request.number, found.remember)
 
 
-def _act(desk: Desk, repository: Repository, revision: str, found: Asked, at: float) -> None:
-    """The status first, so that it never comes after the result of what is asked for."""
+def _act(desk: Desk, repository: Repository, revision: str, found: Asked, at: float, *, is_new: bool = False) -> None:
+    """The status first, so that it never comes after the result of what is asked for.
+
+    `is_new`: the change request was seen before, and not at this revision.
+    """
     if found.status is not None:
-        _say(desk, repository, revision, found.status, at)
+        results.put_status(desk, repository.name, revision, found.status, at, is_first=is_new)
     if found.proposal is not None:
         desk.requests.propose(found.proposal)
     if found.look_at:

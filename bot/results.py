@@ -53,9 +53,14 @@ def announce(desk: Desk, repository: Repository, request: ChangeRequest, at: flo
     _put(desk, repository.name, f"announcement {request.number}", int(at * 1000), "announcement", message)
 
 
-def put_status(desk: Desk, repository: str, revision: str, status: Status, at: float) -> None:
-    """Has a status written on a commit; `at` is the Unix time of what it is about, and later ones come after it."""
-    message = {"revision": revision, **asdict(status), "state": str(status.state)}
+def put_status(
+    desk: Desk, repository: str, revision: str, status: Status, at: float, *, is_first: bool = False
+) -> None:
+    """Has a status written on a commit; `at` is the Unix time of what it is about, and later ones come after it.
+
+    `is_first`: it is the first word about this commit, as far as is remembered.
+    """
+    message = {"revision": revision, "first": is_first, **asdict(status), "state": str(status.state)}
     _put(desk, repository, f"status {revision} {status.context}", int(at * 1000), "status", message)
 
 
@@ -91,12 +96,15 @@ def write(desk: Desk, message: dict[str, Any]) -> None:
     if quiet := desk.outbox.quiet(repository.name):
         desk.requests.write(request, quiet)
         return
-    with desk.outbox.writing(repository.name):
+    with desk.outbox.writing(repository.name) as is_same_writer:
         rows = desk.outbox.rows(repository.name)
         if not rows:
             return
         try:
-            writer = _Writer(desk, repository, desk.forge(repository))
+            forge = desk.forge(repository)
+            if not is_same_writer:
+                forge.forget()
+            writer = _Writer(desk, repository, forge)
             for row in rows:
                 writer.write(row)
                 desk.outbox.done(repository.name, row)
@@ -126,8 +134,9 @@ class _Writer:
         """Writes what a row says; what the forge does not permit is left out, and said in the log."""
         match row.sort:
             case "status":
-                status = {name: value for name, value in row.message.items() if name != "revision"}
-                self._status(row.message["revision"], Status(**{**status, "state": State(status["state"])}))
+                given = {name: value for name, value in row.message.items() if name not in ("revision", "first")}
+                status = Status(**{**given, "state": State(given["state"])})
+                self._status(row.message["revision"], status, is_first=row.message.get("first", False))
             case "announcement":
                 self._announcement(row.message["number"], row.message["head"], row.message)
             case "prediction":
@@ -193,12 +202,15 @@ class _Writer:
         )
         self._try("comment", lambda: self.forge.put_comment(report.number, marker(self._instance), body))
 
-    def _status(self, revision: str, status: Status) -> None:
+    def _status(self, revision: str, status: Status, *, is_first: bool = False) -> None:
         """A status is not even asked for when it is what was written last."""
         name = f"{revision} {status.context}"
         digest = hashlib.sha256("\0".join((status.state, status.text, status.link)).encode()).hexdigest()
-        if self.desk.outbox.is_written(self.repository.name, name, digest):
+        last = self.desk.outbox.written(self.repository.name, name)
+        if last == digest:
             return
+        if is_first and not last:
+            self.forge.presume_nothing(revision)
         if self._try(f"status {status.context}", lambda: self.forge.put_status(revision, status)):
             self.desk.outbox.wrote(self.repository.name, name, digest)
 

@@ -212,9 +212,10 @@ class Api:
             if 'rel="next"' not in answer.headers.get("link", ""):
                 return
 
-    def write(self, method: str, path: str, body: Any) -> Any:
-        """Sends a change, once; what GitHub made of it."""
-        return checked(self._ask(method, path, body=body), path)
+    def write(self, method: str, path: str, body: Any, *, missing: tuple[int, ...] = ()) -> Any:
+        """Sends a change, once; what GitHub made of it, None where it answers with one of the codes that mean `missing`."""
+        answer = self._ask(method, path, body=body)
+        return None if answer.status in missing else checked(answer, path)
 
     def attempt(self, method: str, path: str, body: Any) -> Answer:
         """The same where a 409 or 422 has a meaning of its own: that answer is returned."""

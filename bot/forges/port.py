@@ -216,6 +216,12 @@ class Forge(Protocol):
     def me(self) -> Person:
         """The account that Plumbline writes as."""
 
+    def forget(self) -> None:
+        """Another process wrote here: what is remembered of own words is looked at again before the next writes."""
+
+    def presume_nothing(self, revision: str) -> None:
+        """Plumbline has said nothing of this commit yet: its first words need no look at what is there."""
+
     def grants(self) -> Sequence[Grant]:
         """What the credentials allow, as far as the forge says it."""
 
