@@ -38,6 +38,9 @@ from worker.domain.reports import ENDINGS, ConvergenceReport, Step
 TELLS: Final = frozenset({Step.VERIFIED, Step.CONVERGED, Step.FAILED, Step.HELD})
 """Steps that say how a merge went."""
 
+JUST_SEEN: Final = 2.0
+"""Seconds for which a change request counts as it was read, unless it was heard to have moved since."""
+
 log = logging.getLogger("plumbline.results")
 
 
@@ -159,7 +162,9 @@ class _Writer:
     def _prediction(self, report: ProposalReport) -> None:
         link = self._page_of(report.number)
         if report.number:
-            request = self.forge.change_request(report.number)
+            known = self.desk.sightings.change_request(report.repository, report.number)
+            is_as_seen = known is not None and (known.head, known.base) == (report.head, report.base)
+            request = self.forge.change_request(report.number, within=JUST_SEEN if is_as_seen else 0.0)
             if request is None or not is_current(report, request):
                 log.info("prediction of %s#%d at %s is out of date", report.repository, report.number, report.head[:7])
                 return

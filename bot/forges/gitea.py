@@ -125,7 +125,7 @@ class Gitea:
         answer = self._get(f"{self._at}/raw/{quote(path)}", {"ref": revision}, or_none=True)
         return None if answer is None else answer.content
 
-    def change_request(self, number: int) -> ChangeRequest | None:
+    def change_request(self, number: int, *, within: float = 0.0) -> ChangeRequest | None:  # noqa: ARG002
         """One pull request, None where there is none."""
         answer = self._get(f"{self._at}/pulls/{number}", or_none=True)
         return None if answer is None else values.change_request(answer.json())

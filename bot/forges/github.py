@@ -7,6 +7,7 @@ by a test.
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
@@ -60,6 +61,7 @@ class Github:
         self._project = project
         self._at = f"/repos/{project}"
         self._comments, self._statuses, self._runs = KnownComments(), KnownWords(), KnownWords()
+        self._read: dict[int, tuple[float, ChangeRequest | None]] = {}
 
     @staticmethod
     def of(declared: DeclaredForge, repository: Repository, credentials: Credentials) -> Github:
@@ -79,7 +81,7 @@ class Github:
     def _me(self) -> Person:
         if self._api.app is None:
             return values.person(self._api.get("/user", missing=()))
-        login = f"{self._api.app.app()['slug']}[bot]"
+        login = f"{self._api.app.slug or self._api.app.app()['slug']}[bot]"
         return values.person(self._api.get(f"/users/{quote(login)}", missing=()))
 
     def forget(self) -> None:
@@ -125,10 +127,15 @@ class Github:
             found = self._api.get(f"{self._at}/git/blobs/{found['sha']}", missing=())
         return base64.b64decode(found["content"])
 
-    def change_request(self, number: int) -> ChangeRequest | None:
+    def change_request(self, number: int, *, within: float = 0.0) -> ChangeRequest | None:
         """One pull request."""
+        at, last = self._read.get(number, (0.0, None))
+        if last is not None and time.monotonic() - at < within:
+            return last
         found = self._api.get(f"{self._at}/pulls/{number}")
-        return values.change_request(found) if found else None
+        request = values.change_request(found) if found else None
+        self._read = {number: (time.monotonic(), request)}
+        return request
 
     def open_change_requests(self) -> Sequence[ChangeRequest]:
         """All open pull requests, asked for conditionally."""
@@ -184,7 +191,9 @@ class Github:
         """A commit's status, written where its context says something else now; contexts are the same whatever their case."""
 
         def read() -> Mapping[str, tuple[object, None]]:
-            listed = self._api.pages(f"{self._at}/commits/{revision}/status", inside="statuses")
+            listed = list(self._api.pages(f"{self._at}/commits/{revision}/status", inside="statuses"))
+            if not listed:  # a check run of ours never stands on a commit without a status of ours
+                self._runs.presume_nothing(revision)
             return {each["context"].lower(): (values.status_words(each), None) for each in listed}
 
         def write(_: object) -> None:

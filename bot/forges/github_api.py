@@ -134,6 +134,8 @@ class AppToken(Auth.Auth):
         self._lock = threading.Lock()
         self._token = ""
         self._ends = 0.0
+        self.slug = ""
+        """The App's name in addresses and logins; empty before the first token."""
 
     @property
     def token_type(self) -> str:
@@ -168,6 +170,7 @@ class AppToken(Auth.Auth):
 
     def _make(self) -> None:
         installation = self.installation()
+        self.slug = str(installation.get("app_slug") or "")
         given = installation.get("permissions") or {}
         wanted = {name: _least(level, given[name]) for name, level in TOKEN_PERMISSIONS.items() if name in given}
         body = {"repositories": [self._project.partition("/")[2]], "permissions": wanted}

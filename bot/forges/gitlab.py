@@ -115,7 +115,7 @@ class GitLab:
             )
             return answer.content if answer is not None else None
 
-    def change_request(self, number: int) -> ChangeRequest | None:
+    def change_request(self, number: int, *, within: float = 0.0) -> ChangeRequest | None:  # noqa: ARG002
         """One merge request; Unavailable while GitLab has not found its head yet."""
         found = self._found(lambda: self._get(f"{self._path}/merge_requests/{number}"))
         if found is None:

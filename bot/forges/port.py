@@ -231,8 +231,8 @@ class Forge(Protocol):
     def file(self, revision: str, path: str) -> bytes | None:
         """A file of a commit, None where there is none."""
 
-    def change_request(self, number: int) -> ChangeRequest | None:
-        """One change request, None where there is none."""
+    def change_request(self, number: int, *, within: float = 0.0) -> ChangeRequest | None:
+        """One change request, None where there is none; as it is, or as an adapter read it less than `within` seconds ago."""
 
     def open_change_requests(self) -> Sequence[ChangeRequest]:
         """All that may still be merged; asked conditionally where the forge can."""
