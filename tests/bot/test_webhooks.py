@@ -148,17 +148,6 @@ def test_a04_f01_the_same_delivery_many_times_at_once_is_one_job(door: Door, con
     assert jobs(connection) == 1
 
 
-def test_more_deliveries_at_once_than_web_has_threads_are_all_taken(door: Door, connection: redis.Redis) -> None:
-    def deliver(number: int) -> int:
-        body = push(f"b{number}")
-        return door.deliver(body, **headers(body, f"d{number}"))[0]
-
-    with concurrent.futures.ThreadPoolExecutor(350) as pool:
-        codes = list(pool.map(deliver, range(350)))
-    assert set(codes) == {202}
-    assert jobs(connection) == 350
-
-
 def test_a13_pushes_to_one_branch_collapse_into_one_look_that_waits(door: Door, connection: redis.Redis) -> None:
     body = push()
     for number in range(100):

@@ -42,10 +42,10 @@ def door(own_redis: RedisServer, tmp_path: Path) -> Iterator[Door]:
 PAUSE_MS = 6000
 
 
-def pause(server: RedisServer, which: str) -> None:
+def pause(server: RedisServer, which: str, milliseconds: int = PAUSE_MS) -> None:
     """Nothing else ends the pause of everything than its time."""
     with contextlib.closing(redis.Redis.from_url(server.url)) as connection:
-        connection.client_pause(PAUSE_MS, all=which == "ALL")
+        connection.client_pause(milliseconds, all=which == "ALL")
 
 
 HOW: dict[str, tuple[Callable[[RedisServer], None], Callable[[RedisServer], None]]] = {
@@ -100,3 +100,15 @@ def test_f04_the_first_crowd_that_meets_a_redis_that_stands_still_waits_no_longe
         answers = list(pool.map(deliver, range(100)))
     assert {code for code, _ in answers} == {503}
     assert max(seconds for _, seconds in answers) < 2
+
+
+def test_f04_a_crowd_that_meets_a_redis_that_hesitates_is_taken_whole(door: Door, own_redis: RedisServer) -> None:
+    def deliver(number: int) -> int:
+        body = push(f"b{number}")
+        return door.deliver(body, **headers(body, f"d{number}"))[0]
+
+    with concurrent.futures.ThreadPoolExecutor(250) as pool:
+        pause(own_redis, "ALL", 700)
+        assert set(pool.map(deliver, range(250))) == {202}, "each has a connection of its own to wait with"
+    with contextlib.closing(redis.Redis.from_url(own_redis.url)) as connection:
+        assert jobs(connection) == 251
