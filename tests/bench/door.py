@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -45,8 +45,9 @@ def measure_door(ground: Ground) -> Figures:
 def _steady(ground: Ground) -> Figures:
     """200 signed deliveries a second for a minute, on the shipped web server; nobody works on the jobs."""
     with (
-        web(ground.root, ground.redis_url, FORGES, forge="gitea", TOKEN="t", WEBHOOK=SECRET.decode()) as running,
-        contextlib.closing(redis.Redis.from_url(ground.redis_url)) as connection,
+        _redis(ground, "steady") as own,
+        web(ground.root, own.url, FORGES, forge="gitea", TOKEN="t", WEBHOOK=SECRET.decode()) as running,
+        contextlib.closing(redis.Redis.from_url(own.url)) as connection,
     ):
         sent = _with_repeats([_opened(running.address, number) for number in range(A_SECOND * SECONDS)])
         acknowledged = deliver(running.address, sent, A_SECOND)
@@ -71,6 +72,16 @@ def _with_repeats(firsts: Sequence[bytes]) -> list[bytes]:
     for number in range(EVERY, len(firsts), EVERY):
         sent[number] = firsts[number - EVERY + 1]
     return sent
+
+
+@contextlib.contextmanager
+def _redis(ground: Ground, name: str) -> Iterator[RedisServer]:
+    """A Redis of its own."""
+    own = RedisServer(ground.root / f"redis-{name}")
+    try:
+        yield own
+    finally:
+        own.stop()
 
 
 def _crowd(ground: Ground) -> Figures:
@@ -126,22 +137,18 @@ def _looks(made: Shop) -> int:
 
 def _away(ground: Ground) -> Figures:
     """Deliveries while Redis stands still, then while it is gone; a push meanwhile, and what the poller makes of it."""
-    own = RedisServer(ground.root / "own-redis")
-    try:
-        with shop(ground, own.url, "away", poll=f"{POLL}s") as made:
-            live = Live(ground.plane, "away", "c7")
-            secret = (made.system.directory / "webhook-secret").read_bytes()
-            sent = [_pushed(made, secret, number) for number in range(A_SECOND * AWAY_SECONDS)]
-            own.server.signal(signal.SIGSTOP)
-            stalled = deliver(made.system.address, sent, A_SECOND)
-            own.server.kill()
-            gone = deliver(made.system.address, sent, A_SECOND)
-            _push_main(made, "unheard")
-            own.server.restart()
-            back = time.perf_counter()
-            seconds = live.wait("unheard", 60) - back
-    finally:
-        own.stop()
+    with _redis(ground, "away") as own, shop(ground, own.url, "away", poll=f"{POLL}s") as made:
+        live = Live(ground.plane, "away", "c7")
+        secret = (made.system.directory / "webhook-secret").read_bytes()
+        sent = [_pushed(made, secret, number) for number in range(A_SECOND * AWAY_SECONDS)]
+        own.server.signal(signal.SIGSTOP)
+        stalled = deliver(made.system.address, sent, A_SECOND)
+        own.server.kill()
+        gone = deliver(made.system.address, sent, A_SECOND)
+        _push_main(made, "unheard")
+        own.server.restart()
+        back = time.perf_counter()
+        seconds = live.wait("unheard", 60) - back
     return {
         "stalled_most_ms": max(each.seconds for each in stalled.answers) * 1000,
         "gone_most_ms": max(each.seconds for each in gone.answers) * 1000,
