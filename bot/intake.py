@@ -158,9 +158,11 @@ def _is_permitted(repository: Repository, forge: Forge, number: int, comment: Co
 
 def _look_at_branch(desk: Desk, repository: Repository, forge: Forge, asked: LookRequest) -> None:
     """One branch: its tip is converged, and what would be merged into it is predicted again, once for each tip."""
-    tip = forge.tips().get(asked.branch, "")
-    if not repository.follows(asked.branch) or tip == desk.sightings.tips(repository.name).get(asked.branch, ""):
+    tip, last = forge.tips().get(asked.branch, ""), desk.sightings.tips(repository.name).get(asked.branch, "")
+    if not repository.follows(asked.branch) or tip == last:
         return
+    if tip and last:  # what was said of the branch's commits is remembered, and this one is new to it
+        forge.presume_nothing(tip)
     if tip:
         if tip != desk.sightings.alerted(repository.name).get(asked.branch):
             _converge(desk, repository, forge, asked, tip)
