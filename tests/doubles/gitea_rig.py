@@ -28,7 +28,8 @@ from bot.forges.port import (
     State,
     Status,
 )
-from plumbline.forge_system import BOT, EVENTS, SCOPES
+from plumbline.forge_system import BOT
+from plumbline.setup_gitea import EVENTS, SCOPES
 from sandbox.forge import GiteaServer
 from tests.doubles.forge_rig import OWNER, Delivery, MergeRefused
 from tests.doubles.gitlab import GIT
