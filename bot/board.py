@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import redis
 
-from worker.domain.messages import KEYS, told_key
+from worker.domain.divergence import EpisodeReport
+from worker.domain.messages import KEYS, told_key, told_news_key
 from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ConvergenceReport, PreviewReport
 from worker.signed_queue import redis_answering
@@ -56,6 +57,14 @@ class Request:
     url: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Where the plan of a commit is shown: of the push by `ticket`, or of the change request by `number`."""
+
+    ticket: str = ""
+    number: int = 0
+
+
 class Board:
     """Facts by repository, revision and environment."""
 
@@ -71,6 +80,11 @@ class Board:
         pipeline.lpush(key, body)
         pipeline.expire(key, TICKET_SECONDS)
         pipeline.set(_plan(report.ticket), body, ex=PLAN_SECONDS)
+        planned = json.dumps(asdict(Planned(ticket=report.ticket)))
+        for each in report.environments:
+            if each.plan is not None:
+                name = _planned(report.repository, each.environment, each.plan.revision)
+                pipeline.set(name, planned, ex=PLAN_SECONDS)
         _run(pipeline)
 
     def wait(self, ticket: str, seconds: float) -> PreviewReport | None:
@@ -101,6 +115,27 @@ class Board:
         pipeline.zadd(history, {body: report.sequence})
         pipeline.zremrangebyrank(history, 0, -HISTORY - 1)
         pipeline.sadd(_environments(report.repository), report.environment)
+        _run(pipeline)
+
+    def note_episode(self, report: EpisodeReport) -> None:
+        """Keeps an event of an episode, the newest HISTORY of each environment; the same one twice is there once."""
+        key = _episodes(report.repository, report.environment)
+        pipeline = self._connection.pipeline()
+        pipeline.zadd(key, {json.dumps(report.to_json()): report.sequence})
+        pipeline.zremrangebyrank(key, 0, -HISTORY - 1)
+        pipeline.sadd(_environments(report.repository), report.environment)
+        _run(pipeline)
+
+    def episodes(self, repository: str, environment: str) -> tuple[EpisodeReport, ...]:
+        """What was said of an environment's episodes, oldest first."""
+        pipeline = self._connection.pipeline()
+        pipeline.zrange(_episodes(repository, environment), 0, -1)
+        return _episode_reports(_run(pipeline)[0])
+
+    def told_news(self, report: EpisodeReport) -> None:
+        """Notes that news of an episode were delivered."""
+        pipeline = self._connection.pipeline()
+        pipeline.set(told_news_key(report.repository, report.environment), report.news.name, ex=TOLD_SECONDS)
         _run(pipeline)
 
     def told(self, report: ConvergenceReport) -> None:
@@ -164,8 +199,10 @@ class Board:
             pipeline.get(_commit(repository, revision))
         return {each: Commit(**json.loads(body)) for each, body in zip(asked, _run(pipeline), strict=True) if body}
 
-    def environments(self, repositories: Sequence[str]) -> list[tuple[ConvergenceReport, ...]]:
-        """The history of every environment that was heard of, each oldest fact first."""
+    def environments(
+        self, repositories: Sequence[str]
+    ) -> list[tuple[tuple[ConvergenceReport, ...], tuple[EpisodeReport, ...]]]:
+        """The facts of every environment that has any, and what was said of its episodes, each oldest first."""
         pipeline = self._connection.pipeline()
         for repository in repositories:
             pipeline.smembers(_environments(repository))
@@ -176,13 +213,25 @@ class Board:
         ]
         for repository, name in pairs:
             pipeline.zrange(_history(repository, name), 0, -1)
-        return [found for each in _run(pipeline) if (found := _reports(each))]
+            pipeline.zrange(_episodes(repository, name), 0, -1)
+        answers = _run(pipeline)
+        pairs_found = zip(answers[::2], answers[1::2], strict=True)
+        return [(found, _episode_reports(told)) for facts, told in pairs_found if (found := _reports(facts))]
 
     def history(self, repository: str, environment: str) -> tuple[ConvergenceReport, ...]:
         """The facts of one environment, oldest first; none where it was never heard of."""
         pipeline = self._connection.pipeline()
         pipeline.zrange(_history(repository, environment), 0, -1)
         return _reports(_run(pipeline)[0])
+
+    def planned(self, repository: str, environment: str, revisions: Iterable[str]) -> Mapping[str, Planned]:
+        """Where the plan of each commit in an environment is shown, by revision; what is not kept (any more) is left out."""
+        asked = list(dict.fromkeys(revisions))
+        pipeline = self._connection.pipeline()
+        for revision in asked:
+            pipeline.get(_planned(repository, environment, revision))
+        found = zip(asked, _run(pipeline), strict=True)
+        return {revision: Planned(**json.loads(body)) for revision, body in found if body}
 
     def plan(self, ticket: str) -> PreviewReport | None:
         """The prediction of a push, None where it is not kept (any more)."""
@@ -212,9 +261,11 @@ class Board:
         """Keeps how the merge of a change request went in one environment; what is known of all of them, by name."""
         key = f"{_proposal(report.repository, number)}:merged"
         pipeline = self._connection.pipeline()
+        planned = _planned(report.repository, report.environment, report.revision)
         pipeline.hset(key, report.environment, json.dumps(report.to_json()))
         pipeline.expire(key, SHOWN_SECONDS)
         pipeline.hgetall(key)
+        pipeline.set(planned, json.dumps(asdict(Planned(number=number))), ex=SHOWN_SECONDS)
         found = _run(pipeline)[2]
         reports = [ConvergenceReport.from_json(json.loads(body)) for body in found.values()]
         return tuple(sorted(reports, key=lambda each: each.environment))
@@ -238,6 +289,10 @@ def _reports(bodies: Iterable[bytes]) -> tuple[ConvergenceReport, ...]:
     return tuple(ConvergenceReport.from_json(json.loads(body)) for body in bodies)
 
 
+def _episode_reports(bodies: Iterable[bytes]) -> tuple[EpisodeReport, ...]:
+    return tuple(EpisodeReport.from_json(json.loads(body)) for body in bodies)
+
+
 def _proposed(body: bytes) -> tuple[ProposalReport, Request]:
     value = json.loads(body)
     return ProposalReport.from_json(value["report"]), Request(**value["request"])
@@ -251,12 +306,20 @@ def _history(repository: str, environment: str) -> str:
     return f"{KEYS}:history:{repository}:{environment}"
 
 
+def _episodes(repository: str, environment: str) -> str:
+    return f"{KEYS}:episodes:{repository}:{environment}"
+
+
 def _commit(repository: str, revision: str) -> str:
     return f"{KEYS}:commit:{repository}:{revision}"
 
 
 def _proposal(repository: str, number: int) -> str:
     return f"{KEYS}:proposal:{repository}:{number}"
+
+
+def _planned(repository: str, environment: str, revision: str) -> str:
+    return f"{KEYS}:planned:{repository}:{environment}:{revision}"
 
 
 def _plan(ticket: str) -> str:

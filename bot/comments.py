@@ -102,6 +102,15 @@ def waiting_for_a_maintainer(head: str, *, instance: str) -> str:
     )
 
 
+def nothing_to_predict(why: str, *, instance: str) -> str:
+    """The comment in place of a prediction that is not true any more, where there is nothing (yet) to predict instead."""
+    return (
+        f"{marker(instance)}\n\n"
+        f"### {prose(why)}\n\n"
+        "What was predicted here is no longer what merging would do. A prediction is made by itself once there is one to make.\n"
+    )
+
+
 # -- the first lines -------------------------------------------------------------------------------------------------
 
 
@@ -151,6 +160,8 @@ def _verdict(report: ConvergenceReport) -> str:
         return f"✖ {name} did not converge at {revision}: {prose(report.text)}"
     if report.step is Step.HELD:
         return f"⏸ {name} is held at {revision}: {prose(report.text)}"
+    if proof.get("same_as"):
+        return f"✔ {name} is at {revision}, which changes nothing for it."
     mark = "⚠" if _differs(report) else "✔"
     times = proof.get("times") or {}
     took = max(0.0, float(times.get("verified") or 0) - float(times.get("arrived") or 0))

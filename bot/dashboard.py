@@ -14,8 +14,10 @@ from flask import Blueprint, abort, current_app, g, render_template
 from bot import standing
 from bot.board import Board
 from bot.login import guarded, require_visitor
-from bot.standing import Mark, Standing
+from bot.standing import View
+from worker.domain.axes import Plumb
 from worker.domain.convergence import short
+from worker.domain.episode_text import drift_sides, headline, is_vanished, said
 from worker.domain.field_text import block, is_block, sides
 from worker.domain.plan import Action, Change, code
 from worker.domain.proposals import EnvironmentProposal, ProposalReport
@@ -63,11 +65,9 @@ def environments() -> str:
     """Every environment, worst first."""
     board, repositories = _board(), _repositories()
     proposals = {name: board.proposals(name) for name in repositories}
-    reports = {name: [report for report, _ in found] for name, found in proposals.items()}
-    found = [standing.standing(each, reports[each[0].repository]) for each in board.environments(repositories)]
-    rows = sorted(found, key=lambda row: row.urgency)
+    found = [(standing.view(*each), standing.is_working(*each)) for each in board.environments(repositories)]
+    rows = sorted((row for row, _ in found), key=lambda row: row.urgency)
     recent = sorted((pair for each in proposals.values() for pair in each), key=lambda pair: -pair[0].at)[:LISTED]
-    working = any(row.mark is Mark.MOVING for row in rows)
     return render_template(
         "environments.html",
         title=_headline(rows),
@@ -75,19 +75,19 @@ def environments() -> str:
         recent=recent,
         repositories=repositories,
         commits=board.commits((row.last.repository, row.last.revision) for row in rows),
-        refresh=WHILE_WORKING if working else AT_REST,
+        refresh=WHILE_WORKING if any(works for _, works in found) else AT_REST,
     )
 
 
-def _headline(rows: Sequence[Standing]) -> str:
+def _headline(rows: Sequence[View]) -> str:
     """Whether all is well, in one line."""
     if not rows:
         return "No environment yet"
-    counts = {mark: sum(row.mark is mark for row in rows) for mark in Mark}
-    if counts[Mark.TILTED]:
-        return f"{counts[Mark.TILTED]} of {_counted(len(rows), 'environment')} out of true"
-    if counts[Mark.MOVING]:
-        return f"{counts[Mark.MOVING]} of {_counted(len(rows), 'environment')} moving"
+    counts = Counter(row.standing.plumb for row in rows)
+    if counts[Plumb.TILTED]:
+        return f"{counts[Plumb.TILTED]} of {_counted(len(rows), 'environment')} out of true"
+    if counts[Plumb.MOVING]:
+        return f"{counts[Plumb.MOVING]} of {_counted(len(rows), 'environment')} moving"
     return "The one environment stands true" if len(rows) == 1 else f"All {len(rows)} environments stand true"
 
 
@@ -96,7 +96,7 @@ def environment(repository: str, name: str) -> str:
     """One environment: how it stands and why that is known, then what happened."""
     _require_visible(repository)
     board = _board()
-    history = board.history(repository, name)
+    history, episodes = board.history(repository, name), board.episodes(repository, name)
     if not history:
         abort(404)
     proposals = board.proposals(repository)
@@ -106,16 +106,16 @@ def environment(repository: str, name: str) -> str:
         for each in report.environments
         if each.environment == name and each.touched
     ]
-    runs = standing.runs(history)
-    proof = next((fact.proof for fact in reversed(runs[0].facts) if fact.proof), None)
+    revisions = list(dict.fromkeys(fact.revision for fact in history))
     return render_template(
         "environment.html",
-        row=standing.standing(history, [report for report, _ in proposals]),
-        runs=runs,
-        proof=proof,
+        row=standing.view(history, episodes),
+        timeline=standing.timeline(history, episodes),
+        proof=standing.proof(history, episodes),
         touching=touching[:LISTED],
-        commits=board.commits((repository, run.revision) for run in runs),
-        refresh=WHILE_WORKING if standing.is_working(history) else AT_REST,
+        planned=board.planned(repository, name, revisions),
+        commits=board.commits((repository, revision) for revision in revisions),
+        refresh=WHILE_WORKING if standing.is_working(history, episodes) else AT_REST,
     )
 
 
@@ -182,7 +182,7 @@ def web_address(text: str) -> str:
 def moment(at: float) -> Mapping[str, str]:
     """A Unix time for a `time` element: relative, exact, and for machines."""
     return {
-        "words": standing.ago(time.time() - at),
+        "words": standing.distance(time.time() - at),
         "exact": standing.stamp(at),
         "machine": standing.machine_stamp(at),
     }
@@ -219,10 +219,17 @@ def _for_templates() -> dict[str, Any]:
     return {
         "short": short,
         "sides": lambda field: sides(field, IN_LINE),
+        "drift_sides": lambda drift: drift_sides(drift, IN_LINE),
         "is_block": is_block,
         "block": block,
         "code": code,
         "said_at": standing.said_at,
+        "said": said,
+        "took": standing.took,
+        "headline": headline,
+        "is_vanished": is_vanished,
+        "by_object": standing.by_object,
+        "cluster_time": standing.cluster_time,
         "open_up_to": OPEN,
         "counted": _counted,
     }

@@ -134,6 +134,8 @@ def _look_at_change_request(desk: Desk, repository: Repository, forge: Forge, as
     else:
         is_new = known is not None and known.head != change_request.head
         _act(desk, repository, change_request.head, found, asked.at, is_new=is_new)
+    if found.withdrawn:
+        results.withdraw(desk, repository, change_request, found.withdrawn, asked.at)
     desk.sightings.note_change_request(repository.name, asked.number, found.remember)
     log.info(
         "looked at %s#%d: %s, head %s onto %s: %s",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from worker.domain.messages import (
@@ -18,6 +20,7 @@ from worker.domain.messages import (
     PROPOSALS_QUEUE,
     PROPOSE,
     PROPOSE_SECONDS,
+    SCHEMA,
     WRITE,
     WRITES_QUEUE,
     Committed,
@@ -26,8 +29,9 @@ from worker.domain.messages import (
     PollRequest,
     PreviewRequest,
     ProposalRequest,
-    WriteRequest,
     applies_queue,
+    checked,
+    job_name,
 )
 from worker.signed_queue import SignedQueue
 
@@ -36,6 +40,28 @@ INTAKE_SECONDS = 30
 LOOK_SECONDS = 120
 CONVERGE_SECONDS = 600
 WRITE_SECONDS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRequest:
+    """Write to a repository's forge what the outbox holds for it."""
+
+    repository: str
+
+    @property
+    def job_ids(self) -> tuple[str, str]:
+        """The ids of its job: one runs, and one may wait that will see what was put there since."""
+        name = job_name(self.repository)
+        return f"write-{name}-a", f"write-{name}-b"
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON types, with the schema number."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> WriteRequest:
+        """The inverse of `to_json`; raises UnknownMessage for another schema."""
+        return WriteRequest(checked(value)["repository"])
 
 
 class Requests:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from bot import results
+from bot import divergences, results
 from bot.desk import Desk
 from bot.statuses import status_line
+from worker.domain.divergence import EpisodeReport
 from worker.domain.errors import Refused
 from worker.domain.installation import PLAIN
 from worker.domain.proposals import ProposalReport
@@ -29,6 +30,9 @@ def deliver(desk: Desk, message: dict[str, Any]) -> None:
     if isinstance(report, ProposalReport):
         results.put_prediction(desk, report)
         desk.sightings.note_prediction(report.repository, report.number, report.head, report.base_revision)
+        return
+    if isinstance(report, EpisodeReport):
+        divergences.deliver(desk, report)
         return
     repository = desk.settings.installation.repository(report.repository)
     if repository is not None and repository.forge != PLAIN:

@@ -9,7 +9,7 @@ from typing import Final
 
 from bot.forges.port import ChangeRequest, Comment, Permission, Person, RequestState, State, Status
 from worker.domain.declaration import Declaration
-from worker.domain.installation import Repository
+from worker.domain.installation import CANDIDATES, Repository
 from worker.domain.messages import Committed, ConvergeRequest, ProposalRequest, RefUpdate
 
 PLAN: Final = re.compile(r"/plan ([0-9a-f]{40}(?:[0-9a-f]{24})?)")
@@ -18,9 +18,6 @@ ASKED_SECONDS: Final = 600.0
 
 MOST_MISSED: Final = 50
 """How many places one round of polling asks to be looked at; the next round has the rest."""
-
-CANDIDATES: Final = "gh-readonly-queue/"
-"""Where GitHub's merge queue keeps its candidates; nobody else may write there."""
 
 NOT_FOLLOWED: Final = "No environment follows {}"
 
@@ -87,6 +84,7 @@ class Asked:
     look_at: str = ""
     remember: Remembered | None = None
     from_fork: bool = False
+    withdrawn: str = ""
 
 
 def asked_commit(comment: Comment, me: Person) -> str:
@@ -144,7 +142,8 @@ def judged(
     if waits is not None:
         state, text = waits
         from_fork = repository.follows(change_request.base) and is_unapproved(change_request, approved)
-        return Asked(status=Status(name, state, text), remember=now, from_fork=from_fork)
+        withdrawn = text if remembered is not None and remembered.asked and not from_fork else ""
+        return Asked(status=Status(name, state, text), remember=now, from_fork=from_fork, withdrawn=withdrawn)
     proposal = ProposalRequest(
         repository.name,
         change_request.number,

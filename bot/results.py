@@ -13,10 +13,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from bot.board import Request
-from bot.comments import marker, prediction, waiting_for_a_maintainer
+from bot.comments import marker, nothing_to_predict, prediction, waiting_for_a_maintainer
 from bot.desk import Desk
 from bot.forges.port import ChangeRequest, Forge, NotPermitted, RequestState, State, Status
 from bot.outbox import Row
+from bot.queue import WriteRequest
 from bot.statuses import (
     WRITTEN,
     converging,
@@ -29,9 +30,8 @@ from bot.statuses import (
     proposal_page,
 )
 from bot.statuses import waiting_for_a_maintainer as waiting_status
-from worker.domain.errors import Unavailable
+from worker.domain.errors import Refused, Unavailable
 from worker.domain.installation import Repository
-from worker.domain.messages import WriteRequest
 from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ENDINGS, ConvergenceReport, Step
 
@@ -54,6 +54,12 @@ def announce(desk: Desk, repository: Repository, request: ChangeRequest, at: flo
     """
     message = {"number": request.number, "head": request.head, "fork": request.is_from_fork, "stale": stale}
     _put(desk, repository.name, f"announcement {request.number}", int(at * 1000), "announcement", message)
+
+
+def withdraw(desk: Desk, repository: Repository, request: ChangeRequest, why: str, at: float) -> None:
+    """Takes back what the comment predicts, where nothing else is predicted instead; `at` is the Unix time of the event."""
+    message = {"number": request.number, "base": request.base, "is_draft": request.is_draft, "why": why}
+    _put(desk, repository.name, f"withdrawal {request.number}", int(at * 1000), "withdrawal", message)
 
 
 def put_status(
@@ -109,11 +115,14 @@ def write(desk: Desk, message: dict[str, Any]) -> None:
                 forge.forget()
             writer = _Writer(desk, repository, forge)
             for row in rows:
-                writer.write(row)
+                try:
+                    writer.write(row)
+                except Refused as error:  # of one row: the others are not held up by it
+                    log.error("%s: %s is not written: %s", repository.name, row.name, error)
                 desk.outbox.done(repository.name, row)
-        except Unavailable as error:
-            wait = desk.outbox.failed(repository.name, error.retry_after)
-            log.warning("the forge of %s is away, trying again in %g s: %s", repository.name, wait, error)
+        except (Unavailable, NotPermitted) as error:
+            wait = desk.outbox.failed(repository.name, error.retry_after if isinstance(error, Unavailable) else None)
+            log.warning("the forge of %s cannot be asked, trying again in %g s: %s", repository.name, wait, error)
             desk.requests.write(request, wait)
             return
         desk.outbox.succeeded(repository.name)
@@ -142,6 +151,8 @@ class _Writer:
                 self._status(row.message["revision"], status, is_first=row.message.get("first", False))
             case "announcement":
                 self._announcement(row.message["number"], row.message["head"], row.message)
+            case "withdrawal":
+                self._withdrawal(row.message["number"], row.message)
             case "prediction":
                 self._prediction(ProposalReport.from_json(row.message))
             case "convergence":
@@ -158,6 +169,13 @@ class _Writer:
         known = self.desk.board.proposal(self.repository.name, number) if message["stale"] else None
         if known:
             self._comment(known[0], stale=message["stale"])
+
+    def _withdrawal(self, number: int, message: Any) -> None:
+        request = self.forge.change_request(number)
+        if request is None or (request.base, request.is_draft) != (message["base"], message["is_draft"]):
+            return
+        body = nothing_to_predict(message["why"], instance=self._instance)
+        self._try("comment", lambda: self.forge.put_comment(number, marker(self._instance), body))
 
     def _prediction(self, report: ProposalReport) -> None:
         link = self._page_of(report.number)
@@ -220,10 +238,10 @@ class _Writer:
             self.desk.outbox.wrote(self.repository.name, name, digest)
 
     def _try(self, what: str, write_it: Callable[[], bool]) -> bool:
-        """Whether it could be written; a right that is missing does not keep the rest from being said."""
+        """Whether it could be written; what the forge does not permit or take does not keep the rest from being said."""
         try:
             wrote = write_it()
-        except NotPermitted as error:
+        except (NotPermitted, Refused) as error:
             log.error("%s: the %s is not written: %s", self.repository.name, what, error)
             return False
         log.info("%s: %s %s", self.repository.name, what, "written" if wrote else "is there already")

@@ -215,6 +215,8 @@ def status_line(report: ConvergenceReport) -> str:
             text = f"Converging to {report.text}"
         case Step.VERIFIED:
             text = f"Verified in {report.seconds:.1f} s{verdict}; settling for {proof.get('settle', 0):g} s"
+        case Step.CONVERGED if proof.get("same_as"):
+            text = f"No change for this environment; it stays converged as at {str(proof['same_as'])[:7]}"
         case Step.CONVERGED:
             times = proof.get("times") or {}
             took = float(times.get("verified") or 0) - float(times.get("arrived") or 0)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from bot.forges.gitea import Gitea
-from plumbline.local_system import REPOSITORY, LocalSystem, procfile
+from plumbline.local_system import REPOSITORY, LocalSystem
 from plumbline.setup_gitea import EVENTS, SCOPES
 from sandbox.forge import GiteaServer
 from sandbox.processes import free_port
@@ -116,13 +116,7 @@ class ForgeSystem(LocalSystem):
         if with_webhook:
             with contextlib.closing(Gitea(forge.address, system.project, token)) as speaker:
                 speaker.put_hook(f"{system.address}/webhooks/gitea", webhook_secret, EVENTS)
-        try:
-            for name in procfile() if processes is None else processes:
-                system.run(name)
-            system.wait_ready()
-        except BaseException:
-            system.stop()
-            raise
+        system.launch(processes)
         return system
 
     @property

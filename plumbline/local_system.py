@@ -83,14 +83,18 @@ class LocalSystem:
                 cluster_scoped=", ".join(f'"{name}"' for name in cluster_scoped),
             )
         )
-        try:
-            for name in procfile():
-                system.run(name)
-            system.wait_ready()
-        except BaseException:
-            system.stop()
-            raise
+        system.launch()
         return system
+
+    def launch(self, processes: Sequence[str] | None = None) -> None:
+        """Starts the Procfile's processes, or these of them, and waits until they listen; ends them where one does not."""
+        try:
+            for name in procfile() if processes is None else processes:
+                self.run(name)
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
 
     @property
     def repository(self) -> Path:

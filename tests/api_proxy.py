@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import socket
 import threading
@@ -37,7 +38,8 @@ Rule = Callable[[str, str], Fault | int | None]
 class ApiProxy:
     """Listens on 127.0.0.1 without TLS; `kubeconfig` is the same as the given one, but for the address.
 
-    `rule` may answer a request in the server's place; `before` is called with each that is passed on.
+    `rule` may answer a request in the server's place; `before` is called with each that is passed on. While `silent`, nothing
+    of any watch comes through, and the connections stay up.
     """
 
     def __init__(self, kubeconfig: Path, folder: Path) -> None:
@@ -52,6 +54,8 @@ class ApiProxy:
         self.impersonated: list[tuple[str, str, str | None, list[str]]] = []
         self.rule: Rule = lambda _method, _path: None
         self.before: Callable[[str, str], None] = lambda _method, _path: None
+        self.silent = False
+        self._watches: list[socket.socket] = []
         self._guard = threading.Lock()
         proxy = self
 
@@ -99,6 +103,9 @@ class ApiProxy:
         for name, value in handler.headers.items():
             if name.lower() not in ("host", "content-length"):
                 headers.add(name, value)
+        if "watch=true" in handler.path:
+            self._stream(handler, headers)
+            return
         answer = self._pool.request(
             handler.command, self._target + handler.path, body=body or None, headers=headers, retries=False
         )
@@ -106,6 +113,38 @@ class ApiProxy:
             self._cut(handler)
             return
         self._send(handler, answer.status, answer.data, {})
+
+    def _stream(self, handler: BaseHTTPRequestHandler, headers: urllib3.HTTPHeaderDict) -> None:
+        """Passes a watch on as it comes, until either side ends it, `cut_watches` does, or (`silent`) without a word."""
+        handler.close_connection = True
+        answer = self._pool.request(
+            "GET", self._target + handler.path, headers=headers, retries=False, preload_content=False
+        )
+        handler.send_response(answer.status)
+        handler.send_header("Content-Type", "application/json")
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        with self._guard:
+            self._watches.append(handler.connection)
+        try:
+            for chunk in answer.stream(1 << 16):
+                if not self.silent:
+                    handler.wfile.write(chunk)
+                    handler.wfile.flush()
+        except (OSError, urllib3.exceptions.HTTPError):
+            pass  # either side has ended it, which is what watches are for
+        finally:
+            answer.close()
+            with self._guard:
+                self._watches.remove(handler.connection)
+
+    def cut_watches(self) -> int:
+        """Breaks off every watch that runs; how many there were."""
+        with self._guard:
+            for connection in self._watches:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+            return len(self._watches)
 
     @staticmethod
     def _cut(handler: BaseHTTPRequestHandler) -> None:

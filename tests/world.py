@@ -74,6 +74,7 @@ class World:
         between_looks: Callable[[], None] = lambda: None,
         holder: str = "test",
         wait: bool = True,
+        same_as: str = "",
     ) -> Recorded:
         """Applies a YAML text, and looks until the operation is over (unless `wait` is false)."""
         found = resources(text)
@@ -89,8 +90,9 @@ class World:
                 self.facts.append(fact)
 
             running = Run(
-                self.target, self.states, revision or next(_REVISIONS), "main", time.time(), time.time, say, checkpoint
-            )
+                self.target, self.states, revision or next(_REVISIONS), "main", time.time(), time.time, say, checkpoint,
+                same_as=same_as,
+            )  # fmt: skip
             recorded = converge(running, recorded, lambda: found, approvals)
             while wait and recorded.state.operation is not None and recorded.state.operation.phase.is_open:
                 between_looks()

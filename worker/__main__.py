@@ -7,18 +7,20 @@ import os
 import sys
 from functools import partial
 
-from worker import jobs, previews, proposals
+from worker import jobs, observing, previews, proposals
 from worker.adapters.renderer import RenderTools, jail
 from worker.domain.errors import PlumblineError
 from worker.domain.messages import (
     CHECK,
     CONVERGE,
     GIVE_UP,
+    OBSERVE,
     PREVIEW,
     PREVIEWS_QUEUE,
     PROPOSALS_QUEUE,
     PROPOSE,
     applies_queue,
+    looks_queue,
 )
 from worker.garbage import relax_collector
 from worker.queue_worker import run_worker
@@ -41,12 +43,14 @@ def main() -> int:
     for shortfall in jail.shortfalls():
         log.warning("rendering is confined less than it could be: %s by this machine's kernel", shortfall)
     applies = [applies_queue(cluster.name) for cluster in bench.installation.clusters]
-    queues = [PREVIEWS_QUEUE, *applies, PROPOSALS_QUEUE]  # a base that moved may ask for hundreds of proposals
+    looks = [looks_queue(cluster.name) for cluster in bench.installation.clusters]
+    queues = [PREVIEWS_QUEUE, *applies, *looks, PROPOSALS_QUEUE]  # a base that moved may ask for hundreds of proposals
     table = {
         PREVIEW: partial(previews.preview, bench),
         PROPOSE: partial(proposals.propose, bench),
         CONVERGE: partial(jobs.converge, bench),
         CHECK: partial(jobs.check, bench),
+        OBSERVE: partial(observing.observe, bench),
         GIVE_UP: partial(jobs.give_up, bench),
     }
     for missing in RenderTools(bench.settings.tools).missing():

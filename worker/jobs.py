@@ -7,16 +7,20 @@ the next look.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from worker.adapters.checkout import Checkout
+from worker.adapters.inventory import Recorded
 from worker.adapters.lease import Lease, held
+from worker.adapters.renderer import Capabilities
 from worker.domain.convergence import Operation, Phase
-from worker.domain.environment import Environment
+from worker.domain.environment import COMMIT_ID, Environment
 from worker.domain.errors import (
     DesiredStateError,
     LeaseLost,
     Moved,
+    PlumblineError,
     Refused,
     Stopping,
     Superseded,
@@ -25,11 +29,12 @@ from worker.domain.errors import (
 )
 from worker.domain.installation import Repository
 from worker.domain.messages import CHECK, CONVERGE, CheckRequest, ConvergeRequest, GiveUp
-from worker.domain.reports import ConvergenceReport, Step
+from worker.domain.reports import Step
 from worker.operations.advancing import Fact, failed
 from worker.operations.converging import Run, look
 from worker.operations.converging import converge as converge_run
 from worker.previews import forced
+from worker.speaking import Speaker, tell
 from worker.workbench import Workbench, missing_environment, shortage
 
 LOOKED_AT = (Phase.WAITING, Phase.SETTLING)
@@ -72,6 +77,8 @@ def converge(bench: Workbench, message: dict[str, Any]) -> None:
                 say=speaker.say,
                 checkpoint=checkpoint,
                 posted=_posted(bench, checkout, environment, request.revision),
+                tell=partial(tell, bench, environment, request.branch, request.revision),
+                same_as=_same_as(bench, checkout, repository, environment, recorded, request.revision),
             )
             capabilities = side.capabilities()
             converge_run(
@@ -121,7 +128,15 @@ def check(bench: Workbench, message: dict[str, Any]) -> None:
                 _not_superseded(bench, checkout, request.repository, request.environment, revision, branch)
 
             running = Run(
-                target, side.states, revision, branch, operation.arrived, bench.queue.now, speaker.say, checkpoint
+                target,
+                side.states,
+                revision,
+                branch,
+                operation.arrived,
+                bench.queue.now,
+                speaker.say,
+                checkpoint,
+                tell=partial(tell, bench, environment, branch, revision),
             )
             look(
                 running,
@@ -168,35 +183,6 @@ def _give_up(bench: Workbench, given_up: GiveUp, request: ConvergeRequest | Chec
         speaker.say(operation, fact)
 
 
-class Speaker:
-    """Sends the facts of one environment's operation to the bot."""
-
-    def __init__(self, bench: Workbench, repository: str, environment: str, branch: str, arrived: float) -> None:
-        self._bench = bench
-        self._repository = repository
-        self._environment = environment
-        self._branch = branch
-        self._arrived = arrived
-
-    def say(self, operation: Operation, fact: Fact) -> None:
-        """Reports one fact; durations are never negative, whatever the clocks say."""
-        now = fact.at or self._bench.queue.now()
-        self._bench.outbox.report(
-            ConvergenceReport(
-                self._repository,
-                self._environment,
-                operation.branch or self._branch,
-                operation.revision,
-                fact.step,
-                fact.text,
-                operation.arrived or self._arrived,
-                max(0.0, now - (operation.arrived or self._arrived)),
-                int(now * 1000),
-                fact.proof,
-            )
-        )
-
-
 def _environment(bench: Workbench, repository: Repository, checkout: Checkout, request: ConvergeRequest) -> Environment:
     if not repository.follows(request.branch):
         raise Refused(f"app.yaml does not let environments follow {request.branch}", "add it under `branches`")
@@ -211,6 +197,28 @@ def _posted(bench: Workbench, checkout: Checkout, environment: Environment, revi
     """What was predicted for a commit, or for the change request whose merge has exactly its tree."""
     slug = environment.slug
     return bench.store.prediction(slug, revision) or bench.store.prediction(slug, checkout.tree(revision))
+
+
+def _same_as(
+    bench: Workbench,
+    checkout: Checkout,
+    repository: Repository,
+    environment: Environment,
+    recorded: Recorded,
+    revision: str,
+) -> str:
+    """The revision that is recorded, where a commit changes nothing for the environment against it; else empty."""
+    operation = recorded.state.operation
+    if operation is None or operation.phase is not Phase.SUCCEEDED or not COMMIT_ID.fullmatch(operation.revision):
+        return ""
+    before, nothing = operation.revision, Capabilities()
+    try:
+        checkout.fetch(before, operation.branch)
+        declared = bench.declaration(checkout, repository, before, operation.branch).environment(environment.name)
+        inputs = [bench.renderer.inputs(checkout, each, environment, nothing) for each in (before, revision)]
+    except PlumblineError:
+        return ""
+    return before if declared == environment and inputs[0] == inputs[1] else ""
 
 
 def _may_write(bench: Workbench, lease: Lease) -> None:

@@ -12,27 +12,32 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import redis
 
 from worker.adapters.inventory import OPEN_LABEL, RECORD_LABEL, Recorded
 from worker.domain.convergence import Operation, Phase
-from worker.domain.environment import Environment
+from worker.domain.environment import Environment, Policy
 from worker.domain.errors import DesiredStateError, PlumblineError, Unavailable
 from worker.domain.installation import Repository
 from worker.domain.messages import CHECK, CONVERGE, CheckRequest, ConvergeRequest, applies_queue
-from worker.jobs import Speaker
 from worker.operations.advancing import ending_of
 from worker.settings import Settings
+from worker.speaking import Speaker, tell
 from worker.staleness import STALE_SECONDS, Staleness
+from worker.watching import RECORDS_SECONDS, Watcher, ask_for_look, named
 from worker.workbench import Workbench
 
 LOOK_SECONDS: Final = 0.4
 """Between two looks at an open operation: a rollout that takes a second is said to be healthy within 1.4 s."""
 
 SETTLING_SECONDS: Final = 2.0
+EPISODE_SECONDS: Final = 1.0
+"""Between two looks that are due of an episode and came to nothing."""
+
+INTERNAL_ERROR_SECONDS: Final = 5.0
 STUCK_SECONDS: Final = 30.0
 """An operation that is planning or applying this long without a new record has lost its job (the queue was emptied)."""
 
@@ -56,14 +61,20 @@ def main() -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    poller = Poller(bench)
+    watchers = [Watcher(bench, cluster.name, poller.policies) for cluster in settings.installation.clusters]
     tasks = (
-        (Poller(bench).poll, settings.installation.poll_seconds),
-        (Looker(bench).look, LOOK_SECONDS),
+        (poller.poll, settings.installation.poll_seconds),
+        (Looker(bench, poller.policies).look, LOOK_SECONDS),
         (Staleness(bench).look, STALE_SECONDS),
+        *((each.look, RECORDS_SECONDS) for each in watchers),
+        *((each.flush, 0.0) for each in watchers),
     )
     for task, seconds in tasks:
         threading.Thread(target=_repeat, args=(stop, task, seconds), daemon=True).start()
     stop.wait()
+    for each in watchers:
+        each.close()
     return 0
 
 
@@ -79,6 +90,9 @@ def _repeat(stop: threading.Event, task: Callable[[], None], seconds: float) -> 
             task()
         except (PlumblineError, redis.RedisError) as error:
             log.warning("looked in vain, trying again: %s", error)
+        except Exception:
+            log.exception("internal error while looking; the next look is tried all the same")
+            stop.wait(INTERNAL_ERROR_SECONDS)
         stop.wait(seconds)
 
 
@@ -88,7 +102,9 @@ class Poller:
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
         self._seen: dict[tuple[str, str], str] = {}
+        self.policies: dict[str, Policy] = {}
         self._untold: dict[str, str] = {}
+        self._untold_news: dict[str, list[str]] = {}
 
     def poll(self) -> None:
         """One round over all repositories."""
@@ -116,6 +132,7 @@ class Poller:
             for broken in declaration.broken:
                 log.warning("repository %s, %s: %s", repository.name, broken.name, DesiredStateError(broken.problems))
             for environment in declaration.environments:
+                self.policies[environment.slug] = environment.policy
                 self._try(repository, environment, branch, tip)
 
     def _try(self, repository: Repository, environment: Environment, branch: str, tip: str) -> None:
@@ -128,6 +145,7 @@ class Poller:
     def _ask(self, repository: Repository, environment: Environment, branch: str, tip: str) -> None:
         recorded = self._bench.bench(environment.cluster).states.read(environment)
         operation = recorded.state.operation
+        self._tell_news_again(environment, recorded)
         if operation is not None and operation.revision == tip and not self._is_stuck(operation):
             self._tell_again(repository, environment, recorded)
             return
@@ -163,12 +181,30 @@ class Poller:
         speaker.say(operation, ending)
         log.info("told again: %s of %s/%s", name, repository.name, environment.name)
 
+    def _tell_news_again(self, environment: Environment, recorded: Recorded) -> None:
+        """Reports the news of episodes that came after what the bot last noted, where that is so now and was a round ago."""
+        state = recorded.state
+        if not state.news or state.applied is None or state.operation is None or not recorded.trusted:
+            return
+        names = [news.name for news in state.news]
+        told = self._bench.store.told_news(environment.repository, environment.name)
+        untold = names[names.index(told) + 1 :] if told in names else names
+        before = self._untold_news.pop(environment.slug, [])
+        if before != untold:
+            self._untold_news[environment.slug] = untold
+            return
+        for news in state.news[len(names) - len(untold) :]:
+            tell(self._bench, environment, state.operation.branch, state.applied.revision, news)
+            log.info("told again: %s of %s", news.name, environment.slug)
+
 
 class Looker:
-    """Asks for a look at every open operation, soon while it waits for health, seldom while it settles."""
+    """Asks for a look at every open operation, soon while it waits for health, seldom while it settles; and at every open
+    episode when something is due of it."""
 
-    def __init__(self, bench: Workbench) -> None:
+    def __init__(self, bench: Workbench, policies: Mapping[str, Policy]) -> None:
         self._bench = bench
+        self._policies = policies
         self._next: dict[str, float] = {}
 
     def look(self) -> None:
@@ -178,22 +214,26 @@ class Looker:
             records, _ = states.records.list("ConfigMap", f"{RECORD_LABEL}=state,{OPEN_LABEL}=open")
             for record in records:
                 recorded = states.opened(record)
-                operation = recorded.state.operation
-                if operation is None or not recorded.trusted or not operation.branch:
+                slug, now = recorded.state.environment, time.monotonic()
+                if not recorded.trusted or now < self._next.get(slug, 0.0):
                     continue
-                slug = recorded.state.environment
-                now = time.monotonic()
-                if now < self._next.get(slug, 0.0):
-                    continue
-                wait = LOOK_SECONDS
-                if operation.phase is Phase.SETTLING:
-                    wait = max(0.0, min(SETTLING_SECONDS, operation.settles - self._bench.queue.now()))
-                self._next[slug] = now + wait
-                repository, _, environment = slug.rpartition(":")[2].rpartition("/")
-                request = CheckRequest(repository, environment, cluster.name)
-                self._bench.queue.enqueue(
-                    applies_queue(cluster.name), CHECK, request.to_json(), job_id=request.job_id, timeout=60
-                )
+                operation, episode = recorded.state.operation, recorded.state.episode
+                if operation is not None and operation.phase.is_open and operation.branch:
+                    self._next[slug] = now + self._look_at(operation, slug, cluster.name)
+                elif episode is not None:
+                    due = episode.due(self._policies.get(slug, Policy())) - self._bench.queue.now()
+                    if due <= 0:
+                        ask_for_look(self._bench, slug, cluster.name)
+                    self._next[slug] = now + (EPISODE_SECONDS if due <= 0 else min(due, SETTLING_SECONDS))
+
+    def _look_at(self, operation: Operation, slug: str, cluster: str) -> float:
+        """Asks for a look at an open operation; the seconds until the next."""
+        repository, environment = named(slug)
+        request = CheckRequest(repository, environment, cluster)
+        self._bench.queue.enqueue(applies_queue(cluster), CHECK, request.to_json(), job_id=request.job_id, timeout=60)
+        if operation.phase is Phase.SETTLING:
+            return max(0.0, min(SETTLING_SECONDS, operation.settles - self._bench.queue.now()))
+        return LOOK_SECONDS
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from worker.adapters.checkout import Checkout
 from worker.adapters.cluster import Cluster, Records, connect
@@ -14,13 +16,19 @@ from worker.adapters.outbox import Outbox
 from worker.adapters.renderer import Capabilities, Renderer, RenderTools
 from worker.adapters.store import Store
 from worker.domain.declaration import FILE, Declaration, read_declaration
+from worker.domain.desired import DesiredState
 from worker.domain.environment import Environment
 from worker.domain.errors import DesiredStateError, Problem, Refused, Unavailable
 from worker.domain.installation import Impersonation, Installation, Repository
+from worker.domain.resource import Resource
+from worker.operations.observing import Applied
 from worker.operations.preparing import Target
 from worker.queue_worker import Stop
 from worker.settings import Settings
 from worker.signed_queue import SignedQueue
+
+APPLIED: Final = 5000
+"""Objects of desired states that are kept ready for the next look; some 25 MiB, shared with the renders in memory."""
 
 log = logging.getLogger("plumbline.workbench")
 
@@ -54,6 +62,7 @@ class Workbench:
     _benches: dict[str, Bench] = field(default_factory=dict)
     _acting_as: dict[tuple[str, Impersonation], Cluster] = field(default_factory=dict)
     _checkouts: dict[str, Checkout] = field(default_factory=dict)
+    _applied: dict[str, tuple[tuple[Resource, ...], Environment, Applied]] = field(default_factory=dict)
     _declared: tuple[tuple[bytes, str, str], Declaration] | None = None
 
     @staticmethod
@@ -110,6 +119,21 @@ class Workbench:
         if self._declared is None or self._declared[0] != asked:  # each of an environment's jobs asks for the same one
             self._declared = (asked, read_declaration(text, self.installation, repository, branch))
         return self._declared[1]
+
+    def applied(
+        self, environment: Environment, rendered: tuple[Resource, ...], prepare: Callable[[], DesiredState]
+    ) -> Applied:
+        """What a render comes to for one environment, and what is proven of it; made once for each render.
+
+        `rendered` is known by its identity: the renderer gives the same tuple while its inputs are the same.
+        """
+        known = self._applied.pop(environment.slug, None)
+        is_same = known is not None and known[0] is rendered and known[1] == environment
+        found = known if known is not None and is_same else (rendered, environment, Applied(prepare()))
+        self._applied[environment.slug] = found
+        while len(self._applied) > 1 and sum(len(each[0]) for each in self._applied.values()) > APPLIED:
+            del self._applied[next(iter(self._applied))]
+        return found[2]
 
     def target(self, environment: Environment, repository: Repository) -> Target:
         """What an environment is planned against."""

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from bot.forges import github_values as values
 from bot.forges.github_api import TOKEN_PERMISSIONS, Answer, Api, checked, message_of
-from bot.forges.github_door import BRANCH, CANDIDATES
+from bot.forges.github_door import BRANCH
 from bot.forges.memory import KnownComments, KnownWords
 from bot.forges.port import (
     ChangeRequest,
@@ -111,12 +111,11 @@ class Github:
         ]
 
     def tips(self) -> Mapping[str, str]:
-        """Every branch but the merge queue's own, asked for conditionally."""
-        found = {
+        """Every branch, also the merge queue's own, asked for conditionally."""
+        return {
             each["ref"].removeprefix(BRANCH): each["object"]["sha"]
             for each in self._api.pages(f"{self._at}/git/matching-refs/heads/", known=True)
         }
-        return {branch: commit for branch, commit in found.items() if not branch.startswith(CANDIDATES)}
 
     def file(self, revision: str, path: str) -> bytes | None:
         """A file of a commit; above a megabyte GitHub gives it as a blob only."""

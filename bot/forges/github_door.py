@@ -14,14 +14,13 @@ from typing import Any, Final
 from bot.forges.payloads import below, delivery_of, document, header, name_of, number_of, project_of
 from bot.forges.port import Hint, Rejected
 from worker.domain.environment import COMMIT_ID
+from worker.domain.installation import CANDIDATES
 
 SIGNATURE: Final = "X-Hub-Signature-256"
 EVENT: Final = "X-GitHub-Event"
 DELIVERY: Final = "X-GitHub-Delivery"
 
 BRANCH: Final = "refs/heads/"
-CANDIDATES: Final = "gh-readonly-queue/"
-"""Where the merge queue keeps its candidates: `gh-readonly-queue/<base>/pr-<number>-<commit>`; nobody else writes there."""
 
 CHANGES: Final = frozenset({
     "opened", "reopened", "closed", "synchronize", "edited", "ready_for_review", "converted_to_draft",

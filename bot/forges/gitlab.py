@@ -177,7 +177,8 @@ class GitLab:
     def put_status(self, revision: str, status: Status) -> bool:
         """Writes a commit status into the commit's newest pipeline, unless it says this there already.
 
-        Which pipeline that is, a merge request that was just read has said; else the statuses do.
+        Which pipeline that is, a merge request that was just read has said; else the statuses do. A fork's commit is on no
+        branch of the project: there the merge request's own branch is named for it.
         """
         content = values.status_content(status)
         at, pipeline = self._pipelines.get(revision, (-PIPELINE_SECONDS, {}))
@@ -192,7 +193,12 @@ class GitLab:
 
         def write(_: object) -> None:
             try:
-                self._write("post", f"/statuses/{revision}", {**content, **pipeline})
+                try:
+                    self._write("post", f"/statuses/{revision}", {**content, **pipeline})
+                except _Missing:
+                    if not (found := self._list(f"/repository/commits/{revision}/merge_requests")):
+                        raise
+                    self._write("post", f"/statuses/{revision}", {**content, "ref": found[-1]["source_branch"]})
             except Refused as error:
                 # The state stays as it is and the text was taken: GitLab counts only the transition as an error.
                 if "Cannot transition status" not in error.reason:

@@ -13,8 +13,10 @@ import redis
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from bot.board import Board, Commit, Request
-from tests.bot.web import TICKET, Web, converged, fact, fill, preview, proposal, web
+from tests.bot.web import FOUND, TICKET, Web, converged, episode, fact, fill, preview, proof, proposal, web
 from tests.browser import chromium
+from worker.domain.environment import Mode
+from worker.domain.episodes import Cause, Event, Trouble
 from worker.domain.errors import Problem
 from worker.domain.plan import Action, Change, FieldChange, Plan
 from worker.domain.proposals import Drift, EnvironmentProposal
@@ -108,6 +110,14 @@ def hostile(board: Board, text: str) -> str:
     )  # fmt: skip
     converged(board, "production", "2" * 40, now - 100, branch=text)
     board.record(fact(Step.HELD, text, revision="3" * 40, branch=text, at=now - 1))
+    drift = tuple(
+        Drift(key, field, text, text, text)
+        for field in (FieldChange(text, text, f"{text}{text}"), FieldChange(text, f"{text}\n{text}", {text: [text]}))
+    )
+    found = {"id": "e9", "drift": drift, "by": text, "troubles": (Trouble(key, text, text),), "quarrel": text}
+    board.note_episode(episode(Event.FIGHT, now, branch=text, **found))
+    board.note_episode(episode(Event.OPENED, now - 50, id="e8", branch=text, drift=drift, by=text))
+    board.note_episode(episode(Event.OPENED, now, environment=name, branch=text, **found))
     for revision in ("3f9c2ab" + "0" * 33, "2" * 40, "3" * 40):
         board.describe("shop", revision, Commit(text, text))
     environments = (
@@ -227,6 +237,21 @@ def test_every_colour_of_text_has_the_contrast_that_reading_needs(
             ".subject",
             ".list a",
             "code",
+            ".axes .tilted dd",
+            ".axes .moving dd",
+            ".axes .straight dd",
+            ".axes dt",
+        ),
+        "/environments/shop/production": (
+            ".sides .wanted",
+            ".sides .found",
+            ".diff .wanted",
+            ".diff .found",
+            ".diff .wanted i",
+            ".written dt",
+            ".action.drift",
+            ".next",
+            ".word.passed",
         ),
         "/proposals/shop/7": (
             "del",
@@ -280,10 +305,10 @@ def test_a_link_to_one_object_unfolds_it(browser: Browser, running: Web, board: 
 def test_the_first_page_says_whether_all_is_well_worst_first(running: Web, board: Board) -> None:
     fill(board)
     page = httpx.get(running.address).text
-    assert "2 of 5 environments out of true" in page
-    order = [page.index(f">{name}</a>") for name in ("preview", "production", "staging", "load-test", "tools")]
+    assert "3 of 5 environments out of true" in page
+    order = [page.index(f">{name}</a>") for name in ("preview", "production", "load-test", "staging", "tools")]
     assert order == sorted(order)
-    assert "is 5, Git says 3 (kubectl-edit)" in page
+    assert "spec.replicas 5, Git says 3 (kubectl-edit) and 4 more" in page
     assert "Let the cart keep 512 MiB" in page
     assert 'http-equiv="refresh" content="3"' in page
     exact = re.search(r'<time datetime="([^"]+)" title="[^"]+UTC">1[345] min ago</time>', page)
@@ -301,6 +326,136 @@ def test_a_mark_is_straight_when_converged_tilted_when_not_and_moves_while_it_wo
     assert 'content="60"' in page
     board.record(fact(Step.FAILED, "x", revision="4" * 40, at=now + 60))
     assert 'class="mark tilted"' in httpx.get(running.address).text
+
+
+HEAD = "3f9c2ab" + "1" * 33
+
+
+def text_of(page: Page, selector: str) -> str:
+    return " ".join(page.locator(selector).inner_text().split())
+
+
+def test_an_environment_says_what_differs_who_wrote_it_and_what_comes_next(
+    browser: Browser, running: Web, board: Board
+) -> None:
+    fill(board)
+    with context(browser) as visit:
+        page = visit.new_page()
+        page.goto(f"{running.address}/environments/shop/production")
+        assert text_of(page, ".headline .axes") == "sync diverged health missing operation succeeded"
+        assert (
+            text_of(page, ".lead")
+            == "Drifted: Deployment shop/checkout spec.replicas 5, Git says 3 (kubectl-edit) and 4 more"
+        )
+        open_one = page.locator("section[aria-labelledby=divergence]")
+        assert "drift, first seen 14 min ago, last written by kubectl-edit, rancher" in open_one.inner_text()
+        assert text_of(page, ".next") == "Next: stays as it is until Git or the cluster is changed; reminder in 45 min."
+        assert open_one.locator(".field").count() == len(FOUND)
+        first, removed, lines, secret, deleted = [
+            " ".join(each.split()) for each in open_one.locator(".field").all_inner_texts()
+        ]
+        written = "manager kubectl-edit operation Update last wrote"
+        assert re.fullmatch(rf"spec\.replicas Git says 3 in the cluster 5 {written} \d+ min ago", first), first
+        assert removed.endswith(
+            "manager not known operation not known last wrote not known "
+            "Who removed a field is not in the cluster’s managedFields."
+        )
+        assert "Git: checkout: new" in lines
+        assert "cluster: checkout: old" in lines
+        assert "Git says ••••• in the cluster ••••• (another)" in secret
+        assert deleted.startswith("Git has it, the cluster does not. manager not known")
+        assert "of the last time that it stood true" in text_of(page, "section[aria-labelledby=proof]")
+        assert page.locator("script").count() == 0
+
+
+def test_the_timeline_has_commits_and_divergences_newest_first_with_the_plan_behind_each(
+    browser: Browser, running: Web, board: Board
+) -> None:
+    fill(board)
+    with context(browser) as visit:
+        page = visit.new_page()
+        page.goto(f"{running.address}/environments/shop/production")
+        items = page.locator(".timeline > li")
+        words = [each.inner_text().split() for each in items.locator("summary .word").all()]
+        assert words == [["open"], ["healed"], ["converged"], ["converged"]]
+        items.nth(1).locator("> details > summary").click()
+        steps = items.nth(1).locator(".facts .step").all_inner_texts()
+        assert steps == ["opened", "healed", "closing", "converged"]
+        assert items.nth(1).locator(".field").count() == 1, "what differed then"
+        assert items.nth(0).locator(".field").count() == 0, "what differs now is above"
+        items.nth(2).locator("> details > summary").click()
+        assert "3f9c2ab" in items.nth(2).inner_text()
+        items.nth(2).get_by_role("link", name="The plan of the push").click()
+        page.wait_for_url(f"**/plans/{TICKET}#production")
+        assert "Plan of a push" in page.locator("h1").inner_text()
+
+
+def test_the_prediction_of_a_change_request_is_behind_its_merge(running: Web, board: Board) -> None:
+    fill(board)
+    merged = board.history("shop", "tools")[-1]
+    board.conclude(7, merged)
+    page = httpx.get(f"{running.address}/environments/shop/tools").text
+    assert 'href="/proposals/shop/7#tools">The prediction of #7</a>' in page
+    assert "The plan of the push" not in page
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"mode": Mode.OBSERVE}, "only shown: nobody is alerted, nothing is healed."),
+        ({"mode": Mode.HEAL, "heals": 2}, "healed in 9 min. Healed 2 times so far."),
+        ({"mode": Mode.HEAL, "drift": (), "cause": Cause.FAILURE}, "not healed, because applying again would mend nothing; reminder in 59 min."),
+        ({"mode": Mode.HEAL, "quarrel": "argocd", "heals": 3}, "not healed any more, because argocd undid it 3 times; reminder in 59 min. Healed 3 times so far."),
+    ],
+)  # fmt: skip
+def test_what_happens_next_depends_on_the_mode(
+    browser: Browser, running: Web, board: Board, more: dict[str, object], said: str
+) -> None:
+    now = time.time()
+    converged(board, "production", HEAD, now - 4000)
+    board.note_episode(episode(Event.OPENED, now, **{"heal_at": now + 599, **more}))
+    with context(browser) as visit:
+        page = visit.new_page()
+        page.goto(f"{running.address}/environments/shop/production")
+        assert text_of(page, ".next") == f"Next: {said}"
+
+
+def test_a_divergence_that_is_over_leaves_the_mark_straight_and_its_proof(running: Web, board: Board) -> None:
+    now = time.time()
+    converged(board, "production", HEAD, now - 4000)
+    board.note_episode(episode(Event.OPENED, now - 100))
+    assert 'class="mark tilted"' in httpx.get(running.address).text
+    board.note_episode(episode(Event.CLOSING, now - 50, drift=(), clear=now - 50))
+    closing = httpx.get(running.address).text
+    assert 'class="mark moving"' in closing
+    assert "Nothing differs any more" in closing
+    assert 'content="3"' in closing, "looked at again soon"
+    board.note_episode(episode(Event.CONVERGED, now - 20, drift=(), proof=proof(now - 60, digest="beef" * 16)))
+    page = httpx.get(f"{running.address}/environments/shop/production").text
+    assert 'class="mark straight"' in page
+    assert "Open divergence" not in page
+    assert "beef" * 16 in page, "the newest proof"
+    assert "that it stands true" in page
+
+
+def test_what_is_noticed_and_goes_by_itself_tilts_only_while_it_is_there(running: Web, board: Board) -> None:
+    now = time.time()
+    converged(board, "production", HEAD, now - 4000)
+    board.note_episode(episode(Event.NOTICED, now - 9, next_at=now + 21))
+    assert 'class="mark tilted"' in httpx.get(running.address).text
+    board.note_episode(episode(Event.GONE, now - 1, next_at=now + 21))
+    assert 'class="mark straight"' in httpx.get(running.address).text
+
+
+def test_a_visitor_who_wants_no_motion_gets_none(browser: Browser, running: Web, board: Board) -> None:
+    fill(board)
+    for wanted, name in (("reduce", "none"), ("no-preference", "swing")):
+        with browser.new_context(reduced_motion=wanted) as visit:  # type: ignore[arg-type]
+            page = visit.new_page()
+            page.goto(running.address)
+            style = "element => getComputedStyle(element).animationName"
+            assert page.eval_on_selector(".mark.moving g", style) == name
+            assert page.eval_on_selector(".mark.straight g", style) == "none"
 
 
 def test_facts_that_come_late_or_twice_show_the_same(running: Web, board: Board) -> None:
@@ -348,7 +503,7 @@ def test_an_emptied_redis_shows_empty_pages_and_the_next_facts_fill_them(running
     assert "No environment yet" in httpx.get(running.address).text
     assert httpx.get(f"{running.address}/environments/shop/production").status_code == 404
     fill(board)
-    assert "2 of 5 environments" in httpx.get(running.address).text
+    assert "3 of 5 environments" in httpx.get(running.address).text
 
 
 def test_a_plan_is_found_by_its_own_name_only_and_goes_by_itself(running: Web, board: Board) -> None:

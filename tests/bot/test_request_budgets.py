@@ -17,6 +17,7 @@ import pytest
 from bot import intake, reports, results
 from bot.desk import Desk
 from bot.forges.gitea import Gitea
+from bot.queue import WriteRequest
 from bot.settings import Settings
 from tests.bot.situations import IMAGE, plan
 from tests.doubles.forge_rig import ForgeRig
@@ -24,7 +25,7 @@ from tests.doubles.gitea_rig import GiteaRig
 from tests.doubles.github_rig import GithubRig
 from tests.doubles.gitlab_rig import GitLabRig
 from worker.domain.installation import Installation, SecretReference
-from worker.domain.messages import LookRequest, WriteRequest
+from worker.domain.messages import LookRequest
 from worker.domain.plan import Change
 from worker.domain.proposals import EnvironmentProposal, ProposalReport
 from worker.domain.reports import Outcome

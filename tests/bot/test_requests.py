@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from bot.forges.port import ChangeRequest, Comment, Person, RequestState, State
-from bot.requests import Remembered, asked_commit, judged, missed
+from bot.requests import Asked, Remembered, asked_commit, candidate, judged, missed
 from worker.domain.installation import Repository
 
 HEAD, OTHER, TIP = "a" * 40, "b" * 40, "c" * 40
@@ -40,6 +40,37 @@ def test_a22_f13_a_change_request_is_judged(
     assert (found.proposal is not None) == proposes
     assert proposes or found.proposal is None
     assert found.from_fork == (request_.is_from_fork and state is State.PENDING)
+
+
+@pytest.mark.parametrize(
+    ("request_", "known", "why"),
+    [
+        (replace(OPEN, base="docs"), KNOWN, "No environment follows docs"),
+        (replace(OPEN, base="docs"), None, ""),
+        (replace(OPEN, base="docs"), replace(KNOWN, base="docs", asked=0.0), ""),
+        (replace(OPEN, is_draft=True), KNOWN, "A draft; predicted once it is ready for review"),
+        (replace(OPEN, is_from_fork=True, head=OTHER), replace(KNOWN, approved=HEAD), ""),
+        (OPEN, KNOWN, ""),
+        (replace(OPEN, state=RequestState.CLOSED), KNOWN, ""),
+    ],
+)
+def test_what_was_predicted_and_is_not_any_more_is_taken_back_once(
+    request_: ChangeRequest, known: Remembered | None, why: str
+) -> None:
+    assert judged(request_, replace(SHOP, drafts=False), known, at=5.0, name="plumbline/predict").withdrawn == why
+
+
+@pytest.mark.parametrize("queue", ["gh-readonly-queue/main/pr-3-x", "gh-readonly-queue/release/1/pr-3-x"])
+def test_a_merge_queue_s_candidate_is_predicted_where_it_is_and_its_branch_never_followed(queue: str) -> None:
+    shop = replace(SHOP, branches=("*",))
+    base = queue.removeprefix("gh-readonly-queue/").rpartition("/")[0]
+    found = candidate(shop, base, HEAD, {"main": TIP, queue: HEAD}, at=5.0, name="plumbline/predict")
+    assert found.proposal is not None
+    assert (found.proposal.number, found.proposal.head, found.proposal.head_ref) == (0, HEAD, f"refs/heads/{queue}")
+    assert candidate(shop, base, HEAD, {"main": TIP, queue: OTHER}, at=5.0, name="plumbline/predict") == Asked()
+    assert candidate(shop, base, HEAD, {"mine": HEAD}, at=5.0, name="plumbline/predict") == Asked()
+    assert not shop.follows(queue)
+    assert missed(shop, {queue: HEAD}, [], seen={}, remembered={}, now=1.0).branches == ()
 
 
 @pytest.mark.parametrize(

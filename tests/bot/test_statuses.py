@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bot.forges.port import State
@@ -20,7 +22,19 @@ from bot.statuses import (
     state_of,
     waiting_for_a_maintainer,
 )
-from tests.bot.situations import AWAY, INVALID, LINK, PRODUCTION, SAME, STAGING, UNKNOWN, UNTOUCHED, report, verdict
+from tests.bot.situations import (
+    AWAY,
+    INVALID,
+    LINK,
+    PRODUCTION,
+    SAME,
+    STAGING,
+    UNKNOWN,
+    UNTOUCHED,
+    comment,
+    report,
+    verdict,
+)
 from worker.domain.proposals import ProposalReport
 from worker.domain.reports import Step
 
@@ -70,6 +84,18 @@ def test_only_converged_is_green_and_everything_else_says_what_it_is(step: Step)
 )
 def test_a_convergence_in_a_line(step: Step, text: str, said: str) -> None:
     assert converging(verdict(step, text), "default", LINK).text == said
+
+
+def test_a_commit_that_changes_nothing_for_an_environment_says_so_in_status_and_comment() -> None:
+    report_ = verdict(Step.CONVERGED)
+    report_ = replace(report_, proof={**(report_.proof or {}), "same_as": "a41b7e9" * 5})
+    status = converging(report_, "default", LINK)
+    assert (status.state, status.text) == (
+        State.SUCCESS, "No change for this environment; it stays converged as at a41b7e9",
+    )  # fmt: skip
+    text = comment(report(PRODUCTION), verdicts=(report_,))
+    assert f"✔ **production** is at `{report_.revision[:7]}`, which changes nothing for it." in text
+    assert "in 4.1 s" not in text
 
 
 def test_two_installations_and_checks_and_statuses_never_share_a_name() -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,9 @@ import httpx
 from bot.board import Board, Commit, Request
 from plumbline.local_system import ROOT, procfile
 from sandbox.processes import Server, free_port, stop_all, wait_until
+from worker.domain.divergence import EpisodeReport
+from worker.domain.environment import Mode
+from worker.domain.episodes import Cause, Episode, Event, News, Stage, Trouble
 from worker.domain.errors import Problem
 from worker.domain.plan import ABSENT, Action, Change, FieldChange, Plan
 from worker.domain.proposals import Drift, EnvironmentProposal, ProposalReport
@@ -151,6 +155,7 @@ def converged(board: Board, environment: str, revision: str, at: float, **more: 
         )
 
 
+LAST_WROTE = datetime.fromtimestamp(time.time() - 900, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 KEY = ResourceKey("apps", "Deployment", "shop", "cart")
 CHANGES = (
     Change(
@@ -191,8 +196,55 @@ DRIFT = Drift(
     ResourceKey("apps", "Deployment", "shop", "checkout"),
     FieldChange("spec.replicas", 3, 5),
     "kubectl-edit",
-    "2026-01-05T12:51:00Z",
+    LAST_WROTE,
+    "Update",
 )
+
+
+CHECKOUT = ResourceKey("apps", "Deployment", "shop", "checkout")
+FOUND = (
+    DRIFT,
+    Drift(
+        CHECKOUT,
+        FieldChange("spec.template.spec.containers[name=checkout].env", [{"name": "FAST", "value": "on"}], ABSENT),
+    ),
+    Drift(
+        ResourceKey("", "ConfigMap", "shop", "cart-flags"),
+        FieldChange(
+            "data.flags", "checkout: new\nsearch: on\nwishlist: on\n", "checkout: old\nsearch: on\nwishlist: on\n"
+        ),
+        "rancher",
+        LAST_WROTE,
+        "Update",
+    ),
+    Drift(
+        ResourceKey("", "Secret", "shop", "cart-db"),
+        FieldChange("data.password", SecretValue(b"hunter2-git"), SecretValue(b"hunter2-live")),
+        "kubectl-edit",
+        LAST_WROTE,
+        "Update",
+    ),
+    Drift(ResourceKey("", "Service", "shop", "cart"), FieldChange("metadata.name", "cart", ABSENT)),
+)
+
+
+def episode(event: Event, at: float, **more: object) -> EpisodeReport:
+    """One event of one episode, which was seen first 40 s before it; `mode` and `next_at` are the report's own."""
+    report = {
+        name: more.pop(name, default)
+        for name, default in {
+            "repository": "shop", "environment": "production", "branch": "main", "revision": "3f9c2ab" + "1" * 33,
+            "mode": Mode.ALERT, "next_at": at + 3600, "proof": None,
+        }.items()
+    }  # fmt: skip
+    stage = {Event.NOTICED: Stage.NOTICED, Event.GONE: Stage.NOTICED}
+    stage |= {Event.CLOSING: Stage.CLOSING, Event.CONVERGED: Stage.CLOSING}
+    facts: dict[str, object] = {
+        "id": "e1", "revision": report["revision"], "cause": Cause.DRIFT, "stage": stage.get(event, Stage.OPEN),
+        "since": at - 40, "drift": FOUND, "by": "kubectl-edit, rancher", "alerted": at,
+    }  # fmt: skip
+    news = News(event, Episode(**{**facts, **more}), at, report.pop("proof"))  # type: ignore[arg-type]
+    return EpisodeReport(**report, news=news)  # type: ignore[arg-type]
 
 
 def proposal(number: int = 7, at: float | None = None, **more: object) -> ProposalReport:
@@ -225,10 +277,35 @@ def proposal(number: int = 7, at: float | None = None, **more: object) -> Propos
     return ProposalReport(**{**given, **more})  # type: ignore[arg-type]
 
 
-def preview(ticket: str = TICKET, repository: str = "shop") -> PreviewReport:
+def preview(ticket: str = TICKET, repository: str = "shop", revision: str = "8d21f0c" + "0" * 33) -> PreviewReport:
     """The prediction of a push."""
-    plan = Plan("production", "8d21f0c" + "0" * 33, CHANGES, (), "7k2m91fd" * 4)
+    plan = Plan("production", revision, CHANGES, (), "7k2m91fd" * 4)
     return PreviewReport(ticket, repository, (EnvironmentPreview("production", Outcome.PLANNED, plan),), seconds=0.4)
+
+
+def diverged(board: Board, now: float) -> None:
+    """Production was healed once last night, and has an open episode now; load-test does not work."""
+    night, ours = now - 4 * 3600, {"mode": Mode.HEAL, "by": "kubectl-edit", "drift": FOUND[:1]}
+    board.note_episode(episode(Event.OPENED, night, id="e0", **ours))
+    board.note_episode(episode(Event.HEALED, night + 1, id="e0", heals=1, since=night - 40, **ours))
+    over = {**ours, "drift": (), "since": night - 40, "heals": 1, "clear": night + 2}
+    board.note_episode(episode(Event.CLOSING, night + 2, id="e0", **over))
+    board.note_episode(episode(Event.CONVERGED, night + 32, id="e0", next_at=0.0, proof=proof(night), **over))
+    since = now - 14 * 60
+    board.note_episode(episode(Event.NOTICED, since, since=since, drift=FOUND[:1], by="kubectl-edit"))
+    board.note_episode(episode(Event.OPENED, since + 30, since=since, drift=FOUND[:1], by="kubectl-edit"))
+    board.note_episode(episode(Event.CHANGED, since + 200, since=since, next_at=now + 46 * 60))
+    trouble = Trouble(
+        ResourceKey("apps", "Deployment", "shop", "load"),
+        "degraded",
+        "CrashLoopBackOff in the container load: exit 137",
+    )
+    board.note_episode(
+        episode(
+            Event.OPENED, now - 700, id="e2", environment="load-test", cause=Cause.FAILURE, drift=(), by="",
+            troubles=(trouble,), next_at=now + 2900,
+        )
+    )  # fmt: skip
 
 
 def fill(board: Board) -> None:
@@ -240,6 +317,7 @@ def fill(board: Board) -> None:
     converged(board, "tools", older, now - 86400 * 9)
     converged(board, "load-test", head, now - 7 * 3600)
     converged(board, "staging", head, now - 4 * 3600)
+    diverged(board, now)
     for step, text, after in (
         (Step.CONVERGING, "staging to 5b1e0aa", 0.1),
         (Step.APPLIED, "2 of 12", 0.5),
@@ -251,6 +329,7 @@ def fill(board: Board) -> None:
     for step, text, after, said in (
         (Step.CONVERGING, "preview to 5b1e0aa", 0.1, None),
         (Step.APPLIED, "1 of 9", 0.5, None),
+        (Step.DEGRADED, failed, 3.0, None),
         (Step.FAILED, failed, 61.0, own),
     ):
         board.record(
@@ -263,4 +342,4 @@ def fill(board: Board) -> None:
     board.propose(
         proposal(5, now - 86400, environments=()), Request("Words in the README", "grace", "https://git.example.org/5")
     )
-    board.answer(preview())
+    board.answer(preview(revision=head))

@@ -52,6 +52,10 @@ class ForgeRig(Protocol):
     def webhook_secret(self) -> bytes:
         """What deliveries are signed with."""
 
+    @property
+    def bot(self) -> str:
+        """The login that Plumbline's own comments carry."""
+
     # What people do.
 
     def push(
@@ -75,6 +79,9 @@ class ForgeRig(Protocol):
 
     def open_from_fork(self, files: Mapping[str, str | None], base: str = "main", *, author: str = "eve") -> int:
         """Opens a change request out of a fork of somebody's who may only read; its number."""
+
+    def push_to_fork(self, number: int, files: Mapping[str, str | None]) -> str:
+        """Its author commits files onto the head of a change request out of a fork; the new head."""
 
     def edit(
         self, number: int, *, title: str | None = None, base: str | None = None, is_draft: bool | None = None
@@ -124,6 +131,9 @@ class ForgeRig(Protocol):
 
     def statuses(self, revision: str) -> Mapping[str, Status]:
         """The newest status of each context."""
+
+    def history(self, revision: str) -> Sequence[Status]:
+        """Every status that was ever written on the commit, oldest first, as it was written."""
 
     def status_count(self, revision: str) -> int:
         """How many statuses were ever written on the commit."""

@@ -21,7 +21,7 @@ from bot.forges.port import (
 )
 from tests.doubles.bare_git import NOTHING, Conflict
 from tests.doubles.forge_rig import OWNER, Delivery, MergeRefused
-from tests.doubles.github import APP, PROJECT, TOKEN, GithubDouble, app_key
+from tests.doubles.github import APP, BOT, PROJECT, TOKEN, GithubDouble, app_key
 from worker.domain.environment import Ceiling
 from worker.domain.installation import Forge as DeclaredForge
 from worker.domain.installation import Repository, SecretReference
@@ -99,6 +99,10 @@ class GithubRig:
     def webhook_secret(self) -> bytes:
         return self.double.secret
 
+    @property
+    def bot(self) -> str:
+        return BOT if self._with_app else "plumber"
+
     def push(
         self,
         branch: str,
@@ -143,6 +147,59 @@ class GithubRig:
             commit = self.double.git.commit(self.double.git.tip(f"refs/heads/{base}"), files, "From a fork", author)
             return open_pull(self.double, "main", base, "From a fork", commit, author, fork="there")
 
+    def push_to_fork(self, number: int, files: Mapping[str, str | None]) -> str:
+        double = self.double
+        with double.lock:
+            known = double.requests[number]
+            before = known["head"]
+            commit = double.git.commit(before, files, "More from a fork", known["author"])
+            known |= {"head": commit, "updated_at": double.now()}
+            double.git.set_ref(f"refs/pull/{number}/head", commit)
+            tell(double, number, "synchronize", known["author"], before=before, after=commit)
+            return commit
+
+    def queue(self, number: int) -> str:
+        """The merge queue makes a candidate of a pull request, on a branch of its own, and wants checks of it; its commit."""
+        double = self.double
+        with double.lock:
+            known = double.requests[number]
+            onto = double.git.tip(f"refs/heads/{known['base']}")
+            name = f"refs/heads/gh-readonly-queue/{known['base']}/pr-{number}-{onto}"
+            commit = double.git.merge(onto, known["head"], "merge", f"Merge pull request #{number}")
+            double.git.set_ref(name, commit)
+            facts = {
+                "ref": name,
+                "before": NOTHING,
+                "after": commit,
+                "created": True,
+                "deleted": False,
+                "forced": False,
+            }
+            double.send("push", {**facts, "commits": []}, "github-merge-queue[bot]")
+            group = {"head_sha": commit, "head_ref": name, "base_ref": f"refs/heads/{known['base']}", "base_sha": onto}
+            double.send("merge_group", {"action": "checks_requested", "merge_group": group}, "github-merge-queue[bot]")
+            return commit
+
+    def leave_queue(self, number: int, candidate: str, *, is_merged: bool) -> None:
+        """The queue is done with a candidate: it becomes the base's tip, or is dropped. Raises MergeRefused without its statuses."""
+        double = self.double
+        with double.lock:
+            known = double.requests[number]
+            states = self.statuses(candidate)
+            required = double.protected.get(known["base"], ())
+            if is_merged and any(each not in states or states[each].state is not State.SUCCESS for each in required):
+                raise MergeRefused("The candidate's required status checks have not succeeded.")
+            base = f"refs/heads/{known['base']}"
+            before = double.git.tip(base)
+            for name, commit in double.git.refs("refs/heads/gh-readonly-queue").items():
+                if commit == candidate:
+                    double.git.set_ref(name, "")
+            if is_merged:
+                moment = double.now()
+                known |= {"state": "closed", "merged_at": moment, "closed_at": moment, "merge_commit_sha": candidate}
+                self._moved(base, before, candidate, "github-merge-queue[bot]")
+                tell(double, number, "closed", "github-merge-queue[bot]")
+
     def delete_fork(self, number: int) -> None:
         """Somebody deletes the repository that a change request came from."""
         self.double.requests[number]["fork"] = "gone"
@@ -168,7 +225,11 @@ class GithubRig:
 
     def reopen(self, number: int) -> None:
         with self.double.lock:
-            self.double.requests[number] |= {"state": "open", "closed_at": None}
+            known = self.double.requests[number]
+            known |= {"state": "open", "closed_at": None}
+            if not known["fork"]:  # what was pushed while it was closed is its head now
+                known["head"] = self.double.git.tip(f"refs/heads/{known['branch']}")
+                self.double.git.set_ref(f"refs/pull/{number}/head", known["head"])
             tell(self.double, number, "reopened", OWNER)
 
     def merge(self, number: int, *, method: str = "merge", login: str = OWNER) -> str:
@@ -237,13 +298,14 @@ class GithubRig:
             return [values.comment(each) for each in found if each["issue_url"].endswith(f"/issues/{number}")]
 
     def statuses(self, revision: str) -> Mapping[str, Status]:
-        return {
-            each["context"]: Status(
-                each["context"], STATES[each["state"]], each["description"], each["target_url"] or ""
-            )
+        return {each.context: each for each in self.history(revision)}
+
+    def history(self, revision: str) -> Sequence[Status]:
+        return [
+            Status(each["context"], STATES[each["state"]], each["description"], each["target_url"] or "")
             for each in list(self.double.statuses)
             if each["sha"] == revision
-        }
+        ]
 
     def status_count(self, revision: str) -> int:
         return sum(each["sha"] == revision for each in list(self.double.statuses))

@@ -102,6 +102,7 @@ class GitLabDouble:
         self.notes: dict[int, list[Row]] = {}
         self.pipelines: list[Row] = []
         self.statuses: list[Row] = []
+        self.written: list[Row] = []
         self.environments: list[Row] = []
         self.deployments: list[Row] = []
         self.hooks: list[Row] = []

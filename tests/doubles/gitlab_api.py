@@ -202,6 +202,7 @@ def write_status(call: Call, sha: str) -> Any:
         row = {"id": call.double.number(), "sha": revision, "ref": pipeline["ref"], "name": name, "author": call.user}
         row |= {"pipeline_id": pipeline["id"], "status": state, **told}
         call.double.statuses.append(row)
+        call.double.written.append(dict(row))
         return row
     row.update(told)
     verb = {"pending": "enqueue", "running": "run"}.get(state)
@@ -210,6 +211,7 @@ def write_status(call: Call, sha: str) -> Any:
             400, f"Cannot transition status via :{verb} from :{row['status']} (Reason(s): Status cannot transition)"
         )
     row["status"] = state
+    call.double.written.append(dict(row))
     return row
 
 

@@ -72,6 +72,10 @@ class GitLabRig:
     def webhook_secret(self) -> bytes:
         return (self._signing or self._secret).encode()
 
+    @property
+    def bot(self) -> str:
+        return BOT
+
     # What people do.
 
     def push(
@@ -135,6 +139,14 @@ class GitLabRig:
         fork.git("fetch", "-q", str(self.project.folder), "refs/heads/*:refs/heads/*")
         self._push(fork, "change", files, message="From a fork", onto=fork.tip(base), force=False, login=author)
         return self._open(fork, "change", base, "From a fork", author)
+
+    def push_to_fork(self, number: int, files: Mapping[str, str | None]) -> str:
+        request = self.double.merge_requests[number]
+        fork, author = self.double.projects[request["source_project_id"]], request["author"]["username"]
+        branch = request["source_branch"]
+        return self._push(
+            fork, branch, files, message="More from a fork", onto=fork.tip(branch), force=False, login=author
+        )
 
     def edit(
         self, number: int, *, title: str | None = None, base: str | None = None, is_draft: bool | None = None
@@ -212,6 +224,9 @@ class GitLabRig:
 
     def statuses(self, revision: str) -> Mapping[str, Status]:
         return {row["name"]: _status(row) for row in self.double.statuses if row["sha"] == revision}
+
+    def history(self, revision: str) -> Sequence[Status]:
+        return [_status(row) for row in list(self.double.written) if row["sha"] == revision]
 
     def status_count(self, revision: str) -> int:
         return sum(row["sha"] == revision for row in self.double.statuses)

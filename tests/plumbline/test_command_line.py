@@ -66,7 +66,11 @@ def test_plan_apply_status_and_their_exit_codes(target: list[str], tmp_path: Pat
     assert again.returncode == 0
     assert "no changes; 2 objects are proven" in again.stdout
     assert "nothing was written" in plumbline("apply", str(tmp_path), *target).stdout
-    assert plumbline("status", *target).returncode == 0
+    status = plumbline("status", *target)
+    assert status.returncode == 0
+    assert status.stdout.startswith("cli  converged\n")
+    assert "watched     no: it follows no branch" in status.stdout
+    assert "\x1b" not in status.stdout
 
     (tmp_path / "a.yaml").write_text(config_map("one", a="2"))
     kept = json.loads(plumbline("plan", str(tmp_path), *target, "-o", "json").stdout)
@@ -87,6 +91,11 @@ def test_a_held_prune_is_confirmed_by_its_code(target: list[str], tmp_path: Path
     held = plumbline("apply", str(tmp_path), *target, "--prune")
     assert held.returncode == 4
     assert "would prune 2 of 3 objects, over the budget of 10 objects or 50 %" in held.stderr
+    status = plumbline("status", *target, "-o", "json")
+    assert status.returncode == 4
+    document = json.loads(status.stdout)
+    assert (document["state"], document["sync"], document["operation"]) == ("held", "diverged", "held")
+    assert (document["health"], document["cause"]) == ("healthy", "committed")
     confirmation = held.stderr.split("with the code ")[1].split()[0]
     assert confirmation in planned.stdout
     assert plumbline("apply", str(tmp_path), *target, "--prune", "--confirm-prune", "00000000").returncode == 4
@@ -118,7 +127,14 @@ def test_what_never_becomes_healthy_is_diverged_and_said_why(target: list[str], 
     run = plumbline("apply", str(tmp_path), *target, "--timeout", "2s")
     assert run.returncode == 3
     assert "not healthy after" in run.stderr
-    assert plumbline("status", *target).returncode == 3
+    status = plumbline("status", *target, "-o", "json")
+    assert status.returncode == 3
+    document = json.loads(status.stdout)
+    assert (document["state"], document["health"], document["operation"]) == ("failed", "progressing", "failed")
+    assert document["cause"] == "failure"
+    assert document["verified"] is None
+    assert document["proof"] is None
+    assert [each["health"] for each in document["unhealthy"]] == ["progressing"]
 
 
 def test_an_empty_folder_is_refused_once_something_was_applied(target: list[str], tmp_path: Path) -> None:

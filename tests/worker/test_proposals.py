@@ -14,6 +14,7 @@ from plumbline.local_system import Clone, LocalSystem, git
 from sandbox.processes import wait_until
 from tests.conftest import Kubectl, config_map, config_maps, declaration
 from worker.adapters.outbox import Outbox
+from worker.domain.divergence import EpisodeReport
 from worker.domain.messages import PROPOSALS_KEY, ProposalRequest
 from worker.domain.plan import ABSENT, Action
 from worker.domain.proposals import EnvironmentProposal, ProposalReport
@@ -29,7 +30,7 @@ class Heard(Outbox):
     def __init__(self) -> None:
         self.reports: list[ProposalReport] = []
 
-    def report(self, message: PreviewReport | ProposalReport | ConvergenceReport) -> None:
+    def report(self, message: PreviewReport | ProposalReport | ConvergenceReport | EpisodeReport) -> None:
         """Keeps one report."""
         read = report_from_json(json.loads(json.dumps(message.to_json())))
         assert isinstance(read, ProposalReport)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,9 @@ FETCH_SECONDS: Final = 60
 LARGEST_BLOB: Final = 64 << 20
 LARGEST_PACK: Final = 4 << 30
 GIT_MEMORY: Final = 1 << 30
+ANY_USER: Final = "x-access-token"
+"""Who is named beside a token that says by itself whose it is."""
+
 _LIMITED: Final = 'ulimit -c 0 -d "$1" -f "$2" 2>/dev/null; shift 2; exec git "$@"'
 HARMLESS: Final = ("badTimezone", "missingSpaceBeforeDate", "zeroPaddedFilemode")
 """Mistakes that old tools left in honest histories; everything else that `git fsck` knows is refused."""
@@ -54,9 +58,15 @@ def git_environ(git_dir: Path, *, remote: bool = False, credentials: SecretText 
         settings |= {"fetch.fsckObjects": "true", **{f"fetch.fsck.{name}": "ignore" for name in HARMLESS}}
         settings |= {"fetch.recurseSubmodules": "false", "credential.helper": ""}
         if credentials is not None:
-            settings["http.extraHeader"] = f"Authorization: Bearer {credentials.opened()}"
+            settings["http.extraHeader"] = f"Authorization: {basic(credentials)}"
             settings["http.followRedirects"] = "false"
     return environ | _as_environ(settings)
+
+
+def basic(credentials: SecretText) -> str:
+    """A token (or `user:token`, for GitLab's deploy tokens) as every git server takes it; GitHub and GitLab take no bearer."""
+    user, _, token = credentials.opened().rpartition(":")
+    return f"Basic {base64.b64encode(f'{user or ANY_USER}:{token}'.encode()).decode()}"
 
 
 def _as_environ(settings: Mapping[str, str]) -> dict[str, str]:

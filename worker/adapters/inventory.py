@@ -154,7 +154,7 @@ class StateStore:
         data = {"state": text, "signature": self._signature(name, text)}
         if not shards:
             data["inventory"] = entries
-        is_open = state.operation is not None and state.operation.phase.is_open
+        is_open = state.episode is not None or (state.operation is not None and state.operation.phase.is_open)
         labels = {**MANAGED, RECORD_LABEL: "state", OPEN_LABEL: "open" if is_open else "closed"}
         if recorded.record is None:
             stored = self._records.create("ConfigMap", name, labels, {"data": data})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 
+from worker.domain.divergence import EpisodeReport
 from worker.domain.messages import DELIVER, REPORTS_QUEUE
 from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ConvergenceReport, PreviewReport
@@ -16,6 +17,6 @@ class Outbox:
     def __init__(self, queue: SignedQueue) -> None:
         self._queue = queue
 
-    def report(self, message: PreviewReport | ProposalReport | ConvergenceReport) -> None:
+    def report(self, message: PreviewReport | ProposalReport | ConvergenceReport | EpisodeReport) -> None:
         """Enqueues the report. Raises Unavailable when Redis does not answer."""
         self._queue.enqueue(REPORTS_QUEUE, DELIVER, message.to_json(), job_id=f"report-{secrets.token_hex(12)}")

@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import redis
 
-from worker.domain.messages import KEYS, PROPOSALS_KEY, ProposalRequest, proposal_field, told_key
+from worker.domain.messages import KEYS, PROPOSALS_KEY, ProposalRequest, proposal_field, told_key, told_news_key
 from worker.domain.resource import ResourceKey
 from worker.signed_queue import redis_answering
+
+EVERYTHING: Final = "everything"
+MOVED_SECONDS: Final = 3600
+"""How long it is noted that an object moved; what is forgotten is seen by the next look at everything."""
 
 PREDICTION_SECONDS: Final = 7 * 24 * 3600
 RETOLD_SECONDS: Final = 600
@@ -110,6 +114,33 @@ class Store:
         with redis_answering():
             self._connection.set(told_key(repository, environment), ending, ex=RETOLD_SECONDS)
 
+    def told_news(self, repository: str, environment: str) -> str | None:
+        """The name of the news of an episode that the bot last delivered; None where that is not known (any more)."""
+        return self._text(told_news_key(repository, environment))
+
+    def note_moved(self, slug: str, keys: Iterable[ResourceKey]) -> None:
+        """Notes objects of an environment that the next look at it has to see; none notes all of them. Raises Unavailable."""
+        names = [json.dumps(key) for key in keys] or [EVERYTHING]
+        with redis_answering():
+            self._connection.sadd(_moved(slug), *names)
+            self._connection.expire(_moved(slug), MOVED_SECONDS)
+
+    def take_moved(self, slug: str) -> frozenset[ResourceKey] | None:
+        """What was noted since it was last taken; None where everything is to be looked at, or nothing is known (any more)."""
+        with redis_answering():
+            pipeline = self._connection.pipeline()
+            pipeline.smembers(_moved(slug))
+            pipeline.delete(_moved(slug))
+            names: set[bytes] = pipeline.execute()[0]
+        found: set[ResourceKey] = set()
+        for name in names:
+            try:
+                group, kind, namespace, own = json.loads(name)
+            except (ValueError, TypeError):
+                return None
+            found.add(ResourceKey(str(group), str(kind), str(namespace), str(own)))
+        return frozenset(found) or None
+
     def _opened(self, slug: str, revision: str, text: str) -> dict[str, Any] | None:
         """What was signed under two names; None for anything that was not."""
         try:
@@ -131,3 +162,7 @@ class Store:
 
     def _sign(self, slug: str, revision: str, body: str) -> str:
         return hmac.new(self._key, "\0".join((slug, revision, body)).encode(), hashlib.sha256).hexdigest()
+
+
+def _moved(slug: str) -> str:
+    return f"{KEYS}:moved:{slug}"

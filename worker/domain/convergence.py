@@ -1,15 +1,20 @@
 """What is known of an environment: its last revisions, the open operation, and how one follows another.
 
-Three axes are kept apart: sync (is the cluster what Git says), health (do the objects work), operation (what Plumbline
-is doing about it). Everything here is a value; times are Unix seconds given by the caller.
+Everything here is a value; times are Unix seconds given by the caller. How an environment stands by it: `axes`.
 """
 
 from __future__ import annotations
 
 import enum
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final
+
+from worker.domain.episodes import Cause, Episode, Event, Healed, News, Stage
+
+NEWS: Final = 4
+"""Things said of episodes that are kept, so that they are said even if the first saying got lost: what is older is overtaken."""
 
 HISTORY: Final = 50
 """Revisions that the state object remembers, newest last; about 10 KiB."""
@@ -127,6 +132,9 @@ class Operation:
 class EnvironmentState:
     """Everything durable about one environment but its inventory; kept in the cluster, signed.
 
+    `episode` is the divergence that is open since the last commit was applied, `healed` what is remembered of the one before,
+    `news` the last things that were said of episodes, newest last. `health` is the worst word of the last look at everything.
+    `mode` is what is done about the episode, `next_at` when that is next (a Unix time; 0 where there is no episode).
     `finished` has the manifest's hash of each Job and removed hook that has run to its end, by the object's name in words.
     `ending` is the fact that ended the operation, as it was or will be said: step, text, at (Unix time), proof. It is kept
     with the state, so a worker that dies between the two leaves nothing unsaid.
@@ -143,6 +151,16 @@ class EnvironmentState:
     finished: Mapping[str, str] = field(default_factory=dict)
     history: tuple[Mapping[str, Any], ...] = ()
     ending: Mapping[str, Any] = field(default_factory=dict)
+    episode: Episode | None = None
+    healed: Healed | None = None
+    news: tuple[News, ...] = ()
+    health: str = ""
+    mode: str = ""
+    next_at: float = 0.0
+
+    def telling(self, news: News) -> EnvironmentState:
+        """The state with one more thing said, the oldest forgotten."""
+        return replace(self, news=(*self.news, news)[-NEWS:])
 
     def remembering(self, entry: Mapping[str, Any]) -> EnvironmentState:
         """The state with one more line of history (revision, outcome, at), the oldest forgotten."""
@@ -150,13 +168,28 @@ class EnvironmentState:
 
     def to_json(self) -> dict[str, Any]:
         """JSON types, with a schema number."""
+        marks = {name: asdict(mark) if mark else None for name, mark in self._marks().items()}
         return {
             "schema": 1,
-            **asdict(self),
+            "environment": self.environment,
+            "cluster_uid": self.cluster_uid,
+            "operation": asdict(self.operation) if self.operation else None,
+            **marks,
+            "inputs": self.inputs,
+            "place": self.place,
             "finished": dict(self.finished),
             "history": [dict(entry) for entry in self.history],
             "ending": dict(self.ending),
+            "episode": self.episode.to_json() if self.episode else None,
+            "healed": asdict(self.healed) if self.healed else None,
+            "news": [each.to_json() for each in self.news],
+            "health": self.health,
+            "mode": self.mode,
+            "next_at": self.next_at,
         }
+
+    def _marks(self) -> Mapping[str, Mark | None]:
+        return {"applied": self.applied, "verified": self.verified, "converged": self.converged}
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> EnvironmentState:
@@ -186,7 +219,36 @@ class EnvironmentState:
             finished=value.get("finished", {}),
             history=tuple(value["history"]),
             ending=value.get("ending", {}),
+            episode=Episode.from_json(value["episode"]) if value.get("episode") else None,
+            healed=Healed(**value["healed"]) if value.get("healed") else None,
+            news=tuple(News.from_json(each) for each in value.get("news", ())),
+            health=value.get("health", ""),
+            mode=value.get("mode", ""),
+            next_at=value.get("next_at", 0.0),
         )
+
+
+def closing(state: EnvironmentState, now: float) -> EnvironmentState:
+    """The state without the divergence that was open before the commit: what converged has none.
+
+    Only the end of what was alerted is said.
+    """
+    episode = state.episode
+    if episode is None:
+        return state
+    state = replace(state, episode=None, healed=None, next_at=0.0)
+    return state.telling(News(Event.CONVERGED, episode, now)) if episode.alerted else state
+
+
+def diverging(state: EnvironmentState, failed: Operation, now: float) -> EnvironmentState:
+    """The state with an episode that what failed has opened by saying so: it may turn out well, and then that is said.
+
+    Where the commit was not applied as a whole there is none: nothing but another try makes that good.
+    """
+    if state.episode is not None or state.applied is None or state.applied.revision != failed.revision:
+        return state
+    name = hashlib.sha256(f"{failed.revision} {failed.started}".encode()).hexdigest()[:16]
+    return replace(state, episode=Episode(name, failed.revision, Cause.FAILURE, Stage.OPEN, now, alerted=now))
 
 
 def _mark(value: Mapping[str, Any] | None) -> Mark | None:

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from worker.domain.environment import NAMESPACE, Ceiling, Environment, Policy
+from worker.domain.environment import NAMESPACE, Ceiling, Environment, Mode, Policy
 from worker.domain.errors import DesiredStateError, Problem
 from worker.domain.expression import Expression, ExpressionError
 from worker.domain.health import IGNORE, HealthPolicy, HealthRule
@@ -166,6 +166,10 @@ def _policy(section: Section, ceiling: Ceiling) -> Policy:
         force=section.flag("force", default=default.force) and ceiling.force,
         prune_budget=section.budget("prune-budget", default.prune_budget),
         unserved=section.text("unserved", default.unserved, choices=("refuse", "skip")),
+        mode=Mode(section.text("mode", default.mode, choices=tuple(Mode))),
+        diff_after=section.seconds("diff-after", default.diff_after),
+        remind=section.seconds("remind", default.remind),
+        resync=section.seconds("resync", default.resync),
     )
     section.end()
     return policy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import re
 from collections.abc import Mapping
@@ -78,13 +79,23 @@ class Budget:
         return " or ".join(part for part in (number, share) if part)
 
 
+class Mode(enum.StrEnum):
+    """What is done about a difference that lasts: it is only shown, also alerted, or also healed."""
+
+    OBSERVE = "observe"
+    ALERT = "alert"
+    HEAL = "heal"
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What an environment asks for; durations in seconds.
 
     `recreate` lists kinds that may be deleted and created again where a field is immutable; `health` overrides the
     judgement per kind (`Deployment.apps`): a rule, or `ignore`, with which it counts as healthy. `unserved` says what
-    becomes of objects whose version the server does not serve: `refuse` the whole, or `skip` them alone.
+    becomes of objects whose version the server does not serve: `refuse` the whole, or `skip` them alone. `diff_after` is how
+    long a difference must last before it is alerted, `remind` how often it is alerted again, `resync` how often everything is
+    looked at, whatever was noticed.
     """
 
     prune: bool = True
@@ -95,6 +106,10 @@ class Policy:
     force: bool = True
     unserved: str = "refuse"
     prune_budget: Budget = field(default_factory=Budget)
+    mode: Mode = Mode.ALERT
+    diff_after: float = 30.0
+    remind: float = 3600.0
+    resync: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)

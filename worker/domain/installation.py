@@ -16,6 +16,10 @@ PLAIN: Final = "plain"
 """The forge of a repository that lies on a plain Git server: hooks, notes and refs."""
 
 
+CANDIDATES: Final = "gh-readonly-queue/"
+"""Where GitHub's merge queue keeps its candidates (`gh-readonly-queue/<base>/pr-<number>-<commit>`); nobody else writes there."""
+
+
 @dataclass(frozen=True, slots=True)
 class SecretReference:
     """Where a secret is read from: exactly one of an environment variable's name or a file's path; never its value."""
@@ -99,8 +103,8 @@ class Repository:
     drafts: bool = True
 
     def follows(self, branch: str) -> bool:
-        """Whether environments may be declared on this branch."""
-        return any(fnmatchcase(branch, pattern) for pattern in self.branches)
+        """Whether environments may be declared on this branch; never on a merge queue's, which is not merged yet."""
+        return not branch.startswith(CANDIDATES) and any(fnmatchcase(branch, pattern) for pattern in self.branches)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ PREVIEW: Final = "worker.previews.preview"
 CONVERGE: Final = "worker.jobs.converge"
 CHECK: Final = "worker.jobs.check"
 GIVE_UP: Final = "worker.jobs.give_up"
+OBSERVE: Final = "worker.observing.observe"
 PROPOSE: Final = "worker.proposals.propose"
 COMMITTED: Final = "bot.intake.committed"
 LOOK: Final = "bot.intake.look"
@@ -24,7 +25,7 @@ POLL: Final = "bot.polling.poll"
 DELIVER: Final = "bot.reports.deliver"
 WRITE: Final = "bot.results.write"
 
-JOBS: Final = (PREVIEW, PROPOSE, CONVERGE, CHECK, GIVE_UP, COMMITTED, LOOK, POLL, DELIVER, WRITE)
+JOBS: Final = (PREVIEW, PROPOSE, CONVERGE, CHECK, OBSERVE, GIVE_UP, COMMITTED, LOOK, POLL, DELIVER, WRITE)
 """The only functions that a job may name; the workers' tables hold these and nothing else."""
 
 INTAKE_QUEUE: Final = f"v{SCHEMA}-intake"
@@ -48,7 +49,12 @@ def applies_queue(cluster: str) -> str:
     return f"v{SCHEMA}-applies-{cluster}"
 
 
-def _named(*parts: str) -> str:
+def looks_queue(cluster: str) -> str:
+    """The queue of looks at what was applied to one cluster; behind what is to be applied."""
+    return f"v{SCHEMA}-looks-{cluster}"
+
+
+def job_name(*parts: str) -> str:
     """A name that RQ takes in a job's id (letters, digits, `_` and `-`)."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
@@ -56,6 +62,11 @@ def _named(*parts: str) -> str:
 def told_key(repository: str, environment: str) -> str:
     """Where the bot notes which ending of an environment it wrote back: `<revision> <step>`."""
     return f"{KEYS}:told:{repository}:{environment}"
+
+
+def told_news_key(repository: str, environment: str) -> str:
+    """Where the bot notes which news of an environment's episodes it delivered last."""
+    return f"{KEYS}:told-news:{repository}:{environment}"
 
 
 PROPOSALS_KEY: Final = f"{KEYS}:proposals"
@@ -203,8 +214,8 @@ class ConvergeRequest:
     @property
     def job_id(self) -> str:
         """The id of its job: the same revision of the same environment, with the same approvals, is asked for once."""
-        approved = _named(*self.approvals) if self.approvals else "0"
-        return f"converge-{_named(self.repository, self.environment)}-{self.revision}-{approved}"
+        approved = job_name(*self.approvals) if self.approvals else "0"
+        return f"converge-{job_name(self.repository, self.environment)}-{self.revision}-{approved}"
 
     def to_json(self) -> dict[str, Any]:
         """JSON types, with the schema number."""
@@ -236,7 +247,7 @@ class CheckRequest:
     @property
     def job_id(self) -> str:
         """The id of its job: one look at a time."""
-        return f"check-{_named(self.repository, self.environment)}"
+        return f"check-{job_name(self.repository, self.environment)}"
 
     def to_json(self) -> dict[str, Any]:
         """JSON types, with the schema number."""
@@ -261,7 +272,7 @@ class GiveUp:
     @property
     def job_id(self) -> str:
         """The id of its job."""
-        return f"give-up-{_named(self.reference)}"
+        return f"give-up-{job_name(self.reference)}"
 
     def to_json(self) -> dict[str, Any]:
         """JSON types, with the schema number."""
@@ -292,7 +303,7 @@ class LookRequest:
     @property
     def job_ids(self) -> tuple[str, str]:
         """The ids of its job: one runs, one may wait, and a third would see nothing that the second does not."""
-        name = _named(self.repository, str(self.number), self.branch, self.comment, self.revision)
+        name = job_name(self.repository, str(self.number), self.branch, self.comment, self.revision)
         return f"look-{name}-a", f"look-{name}-b"
 
     def to_json(self) -> dict[str, Any]:
@@ -317,7 +328,7 @@ class PollRequest:
     @property
     def job_id(self) -> str:
         """The id of its job: one look at a time."""
-        return f"poll-{_named(self.repository)}"
+        return f"poll-{job_name(self.repository)}"
 
     def to_json(self) -> dict[str, Any]:
         """JSON types, with the schema number."""
@@ -348,7 +359,7 @@ class ProposalRequest:
     @property
     def job_ids(self) -> tuple[str, str]:
         """The ids of its job: one runs, and one may wait that will see what has moved since."""
-        name = _named(self.repository, str(self.number), self.base, self.head if not self.number else "")
+        name = job_name(self.repository, str(self.number), self.base, self.head if not self.number else "")
         return f"propose-{name}-a", f"propose-{name}-b"
 
     def to_json(self) -> dict[str, Any]:
@@ -368,25 +379,3 @@ class ProposalRequest:
             value["at"],
             value["is_from_fork"],
         )
-
-
-@dataclass(frozen=True, slots=True)
-class WriteRequest:
-    """Write to a repository's forge what the outbox holds for it."""
-
-    repository: str
-
-    @property
-    def job_ids(self) -> tuple[str, str]:
-        """The ids of its job: one runs, and one may wait that will see what was put there since."""
-        name = _named(self.repository)
-        return f"write-{name}-a", f"write-{name}-b"
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON types, with the schema number."""
-        return {"schema": SCHEMA, **asdict(self)}
-
-    @staticmethod
-    def from_json(value: Mapping[str, Any]) -> WriteRequest:
-        """The inverse of `to_json`; raises UnknownMessage for another schema."""
-        return WriteRequest(checked(value)["repository"])

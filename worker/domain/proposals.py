@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from worker.domain.errors import Problem
 from worker.domain.messages import SCHEMA, UnknownMessage, checked
 from worker.domain.plan import ABSENT, WRITES, Change, FieldChange, Plan
 from worker.domain.reports import Outcome
 from worker.domain.resource import ResourceKey
+
+VANISHED: Final = "metadata.name"
+"""The field that is said to have drifted where the whole object is gone."""
 
 
 @dataclass(frozen=True, slots=True)

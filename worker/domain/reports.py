@@ -12,6 +12,7 @@ from worker.domain.messages import SCHEMA, UnknownMessage, checked
 from worker.domain.plan import Plan
 
 if TYPE_CHECKING:
+    from worker.domain.divergence import EpisodeReport
     from worker.domain.proposals import ProposalReport
 
 
@@ -197,9 +198,10 @@ class ConvergenceReport:
         )
 
 
-def report_from_json(value: Mapping[str, Any]) -> PreviewReport | ProposalReport | ConvergenceReport:
+def report_from_json(value: Mapping[str, Any]) -> PreviewReport | ProposalReport | ConvergenceReport | EpisodeReport:
     """The report that a `bot.reports.deliver` job carries; raises UnknownMessage for anything else."""
-    from worker.domain.proposals import ProposalReport  # stands on this module's Outcome
+    from worker.domain.divergence import EpisodeReport  # both stand on this module's Outcome
+    from worker.domain.proposals import ProposalReport
 
     match value.get("type"):
         case "preview":
@@ -208,4 +210,6 @@ def report_from_json(value: Mapping[str, Any]) -> PreviewReport | ProposalReport
             return ProposalReport.from_json(value)
         case "convergence":
             return ConvergenceReport.from_json(value)
+        case "episode":
+            return EpisodeReport.from_json(value)
     raise UnknownMessage(f"report type {value.get('type')!r}")

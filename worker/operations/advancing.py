@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from worker.adapters.inventory import Recorded
-from worker.domain.convergence import EnvironmentState, Mark, Operation, Phase, short
+from worker.domain.convergence import EnvironmentState, Mark, Operation, Phase, closing, diverging, short
 from worker.domain.desired import DesiredState, manifest_hash
 from worker.domain.errors import Problem
 from worker.domain.health import Health, ResourceHealth
@@ -125,6 +125,7 @@ def advance(
             recorded.state,
             operation=verified,
             verified=Mark(operation.revision, now),
+            health=max((each.health for each in healths), key=lambda each: each.rank, default=Health.HEALTHY).value,
             finished=_finished(desired, healths, recorded.state.finished),
         )
         proof = proof_of(target, state, verified, inventory, observed.live, healths, now)
@@ -140,7 +141,7 @@ def advance(
     if now < operation.settles:
         return Advanced(state, recorded.inventory, tuple(facts))
     done = operation.to(Phase.SUCCEEDED)
-    state = replace(state, operation=done, converged=Mark(operation.revision, now))
+    state = closing(replace(state, operation=done, converged=Mark(operation.revision, now)), now)
     state = state.remembering({"revision": operation.revision, "outcome": "converged", "at": now})
     proof = proof_of(target, state, done, inventory, observed.live, healths, now)
     settled = f"{target.environment.policy.settle:g} s"
@@ -194,7 +195,7 @@ def _failed(
     state = state.remembering({"revision": operation.revision, "outcome": "failed", "at": now, "text": text})
     proof = {"revision": operation.revision, "state": "failed", "reason": text, "verdict": operation.verdict}
     ending = Fact(Step.FAILED, text, proof, now)
-    return Advanced(replace(state, ending=ending.kept()), inventory, (*facts, ending))
+    return Advanced(diverging(replace(state, ending=ending.kept()), failed, now), inventory, (*facts, ending))
 
 
 def _lingering(state: EnvironmentState, operation: Operation, pruned: Pruned, now: float) -> Advanced:

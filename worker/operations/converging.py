@@ -8,12 +8,23 @@ from typing import Any
 
 from worker.adapters.inventory import Recorded, StateStore
 from worker.domain.convergence import EnvironmentState, Mark, Operation, Phase, short
+from worker.domain.episode_text import headline
+from worker.domain.episodes import Episode, Event, News
 from worker.domain.errors import DesiredStateError, Held, LeaseLost, Moved, Refused, Superseded, Unavailable, Unfit
 from worker.domain.inventory import Inventory, InventoryEntry
 from worker.domain.plan import Action, Change, code
 from worker.domain.reports import Step
 from worker.domain.resource import Resource, ResourceKey
-from worker.operations.advancing import Advanced, Fact, advance, confirmed, ending_of, failed, problems_text
+from worker.operations.advancing import (
+    Advanced,
+    Fact,
+    advance,
+    confirmed,
+    ending_of,
+    failed,
+    problems_text,
+    proof_of,
+)
 from worker.operations.applying import Checkpoint, Outcome, apply
 from worker.operations.predicting import Prediction, is_finished, predict
 from worker.operations.preparing import Target, prepare
@@ -25,8 +36,9 @@ from worker.planning.verdict import compare
 class Run:
     """One convergence: its target, where its state is kept, which commit, and how it speaks.
 
-    `say` gets each fact once, with the operation that it is about; `checkpoint` raises where writing must stop; `clock`
-    gives Unix times. `branch` is empty for the command line, which no server follows.
+    `say` gets each fact once, with the operation that it is about, and `tell` what is new of a divergence; `checkpoint` raises
+    where writing must stop; `clock` gives Unix times. `branch` is empty for the command line, which no server follows.
+    `same_as` is the recorded revision where the environment is declared and rendered from the very same there, else empty.
     """
 
     target: Target
@@ -38,6 +50,8 @@ class Run:
     say: Callable[[Operation, Fact], None]
     checkpoint: Checkpoint
     posted: dict[str, Any] | None = None
+    tell: Callable[[News], None] = lambda _news: None
+    same_as: str = ""
 
 
 def converge(
@@ -73,6 +87,11 @@ def converge(
         assert recorded.state.operation is not None
         _say_again(run, recorded)
         return recorded
+    if hold is None and _is_same(recorded, run.same_as):
+        if recorded.state.episode is not None and recorded.state.episode.alerted:
+            return _carried_diverged(run, recorded, recorded.state.episode)
+        if prediction.plan.is_empty and _stays_healthy(run.target, recorded, prediction):
+            return _carried(run, recorded, prediction)
 
     operation = operation.to(
         Phase.APPLYING,
@@ -159,6 +178,9 @@ def finish(run: Run, recorded: Recorded, looked: Advanced) -> Recorded:
     stored = _write(run, recorded, looked.state, looked.inventory) if changed else recorded
     for fact in looked.facts:
         run.say(looked.state.operation, fact)
+    for news in looked.state.news:
+        if news not in recorded.state.news:
+            run.tell(news)
     return stored
 
 
@@ -194,6 +216,63 @@ def _stays_healthy(target: Target, recorded: Recorded, prediction: Prediction) -
         for resource in prediction.desired.resources
         if resource.key in prediction.live or not is_finished(resource, recorded.state.finished)
     )
+
+
+def _is_same(recorded: Recorded, same_as: str) -> bool:
+    """Whether the recorded revision had converged and is the same for this environment."""
+    operation, applied = recorded.state.operation, recorded.state.applied
+    return (
+        recorded.trusted
+        and operation is not None
+        and operation.phase is Phase.SUCCEEDED
+        and applied is not None
+        and applied.revision == operation.revision == same_as
+    )
+
+
+def _carried(run: Run, recorded: Recorded, prediction: Prediction) -> Recorded:
+    """Advances the revision and copies its state: what has settled need not settle again where nothing is written."""
+    before, now = recorded.state.operation, run.clock()
+    assert before is not None
+    operation = replace(
+        before, revision=run.revision, branch=run.branch, arrived=run.arrived, started=now, applied=now, verified=now,
+        verdict="as predicted", fingerprint=prediction.plan.fingerprint, summary=dict(prediction.plan.summary),
+    )  # fmt: skip
+    mark = Mark(run.revision, now)
+    state = replace(recorded.state, operation=operation, applied=mark, verified=mark, converged=mark)
+    state = state.remembering({"revision": run.revision, "outcome": "converged", "at": now})
+    healths = [
+        assess(prediction.live.get(each.key), each.key, run.target.environment.policy.health)
+        for each in prediction.desired.resources
+        if each.key in prediction.live
+    ]
+    proof = proof_of(run.target, state, operation, recorded.inventory, prediction.live, healths, now)
+    text = f"{run.target.environment.name} is at {short(run.revision)}: no change for this environment"
+    ending = Fact(Step.CONVERGED, text, {**proof, "same_as": before.revision}, now)
+    stored = _write(run, recorded, replace(state, ending=ending.kept()), recorded.inventory)
+    run.say(operation, ending)
+    return stored
+
+
+def _carried_diverged(run: Run, recorded: Recorded, episode: Episode) -> Recorded:
+    """Advances the revision of an environment that is known not to be what Git says, and tells the new commit so.
+
+    The commit does not touch what differs: what is open stays open, and closes as it would have.
+    """
+    before, now = recorded.state.operation, run.clock()
+    assert before is not None
+    operation = replace(
+        before, revision=run.revision, branch=run.branch, arrived=run.arrived, started=now, applied=now, verified=0.0,
+        settles=0.0, verdict="",
+    )  # fmt: skip
+    news = News(Event.CHANGED, replace(episode, revision=run.revision), now)
+    state = replace(
+        recorded.state, operation=operation, applied=Mark(run.revision, now), episode=news.episode, ending={}
+    )
+    entry = {"revision": run.revision, "outcome": "diverged", "at": now, "text": headline(news.episode)}
+    stored = _write(run, recorded, state.telling(news).remembering(entry), recorded.inventory)
+    run.tell(news)
+    return stored
 
 
 def _say_again(run: Run, recorded: Recorded) -> None:

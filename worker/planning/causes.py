@@ -8,12 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from worker.domain.plan import ABSENT, Action, Change, FieldChange
-from worker.domain.proposals import Drift
+from worker.domain.proposals import VANISHED, Drift
 from worker.domain.resource import Resource, ResourceKey
 from worker.planning.diffing import MergeKeys, field_changes, joined, key_text, specified_differences
-
-VANISHED = "metadata.name"
-"""The field that is said to have drifted where the whole object is gone."""
 
 
 def desired_changes(
@@ -68,6 +65,11 @@ def seen_of(live: Mapping[ResourceKey, Resource]) -> str:
     """
     marks = sorted([*key, *_mark(resource.metadata)] for key, resource in live.items())
     return hashlib.sha256(json.dumps(marks).encode()).hexdigest()
+
+
+def mark_of(metadata: Mapping[str, Any]) -> str:
+    """What stands for one live object in as far as it may have been written; a status alone moves nothing of it."""
+    return hashlib.sha256(json.dumps(_mark(metadata)).encode()).hexdigest()
 
 
 def _mark(metadata: Mapping[str, Any]) -> list[str]:

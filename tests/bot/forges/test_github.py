@@ -122,7 +122,8 @@ def test_branches_are_told_and_asked_for_conditionally(github: GithubRig, forge:
     first = github.tip("main")
     for name in names:
         github.double.git.set_ref(f"refs/heads/{name}", first)
-    github.double.git.set_ref("refs/heads/gh-readonly-queue/main/pr-1-x", first)
+    names.append("gh-readonly-queue/main/pr-1-x")
+    github.double.git.set_ref(f"refs/heads/{names[-1]}", first)
     assert forge.tips() == dict.fromkeys([*names, "main"], first)
     before = github.double.remaining
     assert forge.tips() == dict.fromkeys([*names, "main"], first)

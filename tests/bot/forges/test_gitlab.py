@@ -290,6 +290,18 @@ def test_a_status_goes_from_pending_to_its_end_and_is_not_written_twice(rig: Git
     assert rig.status_count(head) == 1
 
 
+def test_a_fork_s_commit_which_is_on_no_branch_has_its_statuses_too(rig: GitLabRig, forge: Forge) -> None:
+    number = rig.open_from_fork({"app/a.yaml": "a: 2\n"})
+    head = rig.change_request(number).head
+    assert forge.put_status(head, Status("plumbline/predict", State.PENDING, "From a fork"))
+    assert not forge.put_status(head, Status("plumbline/predict", State.PENDING, "From a fork"))
+    assert forge.put_status(head, Status("plumbline/predict", State.SUCCESS, "No change"))
+    assert [each.state for each in rig.history(head)] == [State.PENDING, State.SUCCESS]
+    assert len([each for each in rig.double.pipelines if each["sha"] == head]) == 1
+    with pytest.raises(Refused):
+        forge.put_status("0" * 40, Status("plumbline/predict", State.PENDING, "Nowhere"))
+
+
 def test_a_status_that_stays_in_its_state_takes_the_new_text(rig: GitLabRig, forge: Forge) -> None:
     head = rig.tip("main")
     assert forge.put_status(head, Status("plumbline/predict", State.PENDING, "Queued"))

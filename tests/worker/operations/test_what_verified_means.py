@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import DEPLOYMENT, Kubectl, config_map, config_maps
 from tests.world import World
+from worker.domain.convergence import Phase
 from worker.domain.environment import Budget
 from worker.domain.errors import Held
 from worker.domain.plan import Action, code
@@ -143,3 +144,38 @@ def test_a_plan_that_is_held_for_two_reasons_names_both_before_one_code_confirms
     assert "the branch was force-pushed" in held.value.reason
     assert "would prune 1 of 3 objects" in held.value.reason
     _confirm(prediction, (code(prediction.plan.fingerprint),), Held("the branch was force-pushed", ""))
+
+
+FIRST, SECOND = "a" * 40, "b" * 40
+CONFIG = config_map("flags", a="1")
+
+
+def test_a_commit_that_changes_nothing_is_converged_at_once_and_writes_nothing(world: World, kubectl: Kubectl) -> None:
+    world.converge(CONFIG, revision=FIRST)
+    before = kubectl("-n", world.namespace, "get", "configmap", "flags", "-o", "jsonpath={.metadata.resourceVersion}")
+    recorded = world.with_policy(settle=60).converge(CONFIG, revision=SECOND, same_as=FIRST, wait=False)
+    state = recorded.state
+    assert [mark and mark.revision for mark in (state.applied, state.verified, state.converged)] == [SECOND] * 3
+    assert state.operation is not None
+    assert (state.operation.revision, state.operation.phase) == (SECOND, Phase.SUCCEEDED)
+    assert state.ending["proof"]["same_as"] == FIRST
+    assert state.ending["proof"]["revision"] == SECOND
+    after = kubectl("-n", world.namespace, "get", "configmap", "flags", "-o", "jsonpath={.metadata.resourceVersion}")
+    assert after.stdout == before.stdout
+
+
+@pytest.mark.parametrize("why", ["drifted", "failed before", "another commit in between"])
+def test_what_is_not_as_it_was_recorded_is_never_copied(world: World, kubectl: Kubectl, why: str) -> None:
+    world.converge(CONFIG, revision=FIRST)
+    if why == "drifted":
+        kubectl("-n", world.namespace, "patch", "configmap", "flags", "-p", '{"data":{"a":"9"}}')
+    elif why == "failed before":
+        world.converge(CONFIG.replace("flags", "UPPER"), revision="c" * 40)
+        assert world.said(Step.FAILED)
+    else:
+        world.converge(CONFIG.replace("1", "2"), revision="c" * 40)
+    settling = world.with_policy(settle=60)
+    recorded = settling.converge(CONFIG, revision=SECOND, same_as=FIRST, wait=False)
+    assert recorded.state.operation is not None
+    assert recorded.state.operation.phase is Phase.SETTLING, "it has to show again that it stays so"
+    assert not settling.said(Step.CONVERGED)

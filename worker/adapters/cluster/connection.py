@@ -195,14 +195,16 @@ class Connection:
             f"cluster unreachable: the API server at {self.address} does not answer ({_in_short(error)})"
         )
 
-    def stream(self, path: str, query: Mapping[str, str], seconds: float) -> urllib3.BaseHTTPResponse:
+    def stream(
+        self, path: str, query: Mapping[str, str], seconds: float, *, accept: str = "application/json"
+    ) -> urllib3.BaseHTTPResponse:
         """Opens a watch that ends after `seconds` without a byte; the caller reads lines and closes it."""
         session = self._session
         try:
             return session.pool.request(
                 "GET",
                 self._url(path, query),
-                headers=self._headers(session, "application/json", None),
+                headers=self._headers(session, accept, None),
                 timeout=urllib3.Timeout(connect=5.0, read=seconds),
                 retries=False,
                 preload_content=False,

@@ -18,6 +18,9 @@ PATHS: Final = {
 }
 
 
+METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+
 class RecordDenied(Unfit):
     """The credentials may not keep Plumbline's own records; the text says which right is missing."""
 
@@ -48,6 +51,14 @@ class Records:
             return [], ""
         document = self._body(answer, "list", kind)
         return document["items"], document["metadata"]["resourceVersion"]
+
+    def versions(self, kind: str, label: str) -> dict[str, str]:
+        """The resourceVersion of every record with a label, by its name; the records themselves are not read."""
+        answer = self._connection.request("GET", self._path(kind), query={"labelSelector": label}, accept=METADATA_LIST)
+        if answer.status == 404:
+            return {}
+        items = self._body(answer, "list", kind)["items"] or ()  # null where there are none
+        return {each["metadata"]["name"]: each["metadata"]["resourceVersion"] for each in items}
 
     def create(self, kind: str, name: str, labels: dict[str, str], members: dict[str, Any]) -> dict[str, Any] | None:
         """The new record, or None where one of that name exists already; makes the namespace when it is missing."""

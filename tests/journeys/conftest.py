@@ -1,0 +1,85 @@
+"""One forge after the other, with all of Plumbline beside it: the same journeys run on each.
+
+GitHub and GitLab are doubles of this project with real git behind them, Gitea is real. Each system has a Redis of its own and
+serves every journey on its forge; a journey has a branch, an environment and a namespace for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from sandbox.control_plane import ControlPlane
+from sandbox.redis_server import RedisServer
+from tests.doubles.forge_rig import ForgeRig
+from tests.doubles.gitea_rig import GiteaRig
+from tests.doubles.github_rig import GithubRig
+from tests.doubles.gitlab_rig import GitLabRig
+from tests.journeys.shop import Shop
+from tests.journeys.system import RiggedSystem
+
+FORGES: Final = ("github", "gitlab", "gitea")
+EVERY_NAMESPACE: Final = "t*"
+"""What the fixture `namespace` makes."""
+
+
+@pytest.fixture(scope="session", params=FORGES)
+def forge(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForgeRig]:
+    """A forge with a repository and people."""
+    rig = rig_of(request.param, tmp_path_factory.mktemp(request.param), request)
+    yield rig
+    rig.close()
+    if isinstance(rig, GithubRig):
+        assert rig.double.faults == [], "every exchange fits GitHub's own description"
+
+
+def rig_of(name: str, folder: Path, request: pytest.FixtureRequest) -> ForgeRig:
+    """A new rig of a forge by its name."""
+    if name == "gitea":
+        return GiteaRig(folder, request.getfixturevalue("gitea"))
+    if name == "gitlab":
+        return GitLabRig(folder)
+    rig = GithubRig(folder)
+    rig.double.content_a_minute = 100_000  # many journeys share one installation and a minute
+    rig.double.remaining = 10_000_000
+    return rig
+
+
+@pytest.fixture(scope="session")
+def rigged(
+    forge: ForgeRig, control_plane: ControlPlane, tools: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RiggedSystem]:
+    """All of Plumbline beside the forge; what no webhook tells of is looked for every minute only."""
+    yield from started(forge, control_plane, tools, tmp_path_factory.mktemp("system"), poll="1m")
+
+
+def started(
+    rig: ForgeRig, plane: ControlPlane, tools: dict[str, Path], folder: Path, *, poll: str
+) -> Iterator[RiggedSystem]:
+    """Starts all of Plumbline with a Redis of its own, and ends both."""
+    redis = RedisServer(folder / "redis")
+    try:
+        with RiggedSystem.beside(
+            rig,
+            folder / "system",
+            kubeconfig=plane.kubeconfig("worker"),
+            redis_url=redis.url,
+            tools=tools["helm"].parent,
+            namespaces=[EVERY_NAMESPACE],
+            state_namespace=f"state-{folder.name}",
+            poll=poll,
+        ) as system:
+            yield system
+    finally:
+        redis.stop()
+
+
+@pytest.fixture
+def shop(forge: ForgeRig, rigged: RiggedSystem, control_plane: ControlPlane, namespace: str) -> Iterator[Shop]:
+    """A journey's own branch, environment and namespace."""
+    made = Shop(forge, rigged, control_plane, f"prod-{namespace.partition('-')[0]}", namespace)
+    yield made
+    made.end()

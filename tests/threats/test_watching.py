@@ -1,0 +1,255 @@
+"""What watches meet: cut, silent, told that their place is gone. Nothing that moved is missed, and nothing is said twice."""
+
+from __future__ import annotations
+
+import gc
+import resource
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+import redis
+
+from plumbline.local_system import Clone, LocalSystem
+from sandbox.processes import wait_until
+from tests.api_proxy import ApiProxy, Fault
+from tests.conftest import Kubectl, StartSystem, config_map
+from tests.invariants import recorded_of, wait_converged
+from tests.journeys.test_drift import HEAL, edit, events_of, value_of, with_policy
+from worker.adapters.cluster import Cluster, Following, connect
+from worker.domain.environment import OWNER_LABEL
+from worker.domain.episodes import Event
+from worker.domain.errors import Unavailable
+from worker.domain.resource import ResourceKey
+
+
+class Watched:
+    """A watch on the labelled ConfigMaps of a namespace, and what it has shown."""
+
+    def __init__(self, proxy: ApiProxy, kubectl: Kubectl, namespace: str, silent: float = 30) -> None:
+        self.cluster = Cluster(connect(proxy.kubeconfig))
+        served = self.cluster.discovery.find("", "ConfigMap", "v1")
+        assert served is not None
+        self.following = Following(self.cluster.connection, served, namespace, OWNER_LABEL, silent=silent)
+        self.kubectl, self.namespace = kubectl, namespace
+        self.known: dict[ResourceKey, str] = {}
+        self.failures = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        """Begins to watch."""
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                for seen in self.following.round(self.known):
+                    if seen.is_gone:
+                        self.known.pop(seen.key, None)
+                    else:
+                        self.known[seen.key] = str(seen.metadata["resourceVersion"])
+            except Unavailable:
+                self.failures += 1
+                self._stop.wait(0.02)
+
+    def shows(self) -> dict[str, str]:
+        """What it knows: the objects' names and their versions."""
+        return {key.name: version for key, version in self.known.items()}
+
+    def truth(self) -> dict[str, str]:
+        """What there is."""
+        template = "{range .items[*]}{.metadata.name}={.metadata.resourceVersion} {end}"
+        listed = self.kubectl(
+            "-n", self.namespace, "get", "configmaps", "-l", OWNER_LABEL, "-o", f"jsonpath={template}"
+        )
+        return dict(pair.split("=") for pair in listed.stdout.split())
+
+    def make(self, name: str, value: str = "1") -> None:
+        """Makes or changes an object."""
+        text = (
+            "apiVersion: v1\nkind: ConfigMap\n"
+            f"metadata: {{name: {name}, labels: {{{OWNER_LABEL}: x}}}}\ndata: {{n: '{value}'}}\n"
+        )
+        self.kubectl("-n", self.namespace, "apply", "--server-side", "-f", "-", text=text)
+
+    def close(self) -> None:
+        """Ends it."""
+        self._stop.set()
+        self.following.close()
+        self._thread.join(timeout=5)
+        self.cluster.close()
+
+
+@pytest.fixture
+def watched(proxy: ApiProxy, kubectl: Kubectl, namespace: str) -> Iterator[Watched]:
+    """A watch that has begun, on one object."""
+    made = Watched(proxy, kubectl, namespace)
+    made.make("first")
+    made.start()
+    wait_until(lambda: made.following.has_listed, 10, "it has listed")
+    yield made
+    proxy.cut_watches()
+    made.close()
+
+
+def lists(proxy: ApiProxy) -> int:
+    return sum("configmaps" in path and "limit=" in path for _, path in proxy.requests)
+
+
+def test_f26_a_watch_that_is_cut_goes_on_where_it_was_and_lists_nothing_again(
+    watched: Watched, proxy: ApiProxy
+) -> None:
+    for number in range(6):
+        proxy.cut_watches()
+        watched.make(f"o{number}")
+    wait_until(lambda: watched.shows() == watched.truth(), 10, "everything is known")
+    assert sum("watch=true" in path for _, path in proxy.requests) > 3, "it was not cut"
+    assert lists(proxy) == 1
+
+
+def test_f26_where_its_place_is_gone_everything_is_listed_again_and_what_went_meanwhile_is_known(
+    watched: Watched, proxy: ApiProxy, kubectl: Kubectl, namespace: str
+) -> None:
+    gone = threading.Event()
+    proxy.rule = lambda _method, path: 410 if "watch=true" in path and not gone.is_set() else None
+    proxy.cut_watches()
+    kubectl("-n", namespace, "delete", "configmap", "first")
+    watched.make("second")
+    gone.set()
+    wait_until(lambda: watched.shows() == watched.truth(), 10, "everything is known")
+    assert set(watched.shows()) == {"second"}
+    assert lists(proxy) > 1
+
+
+def test_f26_a_connection_on_which_nothing_comes_is_given_up(proxy: ApiProxy, kubectl: Kubectl, namespace: str) -> None:
+    watched = Watched(proxy, kubectl, namespace, silent=1)
+    try:
+        watched.make("first")
+        watched.start()
+        wait_until(lambda: watched.following.has_listed, 10, "it has listed")
+        proxy.silent = True
+        watched.make("first", "2")
+        wait_until(lambda: watched.failures > 0, 10, "the dead connection is given up")
+        proxy.silent = False
+        wait_until(lambda: watched.shows() == watched.truth(), 10, "what it missed is known")
+    finally:
+        proxy.cut_watches()
+        watched.close()
+
+
+def test_f26_a_thousand_reconnects_cost_no_memory(watched: Watched, proxy: ApiProxy) -> None:
+    proxy.rule = lambda _method, path: Fault(cut="before") if "watch=true" in path else None
+    proxy.cut_watches()
+    served = watched.cluster.discovery.find("", "ConfigMap", "v1")
+    assert served is not None
+    following = Following(watched.cluster.connection, served, watched.namespace, OWNER_LABEL)
+
+    def reconnect(times: int) -> int:
+        for _ in range(times):
+            with pytest.raises(Unavailable):
+                list(following.round({}))
+        proxy.requests.clear()
+        proxy.bodies.clear()
+        proxy.impersonated.clear()
+        gc.collect()
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    before = reconnect(200)
+    after = reconnect(1000)
+    assert after - before < 8 * 1024, f"{(after - before) / 1024:.1f} MiB more"
+
+
+@pytest.fixture
+def proxied(proxy: ApiProxy, empty_redis: str, start_system: StartSystem) -> Iterator[LocalSystem]:
+    """All of Plumbline with the recording proxy before the API server."""
+    with start_system(proxy.kubeconfig, empty_redis) as running:
+        yield running
+
+
+@pytest.fixture
+def healing(proxied: LocalSystem, namespace: str, tmp_path: Path) -> LocalSystem:
+    """An environment that heals, with two objects, converged."""
+    clone = Clone(tmp_path / "clone", proxied.repository)
+    clone.write("plumbline.yaml", with_policy(namespace, HEAL))
+    clone.write("app/a.yaml", config_map("a", n="1"))
+    clone.write("app/b.yaml", config_map("b", n="1"))
+    revision = clone.commit("first")
+    assert clone.push("-o", "plumbline.wait=0", "origin", "main").returncode == 0
+    wait_converged(proxied, revision)
+    return proxied
+
+
+def is_healed(kubectl: Kubectl, namespace: str, name: str) -> bool:
+    return value_of(kubectl, namespace, name) == "1"
+
+
+def test_f26_drift_is_healed_while_every_watch_is_cut_twice_a_second(
+    healing: LocalSystem, proxy: ApiProxy, kubectl: Kubectl, namespace: str
+) -> None:
+    stop = threading.Event()
+
+    def cut() -> None:
+        while not stop.wait(0.5):
+            proxy.cut_watches()
+
+    thread = threading.Thread(target=cut, daemon=True)
+    thread.start()
+    try:
+        for number in range(3):
+            edit(kubectl, namespace, f"9{number}", name="ab"[number % 2], manager=f"bob-{number}")
+            wait_until(partial(is_healed, kubectl, namespace, "ab"[number % 2]), 20, "it is healed")
+    finally:
+        stop.set()
+        thread.join()
+    wait_until(lambda: recorded_of(healing).state.episode is None, 20, "the episode is closed")
+    assert "Traceback" not in healing.log("watch")
+
+
+def test_two_watchers_and_a_redis_that_is_emptied_double_nothing(
+    healing: LocalSystem, proxy: ApiProxy, kubectl: Kubectl, namespace: str
+) -> None:
+    healing.run("watch", "watch-2")
+    wait_until(lambda: "ready" in healing.log("watch-2"), 20, "the second one is ready")
+    mark = len(proxy.writes())
+    edit(kubectl, namespace, "9")
+    wait_until(lambda: value_of(kubectl, namespace) == "1", 10, "it is healed")
+    with redis.Redis.from_url(healing.redis_url) as connection:
+        connection.flushall()
+    wait_until(lambda: Event.CONVERGED in events_of(healing), 20, "the episode is closed all the same")
+    ours = [path for method, path in proxy.writes()[mark:] if method == "PATCH"]
+    assert [path for path in ours if "force=true" in path] == ours[1:], ours
+    assert len(ours) == 2, "asked once without force, which the server refuses and names the owner, then written once"
+    assert events_of(healing).count(Event.OPENED) == 1
+    assert events_of(healing).count(Event.CONVERGED) == 1
+
+
+def test_a_watch_that_was_away_finds_what_moved_meanwhile(
+    healing: LocalSystem, kubectl: Kubectl, namespace: str
+) -> None:
+    healing.servers["watch"].signal(signal.SIGKILL)
+    edit(kubectl, namespace, "9")
+    healing.run("watch", "watch-2")
+    wait_until(lambda: value_of(kubectl, namespace) == "1", 20, "it is healed")
+
+
+def test_f25_an_api_server_that_was_away_is_no_difference_and_what_moved_is_found(
+    healing: LocalSystem, proxy: ApiProxy, kubectl: Kubectl, namespace: str
+) -> None:
+    away = threading.Event()
+    away.set()
+    proxy.rule = lambda _method, _path: Fault(cut="before") if away.is_set() else None
+    proxy.cut_watches()
+    edit(kubectl, namespace, "9")
+    began = time.monotonic()
+    wait_until(lambda: time.monotonic() - began > 2, 5, "it is away for a while")
+    assert value_of(kubectl, namespace) == "9"
+    away.clear()
+    wait_until(lambda: value_of(kubectl, namespace) == "1", 60, "it is healed")
+    opened = [each for each in recorded_of(healing).state.news if each.event is Event.OPENED]
+    assert len(opened) == 1
+    assert {each.key.name for each in opened[0].episode.drift} == {"a"}
