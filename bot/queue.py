@@ -151,10 +151,12 @@ class Requests:
         A job that failed for a while and waits to be tried again is not waited for, unless both do. Where both run (on
         several machines), it is a third.
         """
+        if "queued" in self.queue.standing(*ids):  # in a crowd most end here, at little cost
+            return False
         for job_id in (*ids, f"{ids[0]}-{secrets.token_hex(8)}"):
             if self.queue.enqueue(queue, job, message, job_id=job_id, timeout=seconds):
                 return True
-            standing = self.queue.standing(job_id)
+            (standing,) = self.queue.standing(job_id)
             if standing == "queued" or (standing == "scheduled" and job_id == ids[1]):
                 return False
         return False

@@ -40,6 +40,9 @@ from worker.domain.reports import ENDINGS, ConvergenceReport, Step
 TELLS: Final = frozenset({Step.VERIFIED, Step.CONVERGED, Step.FAILED, Step.HELD})
 """Steps that say how a merge went."""
 
+JUST_SEEN: Final = 2.0
+"""Seconds for which a change request counts as it was read, unless it was heard to have moved since."""
+
 log = logging.getLogger("plumbline.results")
 
 
@@ -61,9 +64,14 @@ def withdraw(desk: Desk, repository: Repository, request: ChangeRequest, why: st
     _put(desk, repository.name, f"withdrawal {request.number}", int(at * 1000), "withdrawal", message)
 
 
-def put_status(desk: Desk, repository: str, revision: str, status: Status, at: float) -> None:
-    """Has a status written on a commit; `at` is the Unix time of what it is about, and later ones come after it."""
-    message = {"revision": revision, **asdict(status), "state": str(status.state)}
+def put_status(
+    desk: Desk, repository: str, revision: str, status: Status, at: float, *, is_first: bool = False
+) -> None:
+    """Has a status written on a commit; `at` is the Unix time of what it is about, and later ones come after it.
+
+    `is_first`: it is the first word about this commit, as far as is remembered.
+    """
+    message = {"revision": revision, "first": is_first, **asdict(status), "state": str(status.state)}
     _put(desk, repository, f"status {revision} {status.context}", int(at * 1000), "status", message)
 
 
@@ -109,12 +117,15 @@ def write(desk: Desk, message: dict[str, Any]) -> None:
     if quiet := desk.outbox.quiet(repository.name):
         desk.requests.write(request, quiet)
         return
-    with desk.outbox.writing(repository.name):
+    with desk.outbox.writing(repository.name) as is_same_writer:
         rows = desk.outbox.rows(repository.name)
         if not rows:
             return
         try:
-            writer = _Writer(desk, repository, desk.forge(repository))
+            forge = desk.forge(repository)
+            if not is_same_writer:
+                forge.forget()
+            writer = _Writer(desk, repository, forge)
             for row in rows:
                 try:
                     writer.write(row)
@@ -147,8 +158,9 @@ class _Writer:
         """Writes what a row says; what the forge does not permit is left out, and said in the log."""
         match row.sort:
             case "status":
-                status = {name: value for name, value in row.message.items() if name != "revision"}
-                self._status(row.message["revision"], Status(**{**status, "state": State(status["state"])}))
+                given = {name: value for name, value in row.message.items() if name not in ("revision", "first")}
+                status = Status(**{**given, "state": State(given["state"])})
+                self._status(row.message["revision"], status, is_first=row.message.get("first", False))
             case "announcement":
                 self._announcement(row.message["number"], row.message["head"], row.message)
             case "withdrawal":
@@ -182,7 +194,9 @@ class _Writer:
     def _prediction(self, report: ProposalReport) -> None:
         link = self._page_of(report.number)
         if report.number:
-            request = self.forge.change_request(report.number)
+            known = self.desk.sightings.change_request(report.repository, report.number)
+            is_as_seen = known is not None and (known.head, known.base) == (report.head, report.base)
+            request = self.forge.change_request(report.number, within=JUST_SEEN if is_as_seen else 0.0)
             if request is None or not is_current(report, request):
                 log.info("prediction of %s#%d at %s is out of date", report.repository, report.number, report.head[:7])
                 return
@@ -244,7 +258,7 @@ class _Writer:
         )
         self._try("comment", lambda: self.forge.put_comment(report.number, marker(self._instance), body))
 
-    def _status(self, revision: str, status: Status, said: str = "") -> bool:
+    def _status(self, revision: str, status: Status, said: str = "", *, is_first: bool = False) -> bool:
         """A status is not even asked for when it is what was written last; whether it is something else.
 
         `said` is what decides that instead of the text, where that says how long something lasts: a commit's statuses are
@@ -252,8 +266,11 @@ class _Writer:
         """
         name = f"{revision} {status.context}"
         digest = hashlib.sha256("\0".join((status.state, said or status.text, status.link)).encode()).hexdigest()
-        if self.desk.outbox.is_written(self.repository.name, name, digest):
+        last = self.desk.outbox.written(self.repository.name, name)
+        if last == digest:
             return False
+        if is_first and not last:
+            self.forge.presume_nothing(revision)
         if self._try(f"status {status.context}", lambda: self.forge.put_status(revision, status)):
             self.desk.outbox.wrote(self.repository.name, name, digest)
         return True

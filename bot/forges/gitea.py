@@ -16,6 +16,8 @@ from urllib.parse import quote
 
 import httpx
 
+from bot.forges import gitea_values as values
+from bot.forges.memory import KnownComments, KnownWords
 from bot.forges.port import (
     ChangeRequest,
     Check,
@@ -28,8 +30,6 @@ from bot.forges.port import (
     NotPermitted,
     Permission,
     Person,
-    RequestState,
-    State,
     Status,
 )
 from worker.domain.errors import Moved, Refused, Unavailable
@@ -44,19 +44,6 @@ LIMITS: Final = Limits(comment=65_536, description=140)
 """Gitea has no limit of its own for either; these are what its pages still show well, and what GitHub allows."""
 
 TIMEOUT: Final = httpx.Timeout(15, connect=4)
-STATES: Final = {
-    State.PENDING: "pending",
-    State.SUCCESS: "success",
-    State.FAILURE: "failure",
-    State.ERROR: "error",
-    State.CANCELLED: "warning",
-}
-PERMISSIONS: Final = {
-    "read": Permission.READ,
-    "write": Permission.WRITE,
-    "admin": Permission.ADMIN,
-    "owner": Permission.ADMIN,
-}
 NEXT: Final = re.compile(r'rel="?next"?')
 
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, INVALID, LIMITED = 401, 403, 404, 409, 422, 429
@@ -74,6 +61,7 @@ class Gitea:
             timeout=TIMEOUT,
         )
         self._me: Person | None = None
+        self._comments, self._words = KnownComments(), KnownWords()
 
     @staticmethod
     def of(declared: DeclaredForge, repository: Repository, credentials: Credentials) -> Gitea:
@@ -96,7 +84,7 @@ class Gitea:
     def me(self) -> Person:
         """The account of the token; asked once."""
         if self._me is None:
-            self._me = _person(self._get("/user").json())
+            self._me = values.person(self._get("/user").json())
         return self._me
 
     def grants(self) -> Sequence[Grant]:
@@ -124,7 +112,7 @@ class Gitea:
         found = answer.json()
         if str(found["user"]["id"]) != person.id:
             return Permission.NONE
-        return PERMISSIONS.get(found["permission"], Permission.NONE)
+        return values.PERMISSIONS.get(found["permission"], Permission.NONE)
 
     # -- what is there -------------------------------------------------------------------------------------------
 
@@ -137,19 +125,19 @@ class Gitea:
         answer = self._get(f"{self._at}/raw/{quote(path)}", {"ref": revision}, or_none=True)
         return None if answer is None else answer.content
 
-    def change_request(self, number: int) -> ChangeRequest | None:
+    def change_request(self, number: int, *, within: float = 0.0) -> ChangeRequest | None:  # noqa: ARG002
         """One pull request, None where there is none."""
         answer = self._get(f"{self._at}/pulls/{number}", or_none=True)
-        return None if answer is None else _change_request(answer.json())
+        return None if answer is None else values.change_request(answer.json())
 
     def open_change_requests(self) -> Sequence[ChangeRequest]:
         """All pull requests that may still be merged."""
-        return [_change_request(each) for each in self._all(f"{self._at}/pulls", state="open")]
+        return [values.change_request(each) for each in self._all(f"{self._at}/pulls", state="open")]
 
     def merged_as(self, revision: str) -> ChangeRequest | None:
         """The pull request whose merge made this commit, None where there is none."""
         answer = self._get(f"{self._at}/commits/{revision}/pull", or_none=True)
-        found = None if answer is None else _change_request(answer.json())
+        found = None if answer is None else values.change_request(answer.json())
         return found if found is not None and found.merged_as == revision else None
 
     # -- what Plumbline says -------------------------------------------------------------------------------------
@@ -163,38 +151,57 @@ class Gitea:
             return None
         found = answer.json()
         place = found.get("pull_request_url") or found.get("issue_url") or ""
-        return _comment(found) if place.rpartition("/")[2] == str(number) else None
+        return values.comment(found) if place.rpartition("/")[2] == str(number) else None
 
     def put_comment(self, number: int, marker: str, body: str) -> bool:
         """Makes our comment say `body`; whether that wrote anything."""
-        own = self.me().id
-        for each in self._all(f"{self._at}/issues/{number}/comments"):
-            if each["user"]["id"] != int(own) or marker not in each["body"]:
-                continue
-            if each["body"] == body:
-                return False
-            path = f"{self._at}/issues/comments/{each['id']}"
-            if self._send("PATCH", path, {"body": body}, passing=(NOT_FOUND,)).is_success:
-                return True
-        self._send("POST", f"{self._at}/issues/{number}/comments", {"body": body})
-        return True
+        at, all_of_it = f"{self._at}/issues/comments", f"{self._at}/issues/{number}/comments"
+
+        def text(comment_id: str) -> str | None:
+            there = self.comment(number, comment_id)
+            return there.body if there else None
+
+        def find() -> tuple[str, str] | None:
+            own = int(self.me().id)
+            ours = (each for each in self._all(all_of_it) if each["user"]["id"] == own and marker in each["body"])
+            return next(((str(each["id"]), str(each["body"])) for each in ours), None)
+
+        return self._comments.put(
+            (number, marker),
+            body,
+            text=text,
+            find=find,
+            edit=lambda each: self._send("PATCH", f"{at}/{each}", {"body": body}, passing=(NOT_FOUND,)).is_success,
+            make=lambda: str(self._send("POST", all_of_it, {"body": body}).json()["id"]),
+        )
 
     def put_status(self, revision: str, status: Status) -> bool:
         """Makes a commit's status say this; whether that wrote anything."""
-        wanted = (STATES[status.state], status.text, status.link)
-        for each in self._statuses(revision):
-            if each["context"] == status.context:
-                if (each["status"], each["description"], each["target_url"]) == wanted:
-                    return False
-                break
+        wanted = (values.STATES[status.state], status.text, status.link)
         body = {"context": status.context, "state": wanted[0], "description": wanted[1], "target_url": wanted[2]}
-        self._send("POST", f"{self._at}/statuses/{revision}", body)
-        return True
 
-    def _statuses(self, revision: str) -> Iterator[Mapping[str, Any]]:
+        def write(_: object) -> None:
+            self._send("POST", f"{self._at}/statuses/{revision}", body)
+
+        return self._words.put(revision, status.context, wanted, lambda: self._statuses(revision), write)
+
+    def _statuses(self, revision: str) -> Mapping[str, tuple[object, Any]]:
         """The newest status of each context."""
-        for page in self._pages(f"{self._at}/commits/{revision}/status", {}):
-            yield from page.json().get("statuses") or ()
+        pages = self._pages(f"{self._at}/commits/{revision}/status", {})
+        return {
+            each["context"]: ((each["status"], each["description"], each["target_url"]), None)
+            for page in pages
+            for each in page.json().get("statuses") or ()
+        }
+
+    def forget(self) -> None:
+        """Looks again before each write."""
+        self._comments.forget()
+        self._words.forget()
+
+    def presume_nothing(self, revision: str) -> None:
+        """Nothing was said of this commit yet."""
+        self._words.presume_nothing(revision)
 
     def put_check(self, revision: str, check: Check) -> bool:  # noqa: ARG002
         """Gitea has no checks: nothing is written."""
@@ -256,15 +263,15 @@ class Gitea:
         given = {"head": head, "base": base, "title": title, "body": body}
         answer = self._send("POST", f"{self._at}/pulls", given, passing=(CONFLICT, INVALID))
         if answer.is_success:
-            return _change_request(answer.json())
+            return values.change_request(answer.json())
         if (found := self._open_one(head, base)) is not None:
             return found
         raise Refused(f"the forge does not open a pull request of {head} into {base}: {_words(answer)}")
 
     def _open_one(self, head: str, base: str) -> ChangeRequest | None:
         for each in self._all(f"{self._at}/pulls", state="open", base_branch=base):
-            if each["head"]["ref"] == head and not _change_request(each).is_from_fork:
-                return _change_request(each)
+            if each["head"]["ref"] == head and not values.change_request(each).is_from_fork:
+                return values.change_request(each)
         return None
 
     # -- webhooks, for setup -------------------------------------------------------------------------------------
@@ -333,34 +340,6 @@ class Gitea:
     def _all(self, path: str, **query: Any) -> Iterator[Mapping[str, Any]]:
         for answer in self._pages(path, query):
             yield from answer.json() or ()
-
-
-def _person(value: Mapping[str, Any] | None) -> Person:
-    """An account; one that was deleted is nobody, whom nothing is permitted."""
-    return Person(str(value["id"]), str(value["login"])) if value else Person("", "ghost")
-
-
-def _comment(value: Mapping[str, Any]) -> Comment:
-    is_edited = value["updated_at"] != value["created_at"]
-    return Comment(str(value["id"]), _person(value["user"]), value["body"], is_edited)
-
-
-def _change_request(value: Mapping[str, Any]) -> ChangeRequest:
-    head, base = value["head"], value["base"]
-    state = RequestState.MERGED if value["merged"] else RequestState(value["state"])
-    return ChangeRequest(
-        number=value["number"],
-        state=state,
-        title=value["title"],
-        author=_person(value["user"]),
-        head=head["sha"],
-        head_ref=f"refs/pull/{value['number']}/head",
-        base=base["ref"],
-        is_draft=bool(value.get("draft")),
-        is_from_fork=head["repo_id"] != base["repo_id"],
-        url=value["html_url"],
-        merged_as=(value.get("merge_commit_sha") or "") if value["merged"] else "",
-    )
 
 
 def _seconds(text: str | None) -> float | None:

@@ -10,7 +10,6 @@ import contextlib
 import datetime
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -19,6 +18,8 @@ import requests
 from gitlab.exceptions import GitlabAuthenticationError, GitlabError, GitlabParsingError
 
 from bot.forges import gitlab_values as values
+from bot.forges.gitlab_answers import refusal_of
+from bot.forges.memory import KnownComments, KnownWords
 from bot.forges.port import (
     ChangeRequest,
     Check,
@@ -40,13 +41,12 @@ from worker.domain.installation import Repository
 SECONDS: Final = 20.0
 """How long one request may take."""
 
-RATE_LIMIT_WAIT: Final = 60.0
-"""How long to wait where GitLab limits and does not say for how long; its limits count minutes."""
-
-LONGEST_WAIT: Final = 3600.0
 LOCK_TRIES: Final = 4
 LOCK_WAIT: Final = 0.1
 """Seconds before a write that met a resource lock is sent again, doubled each time; a lock lasts for one transaction."""
+
+PIPELINE_SECONDS: Final = 10.0
+"""How long it counts which pipeline a merge request named as its head's newest: until what was read is written."""
 
 LIMITS: Final = Limits(values.COMMENT_LIMIT, values.DESCRIPTION_LIMIT, deployments=True)
 PAGE: Final = 100
@@ -73,6 +73,8 @@ class GitLab:
         self._client = gitlab.Gitlab(address, private_token=token, timeout=SECONDS, keep_base_url=True, session=session)
         self._path = f"/projects/{quote(project, safe='')}"
         self._me: Person | None = None
+        self._comments, self._words = KnownComments(), KnownWords()
+        self._pipelines: dict[str, tuple[float, Mapping[str, Any]]] = {}
 
     @staticmethod
     def of(declared: DeclaredForge, repository: Repository, credentials: Credentials) -> GitLab:
@@ -113,13 +115,15 @@ class GitLab:
             )
             return answer.content if answer is not None else None
 
-    def change_request(self, number: int) -> ChangeRequest | None:
+    def change_request(self, number: int, *, within: float = 0.0) -> ChangeRequest | None:  # noqa: ARG002
         """One merge request; Unavailable while GitLab has not found its head yet."""
         found = self._found(lambda: self._get(f"{self._path}/merge_requests/{number}"))
         if found is None:
             return None
         if not values.head_of(found):
             raise Unavailable(f"GitLab is still preparing merge request !{number}", retry_after=2)
+        if "head_pipeline" in found:
+            self._pipelines = {values.head_of(found): (time.monotonic(), values.head_pipeline(found))}
         return values.change_request(found)
 
     def open_change_requests(self) -> Sequence[ChangeRequest]:
@@ -150,45 +154,66 @@ class GitLab:
 
     def put_comment(self, number: int, marker: str, body: str) -> bool:
         """Writes or edits our note with the marker; what is there is looked up first, so a lost answer doubles nothing."""
-        me = self.me().id
         notes = f"/merge_requests/{number}/notes"
-        own = next(
-            (
-                note
-                for note in self._walk(notes, sort="asc", order_by="created_at")
-                if str(note["author"]["id"]) == me and not note.get("system") and marker in note["body"]
-            ),
-            None,
+
+        def text(note_id: str) -> str | None:
+            there = self.comment(number, note_id)
+            return there.body if there else None
+
+        def find() -> tuple[str, str] | None:
+            walk = self._walk(notes, sort="asc", order_by="created_at")
+            return values.own_note(walk, self.me().id, marker)
+
+        return self._comments.put(
+            (number, marker),
+            body,
+            text=text,
+            find=find,
+            edit=lambda each: self._found(lambda: self._write("put", f"{notes}/{each}", {"body": body})) is not None,
+            make=lambda: str(self._write("post", notes, {"body": body})["id"]),
+            is_same=lambda there, ours: there.strip() == ours.strip(),
         )
-        if own is None:
-            self._write("post", notes, {"body": body})
-        elif own["body"].strip() == body.strip():
-            return False
-        else:
-            self._write("put", f"{notes}/{own['id']}", {"body": body})
-        return True
 
     def put_status(self, revision: str, status: Status) -> bool:
         """Writes a commit status into the commit's newest pipeline, unless it says this there already.
 
-        A fork's commit is on no branch of the project: there the merge request's own branch is named for it.
+        Which pipeline that is, a merge request that was just read has said; else the statuses do. A fork's commit is on no
+        branch of the project: there the merge request's own branch is named for it.
         """
-        rows = list(self._walk(f"/repository/commits/{revision}/statuses"))
-        content, pipeline = values.status_content(status), values.pipeline_of(rows)
-        if values.is_said(rows, content, pipeline):
-            return False
-        try:
+        content = values.status_content(status)
+        at, pipeline = self._pipelines.get(revision, (-PIPELINE_SECONDS, {}))
+        if time.monotonic() - at > PIPELINE_SECONDS:
+            self._words.drop(revision)
+
+        def read() -> Mapping[str, tuple[object, None]]:
+            nonlocal pipeline
+            rows = list(self._walk(f"/repository/commits/{revision}/statuses"))
+            pipeline = values.pipeline_of(rows)
+            return values.said_in(rows, pipeline)
+
+        def write(_: object) -> None:
             try:
-                self._write("post", f"/statuses/{revision}", {**content, **pipeline})
-            except _Missing:
-                if not (found := self._list(f"/repository/commits/{revision}/merge_requests")):
+                try:
+                    self._write("post", f"/statuses/{revision}", {**content, **pipeline})
+                except _Missing:
+                    if not (found := self._list(f"/repository/commits/{revision}/merge_requests")):
+                        raise
+                    self._write("post", f"/statuses/{revision}", {**content, "ref": found[-1]["source_branch"]})
+            except Refused as error:
+                # The state stays as it is and the text was taken: GitLab counts only the transition as an error.
+                if "Cannot transition status" not in error.reason:
                     raise
-                self._write("post", f"/statuses/{revision}", {**content, "ref": found[-1]["source_branch"]})
-        except Refused as error:
-            # The state stays as it is and the text was taken: GitLab counts only the transition as an error.
-            if "Cannot transition status" not in error.reason:
-                raise
-        return True
+
+        return self._words.put(revision, status.context, values.status_words(content), read, write)
+
+    def forget(self) -> None:
+        """Looks again before each write."""
+        self._comments.forget()
+        self._words.forget()
+
+    def presume_nothing(self, revision: str) -> None:
+        """Nothing was said of this commit yet."""
+        self._words.presume_nothing(revision)
 
     def put_check(self, revision: str, check: Check) -> bool:  # noqa: ARG002
         """GitLab has statuses only."""
@@ -354,41 +379,7 @@ class GitLab:
 
     def _judge(self, answer: requests.Response, **_: Any) -> None:
         """Looks at every answer before the library does, which would sleep, follow redirects with the token, or trip."""
-        refusal = self._refusal(answer)
+        refusal = refusal_of(answer)
         if refusal is not None:
             answer.close()
             raise refusal
-
-    def _refusal(self, answer: requests.Response) -> Exception | None:
-        path = urlsplit(answer.url).path
-        code, wait = answer.status_code, _wait_of(answer.headers)
-        if answer.is_redirect:
-            return NotPermitted(
-                f"{self._host} answers {path} with a redirect, and tokens are not carried elsewhere. "
-                "The project or GitLab itself has moved: put its present name into app.yaml"
-            )
-        if code == 429:
-            return Unavailable(f"{self._host} limits the rate of requests", RATE_LIMIT_WAIT if wait is None else wait)
-        if code >= 500:
-            return Unavailable(f"{self._host} answers {path} with {code}", wait)
-        is_api = not path.endswith("/raw") and answer.request.method != "HEAD"
-        if code < 300 and is_api and "json" not in answer.headers.get("Content-Type", ""):
-            return Unavailable(f"{self._host} answers {path} with a page. Is `address` in app.yaml that of a GitLab?")
-        return None
-
-
-def _wait_of(headers: Mapping[str, str]) -> float | None:
-    """Seconds by Retry-After (seconds or a date) or RateLimit-Reset (a Unix time), None where neither says them."""
-    after, reset = headers.get("Retry-After", ""), headers.get("RateLimit-Reset", "")
-    if after.isdigit():
-        seconds = float(after)
-    elif after:
-        try:
-            seconds = parsedate_to_datetime(after).timestamp() - time.time()
-        except ValueError:
-            return None
-    elif reset.isdigit():
-        seconds = float(reset) - time.time()
-    else:
-        return None
-    return min(max(seconds, 1.0), LONGEST_WAIT)

@@ -166,21 +166,28 @@ def pipeline_of(rows: Iterable[Json]) -> Mapping[str, Any]:
     return {"pipeline_id": newest["pipeline_id"], "ref": newest["ref"]} if newest else {}
 
 
-def is_said(rows: Iterable[Json], content: Mapping[str, str], pipeline: Mapping[str, Any]) -> bool:
-    """Whether the newest status of that name, in that pipeline, says exactly this."""
-    own = [
-        row
-        for row in rows
-        if row["name"] == content["name"] and pipeline.get("pipeline_id") in {None, row.get("pipeline_id")}
-    ]
-    if not own:
-        return False
-    newest = max(own, key=lambda row: int(row["id"]))
-    return (newest["status"], newest.get("description") or "", newest.get("target_url") or "") == (
-        content["state"],
-        content["description"],
-        content.get("target_url", ""),
-    )
+def head_pipeline(merge_request: Json) -> Mapping[str, Any]:
+    """The newest pipeline of a merge request's head, empty where it has none; one of a merge result is another commit's."""
+    found = merge_request.get("head_pipeline") or {}
+    return {"pipeline_id": found["id"], "ref": found["ref"]} if found.get("sha") == head_of(merge_request) else {}
+
+
+def said_in(rows: Iterable[Json], pipeline: Mapping[str, Any]) -> dict[str, tuple[object, None]]:
+    """What the newest status of each name says in a pipeline (empty: in whichever)."""
+    own = (row for row in rows if pipeline.get("pipeline_id") in {None, row.get("pipeline_id")})
+    return {row["name"]: (status_words(row), None) for row in sorted(own, key=lambda row: int(row["id"]))}
+
+
+def status_words(status: Json) -> tuple[str, str, str]:
+    """What a status says, as it is read and as it is written: state, text, address."""
+    state = status["status"] if "status" in status else status["state"]
+    return state, status.get("description") or "", status.get("target_url") or ""
+
+
+def own_note(notes: Iterable[Json], me: str, marker: str) -> tuple[str, str] | None:
+    """The id and the text of an account's first comment with a marker."""
+    own = (note for note in notes if str(note["author"]["id"]) == me and not note.get("system"))
+    return next(((str(note["id"]), str(note["body"])) for note in own if marker in note["body"]), None)
 
 
 def deployment_step(rows: Sequence[Json], revision: str, state: str) -> tuple[str, int]:

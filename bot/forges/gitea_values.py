@@ -1,0 +1,52 @@
+"""What Gitea's API says, in the port's words, and the port's words in Gitea's. Pure: JSON objects in, values out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from bot.forges.port import ChangeRequest, Comment, Permission, Person, RequestState, State
+
+STATES: Final = {
+    State.PENDING: "pending",
+    State.SUCCESS: "success",
+    State.FAILURE: "failure",
+    State.ERROR: "error",
+    State.CANCELLED: "warning",
+}
+PERMISSIONS: Final = {
+    "read": Permission.READ,
+    "write": Permission.WRITE,
+    "admin": Permission.ADMIN,
+    "owner": Permission.ADMIN,
+}
+
+
+def person(value: Mapping[str, Any] | None) -> Person:
+    """An account; one that was deleted is nobody, whom nothing is permitted."""
+    return Person(str(value["id"]), str(value["login"])) if value else Person("", "ghost")
+
+
+def comment(value: Mapping[str, Any]) -> Comment:
+    """A comment, edited where its times differ."""
+    is_edited = value["updated_at"] != value["created_at"]
+    return Comment(str(value["id"]), person(value["user"]), value["body"], is_edited)
+
+
+def change_request(value: Mapping[str, Any]) -> ChangeRequest:
+    """A pull request as Gitea describes it."""
+    head, base = value["head"], value["base"]
+    state = RequestState.MERGED if value["merged"] else RequestState(value["state"])
+    return ChangeRequest(
+        number=value["number"],
+        state=state,
+        title=value["title"],
+        author=person(value["user"]),
+        head=head["sha"],
+        head_ref=f"refs/pull/{value['number']}/head",
+        base=base["ref"],
+        is_draft=bool(value.get("draft")),
+        is_from_fork=head["repo_id"] != base["repo_id"],
+        url=value["html_url"],
+        merged_as=(value.get("merge_commit_sha") or "") if value["merged"] else "",
+    )
