@@ -83,6 +83,8 @@ def _of_episode(report: EpisodeReport, instance: str, address: str) -> Alert | N
     facts: dict[str, Any] = {"episode": episode.id, "cause": str(episode.cause), "since": _stamp(episode.since)}
     name, line = f"episode {episode.id}", divergence_line(report)
     if news.event is Event.CONVERGED:
+        if episode.of_operation:
+            return None  # a commit's failure opened it, and that commit's end, or a later one's, is said by itself
         facts |= {"after": round(report.seconds, 3), "proof": _proof(news.proof)}
         return _alert(report, instance, address, AlertType.CONVERGED, Severity.INFO, name, news.at, line, facts)
     facts |= {

@@ -67,6 +67,7 @@ def test_what_is_alerted(report: ConvergenceReport | EpisodeReport, alert_type: 
         *(fact(step) for step in Step if step not in (Step.CONVERGING, Step.CONVERGED, Step.FAILED)),
         *(said(event, SCALED) for event in (Event.NOTICED, Event.CHANGED, Event.HEALED, Event.CLOSING)),
         *(said(event, SCALED, mode=Mode.OBSERVE, quarrel="x") for event in Event),
+        said(Event.CONVERGED, of_operation=True),  # its end is the commit's own, which is told
     ],
 )
 def test_what_is_not_alerted(report: ConvergenceReport | EpisodeReport) -> None:

@@ -248,7 +248,9 @@ def diverging(state: EnvironmentState, failed: Operation, now: float) -> Environ
     if state.episode is not None or state.applied is None or state.applied.revision != failed.revision:
         return state
     name = hashlib.sha256(f"{failed.revision} {failed.started}".encode()).hexdigest()[:16]
-    return replace(state, episode=Episode(name, failed.revision, Cause.FAILURE, Stage.OPEN, now, alerted=now))
+    return replace(
+        state, episode=Episode(name, failed.revision, Cause.FAILURE, Stage.OPEN, now, alerted=now, of_operation=True)
+    )
 
 
 def _mark(value: Mapping[str, Any] | None) -> Mark | None:

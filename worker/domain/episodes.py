@@ -107,7 +107,8 @@ class Episode:
 
     `drift` names at most LISTED fields, `more` counts the others; `troubles` are objects that do not work. `heals` counts what
     was done about it, `heal_at` is when the next may be, `quarrel` names who keeps undoing it (empty where nobody does). `by` is
-    who made the last difference that was seen, also when it is gone.
+    who made the last difference that was seen, also when it is gone. `of_operation` is one that an operation's failure has
+    opened: its end is said as the end of that operation.
     """
 
     id: str
@@ -125,6 +126,7 @@ class Episode:
     heal_at: float = 0.0
     quarrel: str = ""
     by: str = ""
+    of_operation: bool = False
 
     @property
     def keys(self) -> tuple[ResourceKey, ...]:
