@@ -42,7 +42,15 @@ def divergence_state(report: EpisodeReport) -> State | None:
     news = report.news
     if news.event is Event.CONVERGED and news.proof is None:
         return None
+    if news.event is Event.CHANGED and _rolls_out(news.episode):
+        return State.PENDING
     return _STATES.get(news.event)
+
+
+def _rolls_out(episode: Episode) -> bool:
+    """Whether all that is left of what was healed is that it takes its time."""
+    works = all(each.health == "progressing" for each in episode.troubles)
+    return episode.heals > 0 and not episode.drift and not episode.more and works
 
 
 def same_said(report: EpisodeReport) -> str:
