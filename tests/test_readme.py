@@ -9,6 +9,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from sandbox.control_plane import ControlPlane
 from tests.conftest import Kubectl, config_map, declaration
 from worker.domain.alerting import AlertType, Severity
 from worker.domain.declaration import read_declaration
+from worker.domain.environment import Policy
 from worker.domain.installation import Installation
 from worker.domain.installation_file import read_installation
 
@@ -44,6 +46,7 @@ def test_the_readme_s_plumbline_yaml_is_valid_for_the_repository_s_app_yaml() ->
     found = read_declaration(text, installation, installation.repositories[0], "main")
     (environment,) = found.environments
     assert environment.policy.unserved == "refuse"
+    assert (len(environment.policy.ignore), len(environment.policy.conflicts)) == (2, 1)
     assert set(environment.policy.health) == {"Ingress.networking.k8s.io", "Database.example.org"}
 
 
@@ -71,6 +74,12 @@ def test_the_readme_s_way_to_verify_a_signature_takes_what_is_signed_and_nothing
     assert not names["is_genuine"]("whsec_" + base64.b64encode(b"x" * 32).decode(), headers, body)
     old = signed(SendRequest("ops", {"id": "diff-1"}, ""), b"k" * 32, time.time() - 3600)
     assert not names["is_genuine"](secret, old[1], old[0])
+
+
+@pytest.mark.parametrize("name", [each.name.replace("_", "-") for each in fields(Policy)])
+def test_every_option_of_policy_stands_in_the_readme(name: str) -> None:
+    text = section("plumbline.yaml")
+    assert f"\n      {name}:" in text or f"| `{name}` |" in text
 
 
 def test_secrets_that_the_readme_has_an_operator_make_are_ignored_by_git() -> None:
