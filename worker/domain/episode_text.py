@@ -60,6 +60,18 @@ def drift_sides(drift: Drift, room: int) -> tuple[str, str]:
     return wanted, found
 
 
+def addition(found: Drift) -> str:
+    """`Deployment shop/cart metadata.labels.debug on, not in Git (kubectl-label)`, or the object that nobody declared."""
+    if found.field.path == VANISHED:
+        return f"{found.key} is there, and nobody declared it ({found.manager})"
+    return f"{found.key} {found.field.path} {sides(found.field, ROOM)[1]}, not in Git ({found.manager})"
+
+
+def lost(found: Drift) -> str:
+    """`Deployment shop/cart spec.paused is as Git says, and belongs to bob now`."""
+    return f"{found.key} {found.field.path} is as Git says, and belongs to {found.manager} now"
+
+
 def is_vanished(drift: Drift) -> bool:
     """Whether the whole object is gone."""
     return drift.field.path == VANISHED and drift.field.new in (ABSENT, None)
