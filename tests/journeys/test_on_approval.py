@@ -76,6 +76,9 @@ def test_taking_approval_away_needs_it_once_more_and_what_changes_nothing_needs_
     assert asking.said(Step.VERIFIED)
     asking.converge(one)
     assert not asking.said(Step.HELD), "nothing to do is nothing to approve"
+    recorded = asking.converge(one, same_as=asking.states.read(asking.environment).state.applied.revision)  # type: ignore[union-attr]
+    assert recorded.state.operation is not None
+    assert not asking.said(Step.HELD), "what is applied was approved"
     world.converge(two)
     assert "on approval only" in world.said(Step.HELD), "the commit that takes it away is under it still"
     world.converge(two, approvals=(code(world.predict(two).plan.fingerprint),))

@@ -118,9 +118,8 @@ class Episode:
     `drift` names at most LISTED fields, `more` counts the others; `troubles` are objects that do not work. `heals` counts what
     was done about it, `heal_at` is when the next may be, `quarrel` names who keeps undoing it (empty where nobody does). `by` is
     who made the last difference that was seen, also when it is gone. `of_operation` is one that an operation's failure has
-    opened: its end is said as the end of that operation.
-    `additions` are what people's tools added beside Git
-    meanwhile; they are told, and no difference.
+    opened: its end is said as the end of that operation. `additions` are what people's tools added beside Git meanwhile; they are
+    told, and no difference.
     """
 
     id: str

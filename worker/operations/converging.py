@@ -75,7 +75,8 @@ def converge(
     try:
         rendered = tuple(render())
         prediction = predict(run.target, run.revision, rendered, recorded, run.states.key())
-        approval = None if _was_approved(before, run.revision) else prediction.approval
+        is_known = _was_approved(before, run.revision) or _is_same(recorded, run.same_as)
+        approval = None if is_known else prediction.approval
         _confirm(prediction, approvals, hold, approval)
     except Held as error:
         return _ended(run, recorded, operation.to(Phase.HELD, said=str(error)), Step.HELD, str(error))

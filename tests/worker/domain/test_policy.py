@@ -9,9 +9,10 @@ import pytest
 from worker.domain.declaration import Declaration, read_declaration
 from worker.domain.environment import Ceiling, Converge, Mode, Policy
 from worker.domain.errors import DesiredStateError, FieldOwner
-from worker.domain.installation import Cluster, Installation, Repository, SecretReference
+from worker.domain.installation import Cluster, Installation, Repository
 from worker.domain.resource import Resource, resource_of
 from worker.domain.rules import MOST_RULES, ConflictRule, IgnoreRule, Resolution, Selector, is_peoples_tool, resolution
+from worker.domain.secret_text import SecretReference
 
 HEAD = "environments:\n  - name: a\n    path: x\n    namespace: shop\n    policy:\n"
 
