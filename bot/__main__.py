@@ -7,8 +7,9 @@ import signal
 import sys
 import threading
 from functools import partial
+from typing import Final
 
-from bot import intake, polling, reports, results
+from bot import alerts, intake, polling, reports, results
 from bot.desk import Desk
 from bot.permissions import Permissions
 from bot.settings import Settings
@@ -20,11 +21,16 @@ from worker.domain.messages import (
     LOOK,
     POLL,
     REPORTS_QUEUE,
+    SEND,
     WRITE,
     WRITES_QUEUE,
+    alerts_queue,
 )
 from worker.log_lines import log_to_stderr
-from worker.queue_worker import Stop, run_worker
+from worker.queue_worker import Stop, run_worker, work_beside
+
+FINISH_SECONDS: Final = 6.0
+"""What is being said to receivers has so long to end, once this process was told to."""
 
 
 def main() -> int:
@@ -42,6 +48,7 @@ def main() -> int:
         POLL: partial(polling.poll, desk),
         DELIVER: partial(reports.deliver, desk),
         WRITE: partial(results.write, desk),
+        SEND: partial(alerts.send, desk),
     }
     stop, permissions = Stop(), Permissions(desk)
     try:
@@ -52,6 +59,9 @@ def main() -> int:
     end = partial(os.kill, os.getpid(), signal.SIGTERM)
     threading.Thread(target=permissions.keep_asking, args=(stop.asked, end), name="permissions", daemon=True).start()
     threading.Thread(target=polling.keep_polling, args=(desk, stop.asked), name="schedule", daemon=True).start()
+    receivers = [each.name for each in desk.settings.installation.alerts.receivers]
+    for name in receivers:
+        work_beside(desk.requests.queue, [alerts_queue(name)], table, name=f"alerts-{name}", stop=stop)
     try:
         run_worker(
             desk.requests.queue,
@@ -60,7 +70,9 @@ def main() -> int:
             name="bot",
             serves=serves,
             stop=stop,
+            beside=[alerts_queue(name) for name in receivers],
         )
+        stop.finish(FINISH_SECONDS)
     except PlumblineError as error:
         print(f"plumbline bot: {error}", file=sys.stderr)  # noqa: T201
         return 1

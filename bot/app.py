@@ -11,6 +11,7 @@ from flask import Flask, Response, jsonify
 from bot import login
 from bot.board import Board
 from bot.dashboard import dashboard
+from bot.deliveries import Deliveries
 from bot.metrics import Metrics, metrics
 from bot.pushes import pushes
 from bot.queue import Requests
@@ -22,8 +23,8 @@ from worker.domain.errors import PlumblineError, Unavailable
 from worker.domain.secret_text import SettingsError
 from worker.signed_queue import SignedQueue
 
-ANSWERS_WITHIN: Final = 1.8
-"""Seconds that a request waits for Redis before it is answered with 503."""
+ANSWERS_WITHIN: Final = 1.5
+"""Seconds that a request waits for Redis before it is answered with 503, which is to come within two."""
 
 
 APP_LOAD_ERROR: Final = 4
@@ -57,6 +58,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     board = Board(queue.connection)
     requests, figures = Requests(queue), Metrics(chosen.installation, queue)
     app.extensions["plumbline"] = (chosen, requests, board)
+    app.extensions["plumbline-deliveries"] = Deliveries(queue.connection)
     app.extensions["plumbline-entrance"] = Entrance(chosen, requests, Sightings(queue.connection), figures)
     app.extensions["plumbline-metrics"] = (chosen, figures)
     app.register_blueprint(pushes)

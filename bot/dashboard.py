@@ -13,6 +13,7 @@ from flask import Blueprint, abort, current_app, g, render_template
 
 from bot import standing
 from bot.board import Board
+from bot.deliveries import Undelivered
 from bot.login import guarded, require_visitor
 from bot.standing import View
 from worker.domain.axes import Plumb
@@ -74,9 +75,16 @@ def environments() -> str:
         rows=rows,
         recent=recent,
         repositories=repositories,
+        undelivered=_undelivered(repositories),
         commits=board.commits((row.last.repository, row.last.revision) for row in rows),
         refresh=WHILE_WORKING if any(works for _, works in found) else AT_REST,
     )
+
+
+def _undelivered(repositories: Sequence[str]) -> list[Undelivered]:
+    """The newest alerts of these repositories that no receiver could be told of."""
+    found = current_app.extensions["plumbline-deliveries"].undelivered()
+    return [each for each in found if each.repository in repositories][:LISTED]
 
 
 def _headline(rows: Sequence[View]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bot.board import Board
+from bot.deliveries import Deliveries
 from bot.forges.gitea import Gitea
 from bot.forges.github import Github
 from bot.forges.gitlab import GitLab
@@ -40,6 +41,7 @@ class Desk:
     board: Board
     outbox: Outbox
     sightings: Sightings
+    deliveries: Deliveries
     _forges: dict[str, Forge] = field(default_factory=dict)
 
     @staticmethod
@@ -47,7 +49,14 @@ class Desk:
         """A desk by the settings."""
         queue = SignedQueue(settings.redis_url.opened(), settings.signing_key.opened_bytes())
         connection = queue.connection
-        return Desk(settings, Requests(queue), Board(connection), Outbox(connection), Sightings(connection))
+        return Desk(
+            settings,
+            Requests(queue),
+            Board(connection),
+            Outbox(connection),
+            Sightings(connection),
+            Deliveries(connection),
+        )
 
     def plain_git(self, repository: Repository) -> PlainGit:
         """The repository's notes and refs, on a plain Git server."""

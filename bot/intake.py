@@ -133,7 +133,8 @@ def _look_at_change_request(desk: Desk, repository: Repository, forge: Forge, as
     if found.from_fork:
         results.announce(desk, repository, change_request, asked.at)
     else:
-        _act(desk, repository, change_request.head, found, asked.at)
+        is_new = known is not None and known.head != change_request.head
+        _act(desk, repository, change_request.head, found, asked.at, is_new=is_new)
     if found.withdrawn:
         results.withdraw(desk, repository, change_request, found.withdrawn, asked.at)
     desk.sightings.note_change_request(repository.name, asked.number, found.remember)
@@ -160,9 +161,11 @@ def _is_permitted(repository: Repository, forge: Forge, number: int, comment: Co
 
 def _look_at_branch(desk: Desk, repository: Repository, forge: Forge, asked: LookRequest) -> None:
     """One branch: its tip is converged, and what would be merged into it is predicted again, once for each tip."""
-    tip = forge.tips().get(asked.branch, "")
-    if not repository.follows(asked.branch) or tip == desk.sightings.tips(repository.name).get(asked.branch, ""):
+    tip, last = forge.tips().get(asked.branch, ""), desk.sightings.tips(repository.name).get(asked.branch, "")
+    if not repository.follows(asked.branch) or tip == last:
         return
+    if tip and last:  # what was said of the branch's commits is remembered, and this one is new to it
+        forge.presume_nothing(tip)
     if tip:
         if tip != desk.sightings.alerted(repository.name).get(asked.branch):
             _converge(desk, repository, forge, asked, tip)
@@ -204,10 +207,13 @@ def _predict_again(desk: Desk, repository: Repository, forge: Forge, asked: Look
         desk.sightings.note_change_request(repository.name, change_request.number, found.remember)
 
 
-def _act(desk: Desk, repository: Repository, revision: str, found: Asked, at: float) -> None:
-    """The status first, so that it never comes after the result of what is asked for."""
+def _act(desk: Desk, repository: Repository, revision: str, found: Asked, at: float, *, is_new: bool = False) -> None:
+    """The status first, so that it never comes after the result of what is asked for.
+
+    `is_new`: the change request was seen before, and not at this revision.
+    """
     if found.status is not None:
-        _say(desk, repository, revision, found.status, at, unless_told=found.unless_told)
+        _say(desk, repository, revision, found.status, at, unless_told=found.unless_told, is_first=is_new)
     if found.proposal is not None:
         desk.requests.propose(found.proposal)
     if found.look_at:
@@ -215,6 +221,13 @@ def _act(desk: Desk, repository: Repository, revision: str, found: Asked, at: fl
 
 
 def _say(
-    desk: Desk, repository: Repository, revision: str, status: Status, at: float, *, unless_told: bool = False
+    desk: Desk,
+    repository: Repository,
+    revision: str,
+    status: Status,
+    at: float,
+    *,
+    unless_told: bool = False,
+    is_first: bool = False,
 ) -> None:
-    results.put_status(desk, repository.name, revision, status, at, unless_told=unless_told)
+    results.put_status(desk, repository.name, revision, status, at, unless_told=unless_told, is_first=is_first)

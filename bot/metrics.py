@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import ipaddress
 from collections.abc import Iterator
@@ -9,8 +10,9 @@ from typing import Final
 
 from flask import Blueprint, Response, abort, current_app, request
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+from bot.deliveries import Deliveries
 from bot.settings import Settings
 from worker.domain.errors import Unavailable
 from worker.domain.installation import Installation
@@ -20,6 +22,7 @@ from worker.domain.messages import (
     PROPOSALS_QUEUE,
     REPORTS_QUEUE,
     WRITES_QUEUE,
+    alerts_queue,
     applies_queue,
 )
 from worker.signed_queue import SignedQueue
@@ -51,14 +54,35 @@ class _Queues:
         yield waiting
 
 
+class _Alerts:
+    """What became of alerts, which the bot counts in Redis."""
+
+    def __init__(self, deliveries: Deliveries) -> None:
+        self._deliveries = deliveries
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """The counter."""
+        found = CounterMetricFamily(
+            "plumbline_alerts",
+            "Alerts by receiver: delivered, failed (a try came to nothing), undelivered (given up).",
+            labels=["receiver", "outcome"],
+        )
+        with contextlib.suppress(Unavailable):
+            for labels, number in sorted(self._deliveries.counts().items()):
+                found.add_metric(labels, number)
+        yield found
+
+
 class Metrics:
     """The web process' figures."""
 
     def __init__(self, installation: Installation, queue: SignedQueue) -> None:
         self.registry = CollectorRegistry()
         clusters = tuple(applies_queue(cluster.name) for cluster in installation.clusters)
-        names = (INTAKE_QUEUE, REPORTS_QUEUE, WRITES_QUEUE, PREVIEWS_QUEUE, PROPOSALS_QUEUE, *clusters)
+        receivers = tuple(alerts_queue(receiver.name) for receiver in installation.alerts.receivers)
+        names = (INTAKE_QUEUE, REPORTS_QUEUE, WRITES_QUEUE, PREVIEWS_QUEUE, PROPOSALS_QUEUE, *clusters, *receivers)
         self.registry.register(_Queues(queue, names))
+        self.registry.register(_Alerts(Deliveries(queue.connection)))
         self._deliveries = Counter(
             "plumbline_deliveries", "Deliveries, by what came of them.", ["forge", "outcome"], registry=self.registry
         )

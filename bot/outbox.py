@@ -58,12 +58,17 @@ class Outbox:
 
     def __init__(self, connection: redis.Redis) -> None:
         self._connection = connection
+        self._name = secrets.token_hex(8)
 
     def put(self, repository: str, name: str, sequence: int, sort: str, message: Mapping[str, Any]) -> bool:
         """Makes a row say this, unless something later was said of it; whether it does now."""
         text = json.dumps({"sequence": sequence, "sort": sort, "message": message}, sort_keys=True)
         keys = (_rows(repository), f"{KEYS}:said:{repository}:{name}")
         return bool(self._ask("EVAL", _PUT, 2, *keys, name, sequence, text, SAID_SECONDS))
+
+    def said(self, repository: str, name: str) -> int:
+        """The sequence of what was said last of a row, written or not; -1 where nothing was."""
+        return int(self._ask("GET", f"{KEYS}:said:{repository}:{name}") or -1)
 
     def rows(self, repository: str) -> list[Row]:
         """All rows, in the order in which they were said."""
@@ -83,21 +88,25 @@ class Outbox:
         self._ask("HDEL", _rows(repository), name)
 
     @contextlib.contextmanager
-    def writing(self, repository: str) -> Iterator[None]:
-        """One writer per repository, so that nothing old is written after something new. Raises Unavailable if another writes."""
+    def writing(self, repository: str) -> Iterator[bool]:
+        """One writer per repository, so that nothing old is written after something new; whether it was this one last time too.
+
+        Raises Unavailable if another writes.
+        """
         key, token = f"{KEYS}:writer:{repository}", secrets.token_hex(8)
         if not self._ask("SET", key, token, "NX", "EX", WRITER_SECONDS):
             raise Unavailable(f"another process writes to the forge of {repository}", 1.0)
         try:
-            yield
+            yield self._ask("GETSET", f"{KEYS}:wrote-last:{repository}", self._name) == self._name.encode()
         finally:
             self._ask("EVAL", _LEAVE, 1, key, token)
 
     # -- what was written, and when to try again -----------------------------------------------------------------
 
-    def is_written(self, repository: str, name: str, digest: str) -> bool:
-        """Whether exactly this was the last that was written there."""
-        return bool(self._ask("GET", f"{KEYS}:written:{repository}:{name}") == digest.encode())
+    def written(self, repository: str, name: str) -> str:
+        """The digest of what was written there last, empty where nothing was."""
+        found = self._ask("GET", f"{KEYS}:written:{repository}:{name}")
+        return found.decode() if found else ""
 
     def wrote(self, repository: str, name: str, digest: str) -> None:
         """Notes what was written, so that the same is not even asked for again."""

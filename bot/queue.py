@@ -21,6 +21,7 @@ from worker.domain.messages import (
     PROPOSE,
     PROPOSE_SECONDS,
     SCHEMA,
+    SEND,
     WRITE,
     WRITES_QUEUE,
     Committed,
@@ -29,6 +30,7 @@ from worker.domain.messages import (
     PollRequest,
     PreviewRequest,
     ProposalRequest,
+    alerts_queue,
     applies_queue,
     checked,
     job_name,
@@ -40,6 +42,7 @@ INTAKE_SECONDS = 30
 LOOK_SECONDS = 120
 CONVERGE_SECONDS = 600
 WRITE_SECONDS = 120
+SEND_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,35 @@ class WriteRequest:
     def from_json(value: Mapping[str, Any]) -> WriteRequest:
         """The inverse of `to_json`; raises UnknownMessage for another schema."""
         return WriteRequest(checked(value)["repository"])
+
+
+@dataclass(frozen=True, slots=True)
+class SendRequest:
+    """Tell one receiver of one alert: `event` is the CloudEvent as JSON types, `text` the same in a line for people."""
+
+    receiver: str
+    event: Mapping[str, Any]
+    text: str
+
+    @property
+    def name(self) -> str:
+        """What tells the event from every other; the same event is told to a receiver once."""
+        return str(self.event["id"])
+
+    @property
+    def job_id(self) -> str:
+        """The id of its job: the same event is sent to a receiver by one job at a time."""
+        return f"alert-{job_name(self.receiver, self.name)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON types, with the schema number."""
+        return {"schema": SCHEMA, "receiver": self.receiver, "event": dict(self.event), "text": self.text}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> SendRequest:
+        """The inverse of `to_json`; raises UnknownMessage for another schema."""
+        value = checked(value)
+        return SendRequest(value["receiver"], value["event"], value["text"])
 
 
 class Requests:
@@ -96,6 +128,11 @@ class Requests:
             ):
                 return
 
+    def send(self, request: SendRequest) -> bool:
+        """Asks for one receiver to be told of one alert; whether it was not asked for already."""
+        queue = alerts_queue(request.receiver)
+        return self.queue.enqueue(queue, SEND, request.to_json(), job_id=request.job_id, timeout=SEND_SECONDS)
+
     def look(self, request: LookRequest) -> bool:
         """Asks for a look at a place of the forge; false where one is waiting that will see what there is to see."""
         return self._after_now(INTAKE_QUEUE, LOOK, request.to_json(), request.job_ids, LOOK_SECONDS)
@@ -114,10 +151,12 @@ class Requests:
         A job that failed for a while and waits to be tried again is not waited for, unless both do. Where both run (on
         several machines), it is a third.
         """
+        if "queued" in self.queue.standing(*ids):  # in a crowd most end here, at little cost
+            return False
         for job_id in (*ids, f"{ids[0]}-{secrets.token_hex(8)}"):
             if self.queue.enqueue(queue, job, message, job_id=job_id, timeout=seconds):
                 return True
-            standing = self.queue.standing(job_id)
+            (standing,) = self.queue.standing(job_id)
             if standing == "queued" or (standing == "scheduled" and job_id == ids[1]):
                 return False
         return False

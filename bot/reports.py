@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from bot import divergences, results
+from bot import alerts, divergences, results
 from bot.desk import Desk
 from bot.statuses import status_line
 from worker.domain.divergence import EpisodeReport
@@ -38,6 +38,7 @@ def deliver(desk: Desk, message: dict[str, Any]) -> None:
     if repository is not None and repository.forge != PLAIN:
         desk.board.record(report)
         results.put_convergence(desk, report)
+        alerts.announce(desk, report)
         return
     ends = report.step in ENDINGS
     if not ends:
@@ -46,6 +47,8 @@ def deliver(desk: Desk, message: dict[str, Any]) -> None:
         "%s repository=%s environment=%s revision=%s: %s",
         report.step, report.repository, report.environment, report.revision, report.text,
     )  # fmt: skip
+    if repository is not None:
+        alerts.announce(desk, report)
     proves = report.step is not Step.VERIFIED or report.proof is not None
     written = report.step in WRITTEN_BACK and proves and _write_back(desk, report)
     if ends:

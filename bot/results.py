@@ -15,6 +15,7 @@ from typing import Any, Final
 from bot.board import Commit, Request
 from bot.comments import marker, merged, nothing_to_predict, prediction, waiting_for_a_maintainer
 from bot.desk import Desk
+from bot.divergence_statuses import diverged, divergence_check, divergence_deployment, divergence_state, same_said
 from bot.forges.port import ChangeRequest, Forge, NotPermitted, RequestState, State, Status
 from bot.outbox import Row
 from bot.queue import WriteRequest
@@ -30,6 +31,7 @@ from bot.statuses import (
     proposal_page,
 )
 from bot.statuses import waiting_for_a_maintainer as waiting_status
+from worker.domain.divergence import EpisodeReport
 from worker.domain.errors import Refused, Unavailable
 from worker.domain.installation import Repository
 from worker.domain.proposals import ProposalReport
@@ -37,6 +39,9 @@ from worker.domain.reports import ENDINGS, ConvergenceReport, Step
 
 TELLS: Final = frozenset({Step.VERIFIED, Step.CONVERGED, Step.FAILED, Step.HELD})
 """Steps that say how a merge went."""
+
+JUST_SEEN: Final = 2.0
+"""Seconds for which a change request counts as it was read, unless it was heard to have moved since."""
 
 log = logging.getLogger("plumbline.results")
 
@@ -60,14 +65,22 @@ def withdraw(desk: Desk, repository: Repository, request: ChangeRequest, why: st
 
 
 def put_status(
-    desk: Desk, repository: str, revision: str, status: Status, at: float, *, unless_told: bool = False
+    desk: Desk,
+    repository: str,
+    revision: str,
+    status: Status,
+    at: float,
+    *,
+    unless_told: bool = False,
+    is_first: bool = False,
 ) -> None:
     """Has a status written on a commit; `at` is the Unix time of what it is about, and later ones come after it.
 
-    `unless_told`: only where the commit's context says nothing yet.
+    `unless_told`: only where the commit's context says nothing yet. `is_first`: it is the first word about this commit, as far
+    as is remembered.
     """
     own = {**asdict(status), "state": str(status.state)}
-    message = {"revision": revision, "status": own, "unless_told": unless_told}
+    message = {"revision": revision, "status": own, "unless_told": unless_told, "first": is_first}
     _put(desk, repository, f"status {revision} {status.context}", int(at * 1000), "status", message)
 
 
@@ -81,8 +94,18 @@ def put_prediction(desk: Desk, report: ProposalReport) -> None:
 def put_convergence(desk: Desk, report: ConvergenceReport) -> None:
     """Has a fact of a convergence written on its commit; steps that pass at once are left out."""
     if report.step in WRITTEN and (report.step is not Step.VERIFIED or report.proof is not None):
-        name = f"convergence {report.revision} {report.environment}"
+        name = _row("convergence", report)
         _put(desk, report.repository, name, report.sequence, "convergence", report.to_json())
+
+
+def put_divergence(desk: Desk, report: EpisodeReport) -> None:
+    """Has an event of a divergence written on the commit that the cluster is compared with."""
+    if divergence_state(report) is not None:
+        _put(desk, report.repository, _row("divergence", report), report.sequence, "divergence", report.to_json())
+
+
+def _row(sort: str, report: ConvergenceReport | EpisodeReport) -> str:
+    return f"{sort} {report.revision} {report.environment}"
 
 
 def _put(desk: Desk, repository: str, name: str, sequence: int, sort: str, message: dict[str, Any]) -> None:
@@ -103,12 +126,15 @@ def write(desk: Desk, message: dict[str, Any]) -> None:
     if quiet := desk.outbox.quiet(repository.name):
         desk.requests.write(request, quiet)
         return
-    with desk.outbox.writing(repository.name):
+    with desk.outbox.writing(repository.name) as is_same_writer:
         rows = desk.outbox.rows(repository.name)
         if not rows:
             return
         try:
-            writer = _Writer(desk, repository, desk.forge(repository))
+            forge = desk.forge(repository)
+            if not is_same_writer:
+                forge.forget()
+            writer = _Writer(desk, repository, forge)
             for row in rows:
                 try:
                     writer.write(row)
@@ -141,9 +167,9 @@ class _Writer:
         """Writes what a row says; what the forge does not permit is left out, and said in the log."""
         match row.sort:
             case "status":
-                own = row.message["status"]
+                own, how = row.message["status"], row.message
                 status = Status(**{**own, "state": State(own["state"])})
-                self._status(row.message["revision"], status, unless_told=row.message["unless_told"])
+                self._status(how["revision"], status, is_first=how["first"], unless_told=how["unless_told"])
             case "announcement":
                 self._announcement(row.message["number"], row.message["head"], row.message)
             case "withdrawal":
@@ -152,6 +178,8 @@ class _Writer:
                 self._prediction(ProposalReport.from_json(row.message))
             case "convergence":
                 self._convergence(ConvergenceReport.from_json(row.message))
+            case "divergence":
+                self._divergence(EpisodeReport.from_json(row.message))
 
     def _announcement(self, number: int, head: str, message: Any) -> None:
         instance = self._instance
@@ -175,7 +203,9 @@ class _Writer:
     def _prediction(self, report: ProposalReport) -> None:
         link = self._page_of(report.number)
         if report.number:
-            request = self.forge.change_request(report.number)
+            known = self.desk.sightings.change_request(report.repository, report.number)
+            is_as_seen = known is not None and (known.head, known.base) == (report.head, report.base)
+            request = self.forge.change_request(report.number, within=JUST_SEEN if is_as_seen else 0.0)
             if request is None or not is_current(report, request):
                 log.info("prediction of %s#%d at %s is out of date", report.repository, report.number, report.head[:7])
                 return
@@ -190,12 +220,14 @@ class _Writer:
     def _convergence(self, report: ConvergenceReport) -> None:
         installation = self.desk.settings.installation
         link = environment_page(installation.address, report.repository, report.environment)
-        self._status(report.revision, converging(report, self._instance, link))
-        if self.forge.limits.deployments:
+        is_newest = report.sequence >= self.desk.outbox.said(self.repository.name, _row("divergence", report))
+        if is_newest:
+            self._status(report.revision, converging(report, self._instance, link))
+        if is_newest and self.forge.limits.deployments:
             self._try("deployment", lambda: self.forge.put_deployment(deployment(report, link)))
         request = self.forge.merged_as(report.revision) if report.step in TELLS else None
         known = self.desk.board.proposal(report.repository, request.number) if request else None
-        if self.forge.limits.checks:
+        if is_newest and self.forge.limits.checks:
             plans = [
                 each.plan for each in (known[0].environments if known else ()) if each.environment == report.environment
             ]
@@ -221,6 +253,23 @@ class _Writer:
 
         self._try("comment", write_it)
 
+    def _divergence(self, report: EpisodeReport) -> None:
+        """On the same status, check and deployment as the commit's convergence: whichever was said later stands there."""
+        installation = self.desk.settings.installation
+        link = environment_page(installation.address, report.repository, report.environment)
+        status = diverged(report, self._instance, link)
+        if status is None or report.sequence < self.desk.outbox.said(self.repository.name, _row("convergence", report)):
+            log.info("%s of %s/%s came late", report.news.name, report.repository, report.environment)
+            return
+        if not self._status(report.revision, status, same_said(report)):
+            return
+        if self.forge.limits.deployments:
+            made = divergence_deployment(report, status.state, link)
+            self._try("deployment", lambda: self.forge.put_deployment(made))
+        if self.forge.limits.checks:
+            check = divergence_check(report, status.state, self._instance, link)
+            self._try("check", lambda: self.forge.put_check(report.revision, check))
+
     def _comment(self, report: ProposalReport, **how: Any) -> None:
         body = prediction(
             report,
@@ -231,16 +280,26 @@ class _Writer:
         )
         self._try("comment", lambda: self.forge.put_comment(report.number, marker(self._instance), body))
 
-    def _status(self, revision: str, status: Status, *, unless_told: bool = False) -> None:
-        """A status is not even asked for when it is what was written last."""
+    def _status(
+        self, revision: str, status: Status, said: str = "", *, is_first: bool = False, unless_told: bool = False
+    ) -> bool:
+        """A status is not even asked for when it is what was written last; whether it is something else.
+
+        `said` is what decides that instead of the text, where that says how long something lasts: a commit's statuses are
+        numbered (GitHub: 1,000 of a context).
+        """
         name = f"{revision} {status.context}"
-        digest = hashlib.sha256("\0".join((status.state, status.text, status.link)).encode()).hexdigest()
-        if self.desk.outbox.is_written(self.repository.name, name, digest):
-            return
+        digest = hashlib.sha256("\0".join((status.state, said or status.text, status.link)).encode()).hexdigest()
+        last = self.desk.outbox.written(self.repository.name, name)
+        if last == digest:
+            return False
+        if is_first and not last:
+            self.forge.presume_nothing(revision)
         what = f"status {status.context}"
-        said = self._try(what, lambda: self.forge.put_status(revision, status, unless_told=unless_told))
-        if said and not unless_told:
+        is_said = self._try(what, lambda: self.forge.put_status(revision, status, unless_told=unless_told))
+        if is_said and not unless_told:
             self.desk.outbox.wrote(self.repository.name, name, digest)
+        return True
 
     def _try(self, what: str, write_it: Callable[[], bool]) -> bool:
         """Whether it could be written; what the forge does not permit or take does not keep the rest from being said."""

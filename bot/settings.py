@@ -9,9 +9,10 @@ from typing import Final
 
 from bot.forges.gitlab_door import KEY_PREFIX, signing_key
 from bot.forges.port import Credentials
+from worker.domain.alerting import Receiver
 from worker.domain.errors import Refused
 from worker.domain.installation import Forge, Installation
-from worker.domain.secret_text import SecretText, SettingsError
+from worker.domain.secret_text import SecretReference, SecretText, SettingsError
 from worker.installation_files import CONFIG, SHORTEST_KEY, installation_of, redis_url_of, secret, signing_key_of
 
 KINDS: Final = {"github": "GitHub", "gitlab": "GitLab", "gitea": "Gitea"}
@@ -44,12 +45,13 @@ class Settings:
     pages_token: SecretText | None = None
     sign_in_secrets: Mapping[str, SecretText] = field(default_factory=dict)
     metrics_token: SecretText | None = None
+    receiver_secrets: Mapping[str, SecretText] = field(default_factory=dict)
 
     @staticmethod
     def load(environ: Mapping[str, str], *, with_credentials: bool = False) -> Settings:
         """Settings by `PLUMBLINE_CONFIG` (default ./app.yaml). Raises SettingsError or DesiredStateError in plain words.
 
-        Only the bot asks for the forges' credentials; web verifies deliveries and needs none.
+        Only the bot asks for the forges' credentials and the receivers' secrets; web verifies deliveries and needs none.
         """
         installation, root = installation_by(environ)
         return Settings(
@@ -71,6 +73,11 @@ class Settings:
                 for each in installation.pages.sign_in
             },
             metrics_token=_metrics_token(installation, environ, root),
+            receiver_secrets={
+                each.name: _receiver_secret(each, environ, root) for each in installation.alerts.receivers
+            }
+            if with_credentials
+            else {},
         )
 
 
@@ -118,6 +125,19 @@ def declared_forge(installation: Installation, kind: str, name: str | None = Non
 def _metrics_token(installation: Installation, environ: Mapping[str, str], root: Path) -> SecretText | None:
     reference = installation.metrics_token
     return secret(reference, "metrics-token", environ, root) if reference else None
+
+
+def _receiver_secret(receiver: Receiver, environ: Mapping[str, str], root: Path) -> SecretText:
+    """What a webhook is signed with, or apprise's address."""
+    if receiver.apprise is not None:
+        return secret(receiver.apprise, f"alerts.{receiver.name}.apprise", environ, root)
+    name = f"alerts.{receiver.name}.secret"
+    found = secret(receiver.secret or SecretReference(), name, environ, root)
+    try:
+        signing_key(found.opened())
+    except ValueError as error:
+        raise SettingsError(f'{name}: {error} (printf "whsec_%s" "$(openssl rand -base64 32)" makes one)') from None
+    return found
 
 
 def _webhook_secrets(forge: Forge, environ: Mapping[str, str], root: Path) -> WebhookSecrets:

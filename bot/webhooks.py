@@ -6,10 +6,12 @@ Answers: 202 queued, 200 a duplicate or of no concern, 401 not signed by the for
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from flask import Blueprint, Response, abort, current_app, jsonify, request
@@ -37,6 +39,33 @@ security = logging.getLogger("plumbline.security")
 Answer = tuple[Response, int]
 
 
+class Patience:
+    """Who may ask Redis: everybody while it answers; once it did not, one at a time, and all others hear so at once.
+
+    Without it every delivery would hold a thread for as long as an answer may take, and soon there were none.
+    """
+
+    def __init__(self) -> None:
+        self._is_away = False
+        self._trial = threading.Lock()
+
+    @contextlib.contextmanager
+    def asking(self) -> Iterator[None]:
+        """Around what is asked of Redis. Raises Unavailable where it did not answer before and somebody tries just now."""
+        is_trial = self._is_away
+        if is_trial and not self._trial.acquire(blocking=False):
+            raise Unavailable("Redis does not answer")
+        try:
+            yield
+            self._is_away = False
+        except Unavailable:
+            self._is_away = True
+            raise
+        finally:
+            if is_trial:
+                self._trial.release()
+
+
 class Entrance:
     """What the door works with: settings, queue, what was seen before, and its counters."""
 
@@ -45,6 +74,7 @@ class Entrance:
         self.requests = requests
         self.sightings = sightings
         self.metrics = metrics
+        self.patience = Patience()
 
 
 def _entrance() -> Entrance:
@@ -88,10 +118,11 @@ def _take(entrance: Entrance, name: str) -> tuple[Answer, str]:
         return _said("not a repository of app.yaml's"), "foreign"
     if hint.ping:
         return _said("pong"), "ping"
-    if entrance.sightings.has_delivery(name, hint.delivery):
-        return _said("a duplicate"), "duplicate"
-    entrance.requests.look(_look(repository.name, entrance.requests.queue.now(), hint))
-    entrance.sightings.note_delivery(name, hint.delivery)
+    with entrance.patience.asking():
+        if entrance.sightings.has_delivery(name, hint.delivery):
+            return _said("a duplicate"), "duplicate"
+        entrance.requests.look(_look(repository.name, entrance.requests.queue.now(), hint))
+        entrance.sightings.note_delivery(name, hint.delivery)
     return (jsonify({"said": "queued"}), 202), "queued"
 
 

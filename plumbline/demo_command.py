@@ -100,7 +100,7 @@ def _stage(folder: Path, tools: dict[str, Path], gitea: GiteaProgram) -> Iterato
         )
         clone = Clone(folder / "shop", system.remote)
         git("config", "user.email", f"{OWNER}@forge.invalid", at=clone.folder)  # what Gitea knows her by
-        yield Stage(plane, forge, system, clone)
+        yield Stage(plane, forge, system, clone, tools["kubectl"])
 
 
 def _play(stage: Stage) -> None:
@@ -133,6 +133,7 @@ def _closing(stage: Stage, kubectl: Path) -> None:
         "edit a file on Gitea's pages and propose it as a pull request: the comment comes by itself",
         "push more to that branch, or something else to main: the comment follows",
         "images tagged `missing`, `crashing` and `never-ready` fail as their names say; everything else runs",
+        f"{kubectl} --kubeconfig {stage.plane.kubeconfig()} -n shop set image deployment/cart cart=x:1   # undone at once",
         "Ctrl-C ends all of it and leaves nothing behind.",
     ):
         print(f"  {line}")

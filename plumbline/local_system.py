@@ -61,8 +61,9 @@ class LocalSystem:
         cluster_scoped: Sequence[str] = (),
         state_namespace: str = "plumbline-system",
         poll: str = "30s",
+        more: str = "",
     ) -> Self:
-        """Makes the repository, installs the hooks, writes app.yaml and starts every process of the Procfile."""
+        """Makes the repository, installs the hooks, writes app.yaml (`more` at its end) and starts the Procfile's processes."""
         directory.mkdir(parents=True, exist_ok=True)
         system = cls(directory, redis_url, tools, free_port())
         git("init", "--quiet", "--bare", "--initial-branch=main", str(system.repository))
@@ -82,6 +83,7 @@ class LocalSystem:
                 namespaces=", ".join(f'"{name}"' for name in namespaces),
                 cluster_scoped=", ".join(f'"{name}"' for name in cluster_scoped),
             )
+            + more
         )
         system.launch()
         return system

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from bot.forges.gitea import Gitea
     from bot.settings import ForgeSettings
-    from worker.domain.installation import Forge, Repository, SecretReference
+    from worker.domain.installation import Forge, Repository
+    from worker.domain.secret_text import SecretReference
 
 SCOPES: Final[tuple[str, ...]] = ("read:user", "write:issue", "write:repository")
 """What the bot's token may do; with it the bot user is best an administrator of the repository."""

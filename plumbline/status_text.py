@@ -11,10 +11,10 @@ from plumbline.screen import coloured, print_under, safe
 from worker.domain.axes import Plumb, recorded, standing
 from worker.domain.convergence import EnvironmentState, short
 from worker.domain.environment import Mode
-from worker.domain.episode_text import drift_sides, is_vanished, lasted, said, trouble, what_next
+from worker.domain.episode_text import addition, drift_sides, is_vanished, lasted, lost, said, trouble, what_next
 from worker.domain.episodes import Episode, Event, Stage
 from worker.domain.health import ResourceHealth, worst
-from worker.domain.proposals import Drift
+from worker.domain.proposals import VANISHED, Drift
 from worker.domain.resource import ResourceKey
 
 COLOURS: Final = {Plumb.STRAIGHT: "32;1", Plumb.MOVING: "33;1", Plumb.TILTED: "31;1"}
@@ -67,6 +67,8 @@ def document(
         ],
         "reason": operation.said,
         "episode": _episode(episode, now) if episode else None,
+        "additions": [_addition(each) for each in state.additions],
+        "lost": [{"object": str(each.key), "path": each.field.path, "text": lost(each)} for each in state.lost],
         "next": _next(state, episode, now),
         "timeline": _timeline(state),
         "proof": _proof(state),
@@ -110,6 +112,20 @@ def _field(drift: Drift) -> dict[str, Any]:
         "manager": drift.manager or None,
         "operation": drift.operation or None,
         "at": drift.at or None,
+    }
+
+
+def _addition(drift: Drift) -> dict[str, Any]:
+    """What somebody added beside Git; no path where it is a whole object."""
+    is_object = drift.field.path == VANISHED
+    return {
+        "object": str(drift.key),
+        "path": None if is_object else drift.field.path,
+        "cluster": None if is_object else drift.field.shown()[1],
+        "manager": drift.manager or None,
+        "operation": drift.operation or None,
+        "at": drift.at or None,
+        "text": addition(drift),
     }
 
 
@@ -169,6 +185,11 @@ def print_status(found: Mapping[str, Any], most: int) -> None:
         print_under(
             "" if number else "next", f"{each['what']}{when}{' ' + each['condition'] if each['condition'] else ''}"
         )
+    for name, word in (("additions", "added"), ("lost", "lost")):
+        for number, each in enumerate(found[name][:FIELDS]):
+            print_under("" if number else word, each["text"])
+        if len(found[name]) > FIELDS:
+            print(f"  and {len(found[name]) - FIELDS} more (-o json has them)")
     _print_objects(found, most)
     if found["proof"]:
         _print_proof(found["proof"])

@@ -16,7 +16,18 @@ PURE = [
     for p in MODULES
     if p.is_relative_to(ROOT / "worker/domain")
     or p.is_relative_to(ROOT / "worker/planning")
-    or p.stem in {"requests", "commands", "comments", "edits", "terminal", "statuses", "standing"}
+    or p.stem
+    in {
+        "requests",
+        "commands",
+        "comments",
+        "edits",
+        "terminal",
+        "statuses",
+        "standing",
+        "events",
+        "divergence_statuses",
+    }
 ]
 
 

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import re
 import subprocess
+import time
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bot.alerts import signed
+from bot.queue import SendRequest
 from plumbline.__main__ import COMMANDS
 from plumbline.local_system import Clone, LocalSystem, procfile
 from sandbox.control_plane import ControlPlane
 from tests.conftest import Kubectl, config_map, declaration
+from worker.domain.alerting import AlertType, Severity
 from worker.domain.declaration import read_declaration
+from worker.domain.environment import Policy
 from worker.domain.installation import Installation
 from worker.domain.installation_file import read_installation
 
@@ -36,7 +46,40 @@ def test_the_readme_s_plumbline_yaml_is_valid_for_the_repository_s_app_yaml() ->
     found = read_declaration(text, installation, installation.repositories[0], "main")
     (environment,) = found.environments
     assert environment.policy.unserved == "refuse"
+    assert (len(environment.policy.ignore), len(environment.policy.conflicts)) == (2, 1)
     assert set(environment.policy.health) == {"Ingress.networking.k8s.io", "Database.example.org"}
+
+
+def test_the_readme_s_alerts_are_valid_and_each_option_and_event_is_told_of() -> None:
+    text = section("Alerts")
+    (written,) = re.findall(r"```yaml\n(alerts:.*?)```", text, re.DOTALL)
+    found = read_installation((ROOT / "app.yaml").read_text() + written, "app.yaml").alerts
+    assert [each.name for each in found.receivers] == ["on-call", "cluster-bus", "chat"]
+    assert found.told("shop", "production", AlertType.DIFF, Severity.WARNING) == ("on-call", "cluster-bus", "chat")
+    assert found.told("shop", "staging", AlertType.DIFF, Severity.WARNING) == ("cluster-bus",)
+    assert [name for name in AlertType if f"| `{name}` |" not in text] == []
+    schemas = {path.name.removesuffix(".schema.json") for path in (ROOT / "docs/events").iterdir()}
+    assert schemas == set(AlertType)
+
+
+def test_the_readme_s_way_to_verify_a_signature_takes_what_is_signed_and_nothing_else() -> None:
+    (code,) = re.findall(r"```python\n(def is_genuine.*?)```", section("Alerts"), re.DOTALL)
+    names: dict[str, Any] = {"base64": base64, "hmac": hmac, "hashlib": hashlib, "time": time}
+    exec(code, names)
+    body, headers = signed(SendRequest("ops", {"id": "diff-1"}, ""), b"k" * 32, time.time())
+    secret = "whsec_" + base64.b64encode(b"k" * 32).decode()
+    assert names["is_genuine"](secret, headers, body)
+    assert not names["is_genuine"](secret, headers, body + b" ")
+    assert not names["is_genuine"](secret, {**headers, "webhook-id": "diff-2"}, body)
+    assert not names["is_genuine"]("whsec_" + base64.b64encode(b"x" * 32).decode(), headers, body)
+    old = signed(SendRequest("ops", {"id": "diff-1"}, ""), b"k" * 32, time.time() - 3600)
+    assert not names["is_genuine"](secret, old[1], old[0])
+
+
+@pytest.mark.parametrize("name", [each.name.replace("_", "-") for each in fields(Policy)])
+def test_every_option_of_policy_stands_in_the_readme(name: str) -> None:
+    text = section("plumbline.yaml")
+    assert f"\n      {name}:" in text or f"| `{name}` |" in text
 
 
 def test_secrets_that_the_readme_has_an_operator_make_are_ignored_by_git() -> None:

@@ -11,17 +11,20 @@ from pathlib import Path
 from worker.adapters.cluster import Cluster, Records, connect
 from worker.adapters.inventory import Recorded, StateStore
 from worker.adapters.lease import held
-from worker.domain.convergence import Operation
+from worker.domain.convergence import Operation, seeing
 from worker.domain.environment import Ceiling, Environment, Policy
+from worker.domain.episodes import Look
 from worker.domain.errors import DesiredStateError
 from worker.domain.plan import Plan
 from worker.domain.reports import Step
-from worker.domain.resource import Resource, Source, resource_of
+from worker.domain.resource import Resource, ResourceKey, Source, resource_of
 from worker.domain.yaml_text import read_documents
 from worker.operations.advancing import Fact
+from worker.operations.applying import Outcome
 from worker.operations.converging import Run, converge, look
+from worker.operations.observing import Applied, Observed, heal, look_at
 from worker.operations.predicting import Prediction, predict
-from worker.operations.preparing import Target
+from worker.operations.preparing import Target, prepare
 
 _REVISIONS = (f"{number:040x}" for number in itertools.count(1))
 
@@ -99,6 +102,22 @@ class World:
                 recorded = look(running, recorded, lambda: found)
                 time.sleep(0.05)
         return recorded
+
+    def look(self, text: str, keys: frozenset[ResourceKey] | None = None) -> Observed:
+        """One look at what a YAML text had applied."""
+        desired = prepare(self.target, resources(text))
+        return look_at(self.target, Applied(desired), self.states.read(self.environment), "r", keys)
+
+    def heal(self, text: str) -> Outcome:
+        """What a look at a YAML text finds is healed."""
+        desired = prepare(self.target, resources(text))
+        observed = look_at(self.target, Applied(desired), self.states.read(self.environment), "r")
+        return heal(self.target, desired, observed, "r", self.states.key(), lambda: None)
+
+    def remember(self, seen: Look) -> None:
+        """Records what a look saw beside Git, as the worker does."""
+        recorded = self.states.read(self.environment)
+        self.states.write(self.environment, recorded, seeing(recorded.state, seen), recorded.inventory)
 
     def said(self, step: Step) -> str:
         """The last sentence of a step, empty where it was not said."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from worker.domain.installation import Installation, SecretReference
+from worker.domain.installation import Installation
 from worker.domain.installation_file import read_installation
-from worker.domain.secret_text import SecretText, SettingsError
+from worker.domain.secret_text import SecretReference, SecretText, SettingsError
 
 CONFIG: Final = "PLUMBLINE_CONFIG"
 REDIS: Final = "PLUMBLINE_REDIS_URL"

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from worker.adapters.inventory import Recorded, StateStore
 from worker.adapters.lease import Lease, held
-from worker.domain.convergence import EnvironmentState
+from worker.domain.convergence import EnvironmentState, seeing
 from worker.domain.divergence import ObserveRequest
 from worker.domain.environment import Environment
 from worker.domain.episode_text import headline
@@ -130,15 +130,20 @@ class Watching:
         """Whether a look came to anything that is not recorded; what is not known again is nothing new."""
         stepped = self._stepped(state, observed)
         is_whole = observed.look.keys is None and not observed.look.reason
+        is_beside_new = seeing(state, observed.look) is not state
         is_health_new = is_whole and observed.health.value != state.health
         return bool(
-            stepped.events or stepped.heals or is_health_new or _shown(stepped.episode) != _shown(state.episode)
+            stepped.events
+            or stepped.heals
+            or is_health_new
+            or is_beside_new
+            or _shown(stepped.episode) != _shown(state.episode)
         )
 
     def _keep(self, recorded: Recorded, stepped: Stepped, observed: Observed) -> Recorded:
         """Records what a look came to, then says it: nothing is said that is not kept."""
         now, before = self.bench.queue.now(), recorded.state.episode
-        state = replace(recorded.state, episode=stepped.episode, healed=stepped.healed)
+        state = seeing(replace(recorded.state, episode=stepped.episode, healed=stepped.healed), observed.look)
         if observed.look.keys is None and not observed.look.reason:
             state = replace(state, health=observed.health.value)
         proof = None

@@ -13,6 +13,7 @@ import os
 import secrets
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType, TracebackType
 from typing import Any, Final
@@ -23,6 +24,7 @@ from rq.exceptions import StopRequested
 from rq.executions import Execution
 from rq.job import Job
 from rq.serializers import JSONSerializer
+from rq.timeouts import TimerDeathPenalty
 from rq.utils import now
 
 from worker.domain.errors import PlumblineError, Stopping, Unavailable
@@ -178,12 +180,26 @@ class SignedWorker(SimpleWorker):
         super().handle_job_failure(job, queue, started_job_registry, exc_string=said, execution=execution)
 
 
+class ThreadWorker(SignedWorker):
+    """The same in a thread, where no signal ends a job that takes too long."""
+
+    death_penalty_class = TimerDeathPenalty
+
+
 class Stop:
     """How this process is told to stop: `asked` is set by SIGTERM and SIGINT, and jobs look at it at their steps."""
 
     def __init__(self) -> None:
         self.asked = threading.Event()
         self.worker: SignedWorker | None = None
+        self.beside: list[tuple[threading.Thread, SignedWorker]] = []
+
+    def finish(self, seconds: float) -> None:
+        """Waits for the jobs of other threads; what is not done by then another process does again."""
+        until = time.monotonic() + seconds
+        for thread, worker in self.beside:
+            if not worker.waits:
+                thread.join(max(0.0, until - time.monotonic()))
 
     def install(self) -> None:
         """Takes the signals; a second one breaks the running job off at once."""
@@ -199,6 +215,8 @@ class Stop:
         process = os.getpid()
         _after(STOP_SECONDS, lambda: os.kill(process, signal.SIGUSR1))
         _after(EXIT_SECONDS, lambda: os._exit(0))
+        for _, worker in self.beside:
+            worker._stop_requested = True  # noqa: SLF001
         if self.worker is not None:
             self.worker._stop_requested = True  # noqa: SLF001 (RQ's own handler does this, after asking Redis)
             if self.worker.waits:
@@ -223,18 +241,20 @@ def run_worker(
     name: str,
     serves: str,
     stop: Stop | None = None,
+    beside: Sequence[str] = (),
 ) -> None:
     """Works on `queues` (first ones first) with the functions of `table` until SIGTERM or SIGINT.
 
     A running job comes to its next step first. A Redis that is away is waited for. `name` is what logs call this worker;
     several may have the same. `serves` is what the log says it is ready for, besides its queues.
+    `beside` are the queues that threads of this process work on (`work_beside`): their lost jobs are looked for too.
     Raises SettingsError where Redis may lose jobs.
     """
     stop = stop or Stop()
     stop.install()
     logging.getLogger("rq.worker").addFilter(WithoutRedisTraces())
     thread = threading.Thread(
-        target=_sweep, args=(Sweeper(queue, queues, table), stop.asked), name="sweeper", daemon=True
+        target=_sweep, args=(Sweeper(queue, (*queues, *beside), table), stop.asked), name="sweeper", daemon=True
     )
     thread.start()
     waits = iter(RECONNECT_SECONDS)
@@ -255,10 +275,41 @@ def run_worker(
         thread.join(timeout=2)
 
 
+def work_beside(
+    queue: SignedQueue, queues: Sequence[str], table: Mapping[str, JobFunction], *, name: str, stop: Stop
+) -> None:
+    """Works on other queues in a thread of this process, so that nothing on them keeps `run_worker` waiting.
+
+    A Redis that is away is waited for. The thread ends with the process.
+    """
+
+    def run() -> None:
+        while not stop.asked.is_set():
+            worker = _made(ThreadWorker, queue, queues, table, name)
+            stop.beside = [each for each in stop.beside if each[0] is not thread]
+            stop.beside.append((thread, worker))
+            try:
+                worker.work(logging_level="WARNING")
+            except (redis.RedisError, Unavailable, OSError) as error:
+                log.warning("Redis is away (%s), trying again: %s", queue.address, error)
+            stop.asked.wait(RECONNECT_SECONDS[-1])
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+
+
 def _work(queue: SignedQueue, queues: Sequence[str], table: Mapping[str, JobFunction], name: str, stop: Stop) -> None:
     """One RQ worker's life: until the process stops or Redis goes away."""
+    worker = stop.worker = _made(SignedWorker, queue, queues, table, name)
+    if not stop.asked.is_set():
+        worker.work(logging_level="WARNING")
+
+
+def _made(
+    kind: type[SignedWorker], queue: SignedQueue, queues: Sequence[str], table: Mapping[str, JobFunction], name: str
+) -> SignedWorker:
     job_class = type("BoundJob", (SignedJob,), {"queue_end": queue, "table": dict(table)})
-    worker = SignedWorker(
+    return kind(
         list(queues),
         connection=queue.connection,
         name=f"{name}-{secrets.token_hex(6)}",
@@ -267,9 +318,6 @@ def _work(queue: SignedQueue, queues: Sequence[str], table: Mapping[str, JobFunc
         worker_ttl=WORKER_SECONDS,
         default_result_ttl=0,
     )
-    stop.worker = worker
-    if not stop.asked.is_set():
-        worker.work(logging_level="WARNING")
 
 
 class WithoutRedisTraces(logging.Filter):

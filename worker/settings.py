@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from worker.domain.installation import Installation, SecretReference
-from worker.domain.secret_text import SecretText, SettingsError
+from worker.domain.installation import Installation
+from worker.domain.secret_text import SecretReference, SecretText, SettingsError
 from worker.installation_files import CONFIG, installation_of, read_private, redis_url_of, secret, signing_key_of
 
 TOOLS: Final = "PLUMBLINE_TOOLS"

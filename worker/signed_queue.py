@@ -35,6 +35,9 @@ from worker.domain.secret_text import SettingsError
 ANSWERS_WITHIN: Final = 5.0
 """Seconds that Redis has for one answer; every blocking read of ours is shorter."""
 
+MOST_CONNECTIONS: Final = 512
+"""More than web has threads, each of which may hold one: the library's own 100 would turn away the others."""
+
 FAILURE_SECONDS: Final = 24 * 3600
 """How long a failed job can be looked at; RQ's own default is a year."""
 
@@ -92,6 +95,7 @@ class SignedQueue:
             socket_timeout=answers_within,
             health_check_interval=15,
             retry=again,
+            max_connections=MOST_CONNECTIONS,
         )
         self._ahead: float | None = None
         self._job_key = _derived(key, b"jobs")
@@ -143,11 +147,13 @@ class SignedQueue:
         if status in ENDED and not given_up:
             self.forget(job_id)
 
-    def standing(self, job_id: str) -> str:
-        """Where a job is: `queued`, `started`, `scheduled` (waits to be tried again); empty without one. Raises Unavailable."""
-        with redis_answering():
-            (status,) = self._fields(Job.key_for(job_id), "status")
-        return status.decode() if isinstance(status, bytes) else ""
+    def standing(self, *job_ids: str) -> list[str]:
+        """Where each job is: `queued`, `started`, `scheduled` (to be tried again); empty without one. Raises Unavailable."""
+        with redis_answering(), self.connection.pipeline(transaction=False) as pipeline:
+            for job_id in job_ids:
+                pipeline.hget(Job.key_for(job_id), "status")
+            found = pipeline.execute()
+        return [status.decode() if isinstance(status, bytes) else "" for status in found]
 
     def forget(self, job_id: str) -> None:
         """Lets a job that was given up be asked for again, once that is recorded where it lasts."""

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 import redis
@@ -66,7 +66,7 @@ def main() -> int:
     watchers = [Watcher(bench, cluster.name, poller.policies) for cluster in settings.installation.clusters]
     tasks = (
         (poller.poll, settings.installation.poll_seconds),
-        (Looker(bench, poller.policies).look, LOOK_SECONDS),
+        (Looker(bench).look, LOOK_SECONDS),
         (Staleness(bench).look, STALE_SECONDS),
         *((each.look, RECORDS_SECONDS) for each in watchers),
         *((each.flush, 0.0) for each in watchers),
@@ -203,9 +203,8 @@ class Looker:
     """Asks for a look at every open operation, soon while it waits for health, seldom while it settles; and at every open
     episode when something is due of it."""
 
-    def __init__(self, bench: Workbench, policies: Mapping[str, Policy]) -> None:
+    def __init__(self, bench: Workbench) -> None:
         self._bench = bench
-        self._policies = policies
         self._next: dict[str, float] = {}
 
     def look(self) -> None:
@@ -222,7 +221,7 @@ class Looker:
                 if operation is not None and operation.phase.is_open and operation.branch:
                     self._next[slug] = now + self._look_at(operation, slug, cluster.name)
                 elif episode is not None:
-                    due = episode.due(self._policies.get(slug, Policy())) - self._bench.queue.now()
+                    due = recorded.state.next_at - self._bench.queue.now()
                     if due <= 0:
                         ask_for_look(self._bench, slug, cluster.name)
                     self._next[slug] = now + (EPISODE_SECONDS if due <= 0 else min(due, SETTLING_SECONDS))

@@ -199,7 +199,7 @@ def ask_for_look(bench: Workbench, slug: str, cluster: str, keys: Iterable[Resou
     for job_id in request.job_ids:
         if bench.queue.enqueue(
             looks_queue(cluster), OBSERVE, request.to_json(), job_id=job_id, timeout=LOOK_SECONDS
-        ) or bench.queue.standing(job_id) in ("queued", "scheduled"):
+        ) or bench.queue.standing(job_id)[0] in ("queued", "scheduled"):
             return
 
 

@@ -17,6 +17,7 @@ from urllib.parse import quote
 import httpx
 
 from bot.forges import gitea_values as values
+from bot.forges.memory import KnownComments, KnownWords
 from bot.forges.port import (
     ChangeRequest,
     Check,
@@ -29,7 +30,6 @@ from bot.forges.port import (
     NotPermitted,
     Permission,
     Person,
-    State,
     Status,
 )
 from worker.domain.errors import Moved, Refused, Unavailable
@@ -44,19 +44,6 @@ LIMITS: Final = Limits(comment=65_536, description=140)
 """Gitea has no limit of its own for either; these are what its pages still show well, and what GitHub allows."""
 
 TIMEOUT: Final = httpx.Timeout(15, connect=4)
-STATES: Final = {
-    State.PENDING: "pending",
-    State.SUCCESS: "success",
-    State.FAILURE: "failure",
-    State.ERROR: "error",
-    State.CANCELLED: "warning",
-}
-PERMISSIONS: Final = {
-    "read": Permission.READ,
-    "write": Permission.WRITE,
-    "admin": Permission.ADMIN,
-    "owner": Permission.ADMIN,
-}
 NEXT: Final = re.compile(r'rel="?next"?')
 
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, INVALID, LIMITED = 401, 403, 404, 409, 422, 429
@@ -75,6 +62,7 @@ class Gitea:
         )
         self._described: dict[str, tuple[str, str]] = {}
         self._me: Person | None = None
+        self._comments, self._words = KnownComments(), KnownWords()
 
     @staticmethod
     def of(declared: DeclaredForge, repository: Repository, credentials: Credentials) -> Gitea:
@@ -137,7 +125,7 @@ class Gitea:
         found = answer.json()
         if str(found["user"]["id"]) != person.id:
             return Permission.NONE
-        return PERMISSIONS.get(found["permission"], Permission.NONE)
+        return values.PERMISSIONS.get(found["permission"], Permission.NONE)
 
     # -- what is there -------------------------------------------------------------------------------------------
 
@@ -156,7 +144,7 @@ class Gitea:
         answer = self._get(f"{self._at}/raw/{quote(path)}", {"ref": revision}, or_none=True)
         return None if answer is None else answer.content
 
-    def change_request(self, number: int) -> ChangeRequest | None:
+    def change_request(self, number: int, *, within: float = 0.0) -> ChangeRequest | None:  # noqa: ARG002
         """One pull request, None where there is none."""
         answer = self._get(f"{self._at}/pulls/{number}", or_none=True)
         return None if answer is None else values.change_request(answer.json())
@@ -186,41 +174,62 @@ class Gitea:
 
     def our_comment(self, number: int, marker: str) -> str:
         """What our comment says, empty where there is none."""
-        return next((str(each["body"]) for each in self._ours(number, marker)), "")
+        found = self._ours(number, marker)
+        return found[1] if found else ""
 
-    def _ours(self, number: int, marker: str) -> Iterator[Mapping[str, Any]]:
+    def _ours(self, number: int, marker: str) -> tuple[str, str] | None:
+        """The id and the text of our comment with the marker."""
         own = int(self.me().id)
-        for each in self._all(f"{self._at}/issues/{number}/comments"):
-            if each["user"]["id"] == own and marker in each["body"]:
-                yield each
+        listed = self._all(f"{self._at}/issues/{number}/comments")
+        ours = (each for each in listed if each["user"]["id"] == own and marker in each["body"])
+        return next(((str(each["id"]), str(each["body"])) for each in ours), None)
 
     def put_comment(self, number: int, marker: str, body: str) -> bool:
         """Makes our comment say `body`; whether that wrote anything."""
-        for each in self._ours(number, marker):
-            if each["body"] == body:
-                return False
-            path = f"{self._at}/issues/comments/{each['id']}"
-            if self._send("PATCH", path, {"body": body}, passing=(NOT_FOUND,)).is_success:
-                return True
-        self._send("POST", f"{self._at}/issues/{number}/comments", {"body": body})
-        return True
+        at, all_of_it = f"{self._at}/issues/comments", f"{self._at}/issues/{number}/comments"
+
+        def text(comment_id: str) -> str | None:
+            there = self.comment(number, comment_id)
+            return there.body if there else None
+
+        return self._comments.put(
+            (number, marker),
+            body,
+            text=text,
+            find=lambda: self._ours(number, marker),
+            edit=lambda each: self._send("PATCH", f"{at}/{each}", {"body": body}, passing=(NOT_FOUND,)).is_success,
+            make=lambda: str(self._send("POST", all_of_it, {"body": body}).json()["id"]),
+        )
 
     def put_status(self, revision: str, status: Status, *, unless_told: bool = False) -> bool:
         """Makes a commit's status say this; whether that wrote anything."""
-        wanted = (STATES[status.state], status.text, status.link)
-        for each in self._statuses(revision):
-            if each["context"] == status.context:
-                if unless_told or (each["status"], each["description"], each["target_url"]) == wanted:
-                    return False
-                break
+        wanted = (values.STATES[status.state], status.text, status.link)
         body = {"context": status.context, "state": wanted[0], "description": wanted[1], "target_url": wanted[2]}
-        self._send("POST", f"{self._at}/statuses/{revision}", body)
-        return True
 
-    def _statuses(self, revision: str) -> Iterator[Mapping[str, Any]]:
+        def write(_: object) -> None:
+            self._send("POST", f"{self._at}/statuses/{revision}", body)
+
+        return self._words.put(
+            revision, status.context, wanted, lambda: self._statuses(revision), write, unless_told=unless_told
+        )
+
+    def _statuses(self, revision: str) -> Mapping[str, tuple[object, Any]]:
         """The newest status of each context."""
-        for page in self._pages(f"{self._at}/commits/{revision}/status", {}):
-            yield from page.json().get("statuses") or ()
+        pages = self._pages(f"{self._at}/commits/{revision}/status", {})
+        return {
+            each["context"]: ((each["status"], each["description"], each["target_url"]), None)
+            for page in pages
+            for each in page.json().get("statuses") or ()
+        }
+
+    def forget(self) -> None:
+        """Looks again before each write."""
+        self._comments.forget()
+        self._words.forget()
+
+    def presume_nothing(self, revision: str) -> None:
+        """Nothing was said of this commit yet."""
+        self._words.presume_nothing(revision)
 
     def put_check(self, revision: str, check: Check) -> bool:  # noqa: ARG002
         """Gitea has no checks: nothing is written."""

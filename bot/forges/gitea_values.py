@@ -1,11 +1,25 @@
-"""Gitea's JSON as the port's values. Pure."""
+"""What Gitea's API says, in the port's words, and the port's words in Gitea's. Pure: JSON objects in, values out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from bot.forges.port import ChangeRequest, Comment, Person, RequestState
+from bot.forges.port import ChangeRequest, Comment, Permission, Person, RequestState, State
+
+STATES: Final = {
+    State.PENDING: "pending",
+    State.SUCCESS: "success",
+    State.FAILURE: "failure",
+    State.ERROR: "error",
+    State.CANCELLED: "warning",
+}
+PERMISSIONS: Final = {
+    "read": Permission.READ,
+    "write": Permission.WRITE,
+    "admin": Permission.ADMIN,
+    "owner": Permission.ADMIN,
+}
 
 
 def person(value: Mapping[str, Any] | None) -> Person:
@@ -14,13 +28,13 @@ def person(value: Mapping[str, Any] | None) -> Person:
 
 
 def comment(value: Mapping[str, Any]) -> Comment:
-    """A comment; Gitea tells an edited one by its times."""
+    """A comment, edited where its times differ."""
     is_edited = value["updated_at"] != value["created_at"]
     return Comment(str(value["id"]), person(value["user"]), value["body"], is_edited)
 
 
 def change_request(value: Mapping[str, Any]) -> ChangeRequest:
-    """A pull request, from a list or by itself."""
+    """A pull request as Gitea describes it."""
     head, base = value["head"], value["base"]
     state = RequestState.MERGED if value["merged"] else RequestState(value["state"])
     return ChangeRequest(

@@ -7,6 +7,7 @@ by a test.
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
@@ -15,6 +16,7 @@ from urllib.parse import quote
 from bot.forges import github_values as values
 from bot.forges.github_api import TOKEN_PERMISSIONS, Answer, Api, checked, message_of
 from bot.forges.github_door import BRANCH
+from bot.forges.memory import KnownComments, KnownWords
 from bot.forges.port import (
     ChangeRequest,
     Check,
@@ -63,6 +65,8 @@ class Github:
         self._api = api
         self._project = project
         self._at = f"/repos/{project}"
+        self._comments, self._statuses, self._runs = KnownComments(), KnownWords(), KnownWords()
+        self._read: dict[int, tuple[float, ChangeRequest | None]] = {}
 
     @staticmethod
     def of(declared: DeclaredForge, repository: Repository, credentials: Credentials) -> Github:
@@ -82,8 +86,18 @@ class Github:
     def _me(self) -> Person:
         if self._api.app is None:
             return values.person(self._api.get("/user", missing=()))
-        login = f"{self._api.app.app()['slug']}[bot]"
+        login = f"{self._api.app.slug or self._api.app.app()['slug']}[bot]"
         return values.person(self._api.get(f"/users/{quote(login)}", missing=()))
+
+    def forget(self) -> None:
+        """Looks again before each write."""
+        for known in (self._comments, self._statuses, self._runs):
+            known.forget()
+
+    def presume_nothing(self, revision: str) -> None:
+        """Neither a status nor a check run of ours is on this commit yet."""
+        self._statuses.presume_nothing(revision)
+        self._runs.presume_nothing(revision)
 
     def grants(self) -> Sequence[Grant]:
         """An App's permissions as its installation has them; of a token GitHub says only whether it may push."""
@@ -131,10 +145,15 @@ class Github:
             found = self._api.get(f"{self._at}/git/blobs/{found['sha']}", missing=())
         return base64.b64decode(found["content"])
 
-    def change_request(self, number: int) -> ChangeRequest | None:
+    def change_request(self, number: int, *, within: float = 0.0) -> ChangeRequest | None:
         """One pull request."""
+        at, last = self._read.get(number, (0.0, None))
+        if last is not None and time.monotonic() - at < within:
+            return last
         found = self._api.get(f"{self._at}/pulls/{number}")
-        return values.change_request(found) if found else None
+        request = values.change_request(found) if found else None
+        self._read = {number: (time.monotonic(), request)}
+        return request
 
     def open_change_requests(self) -> Sequence[ChangeRequest]:
         """All open pull requests, asked for conditionally."""
@@ -164,50 +183,71 @@ class Github:
     def our_comment(self, number: int, marker: str) -> str:
         """The text of our comment with the marker."""
         found = self._ours(number, marker)
-        return found.body if found else ""
+        return found[1] if found else ""
 
     def put_comment(self, number: int, marker: str, body: str) -> bool:
         """One comment of ours with the marker, edited in place."""
-        there = self._ours(number, marker)
-        if there is None:
-            self._api.write("POST", f"{self._at}/issues/{number}/comments", {"body": body})
-        elif values.is_same_text(there.body, body):
-            return False
-        else:
-            self._api.write("PATCH", f"{self._at}/issues/comments/{there.id}", {"body": body})
-        return True
+        at, all_of_it = f"{self._at}/issues/comments", f"{self._at}/issues/{number}/comments"
 
-    def _ours(self, number: int, marker: str) -> Comment | None:
+        def text(comment_id: str) -> str | None:
+            there = self.comment(number, comment_id)
+            return there.body if there else None
+
+        return self._comments.put(
+            (number, marker),
+            body,
+            text=text,
+            find=lambda: self._ours(number, marker),
+            edit=lambda each: self._api.write("PATCH", f"{at}/{each}", {"body": body}, missing=(404, 410)) is not None,
+            make=lambda: str(self._api.write("POST", all_of_it, {"body": body})["id"]),
+            is_same=values.is_same_text,
+        )
+
+    def _ours(self, number: int, marker: str) -> tuple[str, str] | None:
+        """The id and the text of our comment with the marker."""
         mine = self.me().id
-        found = (values.comment(each) for each in self._api.pages(f"{self._at}/issues/{number}/comments"))
-        return next((each for each in found if each.author.id == mine and marker in each.body), None)
+        there = (values.comment(each) for each in self._api.pages(f"{self._at}/issues/{number}/comments"))
+        return next(((each.id, each.body) for each in there if each.author.id == mine and marker in each.body), None)
 
     def put_status(self, revision: str, status: Status, *, unless_told: bool = False) -> bool:
-        """A commit's status, written where its context says something else now."""
-        for each in self._api.pages(f"{self._at}/commits/{revision}/status", inside="statuses"):
-            is_told = unless_told and values.is_same_context(each, status)
-            if is_told or values.is_same_status(each, status):
-                return False
-        self._api.write("POST", f"{self._at}/statuses/{revision}", values.status_body(status))
-        return True
+        """A commit's status, written where its context says something else now; contexts are the same whatever their case."""
+
+        def read() -> Mapping[str, tuple[object, None]]:
+            listed = list(self._api.pages(f"{self._at}/commits/{revision}/status", inside="statuses"))
+            if not listed:  # a check run of ours never stands on a commit without a status of ours
+                self._runs.presume_nothing(revision)
+            return {each["context"].lower(): (values.status_words(each), None) for each in listed}
+
+        def write(_: object) -> None:
+            self._api.write("POST", f"{self._at}/statuses/{revision}", body)
+
+        body = values.status_body(status)
+        words = values.status_words(body)
+        return self._statuses.put(revision, status.context.lower(), words, read, write, unless_told=unless_told)
 
     def put_check(self, revision: str, check: Check) -> bool:
         """A check run: the newest of its name goes on where it has no annotations, which nobody can take back."""
-        if self._api.app is None:
+        app = self._api.app
+        if app is None:
             return False
-        query = {"check_name": check.name, "filter": "latest"}
-        runs = list(self._api.pages(f"{self._at}/commits/{revision}/check-runs", query, inside="check_runs"))
-        newest = next((run for run in runs if run["name"] == check.name and _is_of(run, self._api.app.id)), None)
-        if newest and newest["external_id"] == values.check_digest(check):
-            return False
-        first, *more = values.check_bodies(check)
-        if newest and not newest["output"]["annotations_count"]:
-            run = self._api.write("PATCH", f"{self._at}/check-runs/{newest['id']}", first)
-        else:
-            run = self._api.write("POST", f"{self._at}/check-runs", {"name": check.name, "head_sha": revision, **first})
-        for body in more:
-            self._api.write("PATCH", f"{self._at}/check-runs/{run['id']}", body)
-        return True
+        query = {"app_id": app.id, "filter": "latest"}
+
+        def read() -> Mapping[str, tuple[object, Any]]:
+            runs = list(self._api.pages(f"{self._at}/commits/{revision}/check-runs", query, inside="check_runs"))
+            return {run["name"]: (run["external_id"], run) for run in reversed(runs) if _is_of(run, app.id)}
+
+        def write(newest: Any) -> Any:
+            first, *more = values.check_bodies(check)
+            if newest and not newest["output"]["annotations_count"]:
+                run = self._api.write("PATCH", f"{self._at}/check-runs/{newest['id']}", first)
+            else:
+                made = {"name": check.name, "head_sha": revision, **first}
+                run = self._api.write("POST", f"{self._at}/check-runs", made)
+            for body in more:
+                run = self._api.write("PATCH", f"{self._at}/check-runs/{run['id']}", body)
+            return {"id": run["id"], "output": {"annotations_count": len(check.annotations)}}
+
+        return self._runs.put(revision, check.name, values.check_digest(check), read, write)
 
     def put_deployment(self, deployment: Deployment) -> bool:
         """The revision's deployment to the environment, made once, and its newest status."""

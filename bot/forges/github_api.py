@@ -134,6 +134,8 @@ class AppToken(Auth.Auth):
         self._lock = threading.Lock()
         self._token = ""
         self._ends = 0.0
+        self.slug = ""
+        """The App's name in addresses and logins; empty before the first token."""
 
     @property
     def token_type(self) -> str:
@@ -168,6 +170,7 @@ class AppToken(Auth.Auth):
 
     def _make(self) -> None:
         installation = self.installation()
+        self.slug = str(installation.get("app_slug") or "")
         given = installation.get("permissions") or {}
         wanted = {name: _least(level, given[name]) for name, level in TOKEN_PERMISSIONS.items() if name in given}
         body = {"repositories": [self._project.partition("/")[2]], "permissions": wanted}
@@ -218,9 +221,10 @@ class Api:
         checked(answer, "the token's user")
         return tuple(scope for each in answer.headers.get("x-oauth-scopes", "").split(",") if (scope := each.strip()))
 
-    def write(self, method: str, path: str, body: Any) -> Any:
-        """Sends a change, once; what GitHub made of it."""
-        return checked(self._ask(method, path, body=body), path)
+    def write(self, method: str, path: str, body: Any, *, missing: tuple[int, ...] = ()) -> Any:
+        """Sends a change, once; what GitHub made of it, None where it answers with one of the codes that mean `missing`."""
+        answer = self._ask(method, path, body=body)
+        return None if answer.status in missing else checked(answer, path)
 
     def attempt(self, method: str, path: str, body: Any) -> Answer:
         """The same where a 409 or 422 has a meaning of its own: that answer is returned."""

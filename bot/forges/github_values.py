@@ -101,16 +101,9 @@ def status_body(status: Status) -> dict[str, Any]:
     return {**body, "target_url": status.link} if status.link else body
 
 
-def is_same_context(there: Mapping[str, Any], status: Status) -> bool:
-    """Whether a commit's status is that of the same context, whatever its case."""
-    return str(there["context"]).lower() == status.context.lower()
-
-
-def is_same_status(there: Mapping[str, Any], status: Status) -> bool:
-    """Whether a commit's status says this already; contexts are the same whatever their case."""
-    ours = (STATUS_STATES[status.state], status.context.lower(), status.text, status.link)
-    told = (there["state"], there["context"].lower(), there["description"] or "", there["target_url"] or "")
-    return told == ours
+def status_words(status: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What a commit's status says, as it is read and as it is written: state, text, address."""
+    return status["state"], status.get("description") or "", status.get("target_url") or ""
 
 
 def check_digest(check: Check) -> str:

@@ -18,6 +18,8 @@ import requests
 from gitlab.exceptions import GitlabAuthenticationError, GitlabError, GitlabParsingError
 
 from bot.forges import gitlab_values as values
+from bot.forges.gitlab_answers import judge
+from bot.forges.memory import KnownComments, KnownWords
 from bot.forges.port import (
     ChangeRequest,
     Check,
@@ -39,12 +41,12 @@ from worker.domain.installation import Repository
 SECONDS: Final = 20.0
 """How long one request may take."""
 
-RATE_LIMIT_WAIT: Final = 60.0
-"""How long to wait where GitLab limits and does not say for how long; its limits count minutes."""
-
 LOCK_TRIES: Final = 4
 LOCK_WAIT: Final = 0.1
 """Seconds before a write that met a resource lock is sent again, doubled each time; a lock lasts for one transaction."""
+
+PIPELINE_SECONDS: Final = 10.0
+"""How long it counts which pipeline a merge request named as its head's newest: until what was read is written."""
 
 LIMITS: Final = Limits(values.COMMENT_LIMIT, values.DESCRIPTION_LIMIT, deployments=True)
 PAGE: Final = 100
@@ -67,11 +69,13 @@ class GitLab:
         self._project = project
         self._host = urlsplit(address).netloc
         session = requests.Session()
-        session.hooks["response"] = [self._judge]
+        session.hooks["response"] = [judge]
         self._client = gitlab.Gitlab(address, private_token=token, timeout=SECONDS, keep_base_url=True, session=session)
         self._path = f"/projects/{quote(project, safe='')}"
         self._me: Person | None = None
         self._described: dict[str, tuple[str, str]] = {}
+        self._comments, self._words = KnownComments(), KnownWords()
+        self._pipelines: dict[str, tuple[float, Mapping[str, Any]]] = {}
 
     @staticmethod
     def of(declared: DeclaredForge, repository: Repository, credentials: Credentials) -> GitLab:
@@ -125,13 +129,15 @@ class GitLab:
             )
             return answer.content if answer is not None else None
 
-    def change_request(self, number: int) -> ChangeRequest | None:
+    def change_request(self, number: int, *, within: float = 0.0) -> ChangeRequest | None:  # noqa: ARG002
         """One merge request; Unavailable while GitLab has not found its head yet."""
         found = self._found(lambda: self._get(f"{self._path}/merge_requests/{number}"))
         if found is None:
             return None
         if not values.head_of(found):
             raise Unavailable(f"GitLab is still preparing merge request !{number}", retry_after=2)
+        if "head_pipeline" in found:
+            self._pipelines = {values.head_of(found): (time.monotonic(), values.head_pipeline(found))}
         return values.change_request(found)
 
     def open_change_requests(self) -> Sequence[ChangeRequest]:
@@ -162,48 +168,73 @@ class GitLab:
 
     def our_comment(self, number: int, marker: str) -> str:
         """The text of our note with the marker."""
-        own = self._own(f"/merge_requests/{number}/notes", marker)
-        return str(own["body"]) if own else ""
+        own = self._ours(f"/merge_requests/{number}/notes", marker)
+        return own[1] if own else ""
 
-    def _own(self, notes: str, marker: str) -> Json | None:
-        me = self.me().id
-        walked = self._walk(notes, sort="asc", order_by="created_at")
-        own = (note for note in walked if str(note["author"]["id"]) == me and not note.get("system"))
-        return next((note for note in own if marker in note["body"]), None)
+    def _ours(self, notes: str, marker: str) -> tuple[str, str] | None:
+        """The id and the text of our note with the marker."""
+        walk = self._walk(notes, sort="asc", order_by="created_at")
+        return values.own_note(walk, self.me().id, marker)
 
     def put_comment(self, number: int, marker: str, body: str) -> bool:
         """Writes or edits our note with the marker; what is there is looked up first, so a lost answer doubles nothing."""
         notes = f"/merge_requests/{number}/notes"
-        own = self._own(notes, marker)
-        if own is None:
-            self._write("post", notes, {"body": body})
-        elif own["body"].strip() == body.strip():
-            return False
-        else:
-            self._write("put", f"{notes}/{own['id']}", {"body": body})
-        return True
+
+        def text(note_id: str) -> str | None:
+            there = self.comment(number, note_id)
+            return there.body if there else None
+
+        return self._comments.put(
+            (number, marker),
+            body,
+            text=text,
+            find=lambda: self._ours(notes, marker),
+            edit=lambda each: self._found(lambda: self._write("put", f"{notes}/{each}", {"body": body})) is not None,
+            make=lambda: str(self._write("post", notes, {"body": body})["id"]),
+            is_same=lambda there, ours: there.strip() == ours.strip(),
+        )
 
     def put_status(self, revision: str, status: Status, *, unless_told: bool = False) -> bool:
         """Writes a commit status into the commit's newest pipeline, unless it says this there already.
 
-        A fork's commit is on no branch of the project: there the merge request's own branch is named for it.
+        Which pipeline that is, a merge request that was just read has said; else the statuses do. A fork's commit is on no
+        branch of the project: there the merge request's own branch is named for it.
         """
-        rows = list(self._walk(f"/repository/commits/{revision}/statuses"))
-        content, pipeline = values.status_content(status), values.pipeline_of(rows)
-        if values.is_said(rows, content, pipeline, anything=unless_told):
-            return False
-        try:
+        content = values.status_content(status)
+        at, pipeline = self._pipelines.get(revision, (-PIPELINE_SECONDS, {}))
+        if time.monotonic() - at > PIPELINE_SECONDS:
+            self._words.drop(revision)
+
+        def read() -> Mapping[str, tuple[object, None]]:
+            nonlocal pipeline
+            rows = list(self._walk(f"/repository/commits/{revision}/statuses"))
+            pipeline = values.pipeline_of(rows)
+            return values.said_in(rows, pipeline)
+
+        def write(_: object) -> None:
             try:
-                self._write("post", f"/statuses/{revision}", {**content, **pipeline})
-            except _Missing:
-                if not (found := self._list(f"/repository/commits/{revision}/merge_requests")):
+                try:
+                    self._write("post", f"/statuses/{revision}", {**content, **pipeline})
+                except _Missing:
+                    if not (found := self._list(f"/repository/commits/{revision}/merge_requests")):
+                        raise
+                    self._write("post", f"/statuses/{revision}", {**content, "ref": found[-1]["source_branch"]})
+            except Refused as error:
+                # The state stays as it is and the text was taken: GitLab counts only the transition as an error.
+                if "Cannot transition status" not in error.reason:
                     raise
-                self._write("post", f"/statuses/{revision}", {**content, "ref": found[-1]["source_branch"]})
-        except Refused as error:
-            # The state stays as it is and the text was taken: GitLab counts only the transition as an error.
-            if "Cannot transition status" not in error.reason:
-                raise
-        return True
+
+        words = values.status_words(content)
+        return self._words.put(revision, status.context, words, read, write, unless_told=unless_told)
+
+    def forget(self) -> None:
+        """Looks again before each write."""
+        self._comments.forget()
+        self._words.forget()
+
+    def presume_nothing(self, revision: str) -> None:
+        """Nothing was said of this commit yet."""
+        self._words.presume_nothing(revision)
 
     def put_check(self, revision: str, check: Check) -> bool:  # noqa: ARG002
         """GitLab has statuses only."""
@@ -366,27 +397,3 @@ class GitLab:
         if error.response_code == 404:
             return _Missing(f"GitLab has nothing at {what} in {self._project}")
         return Refused(f"GitLab refused {what} in {self._project}: {said}")
-
-    def _judge(self, answer: requests.Response, **_: Any) -> None:
-        """Looks at every answer before the library does, which would sleep, follow redirects with the token, or trip."""
-        refusal = self._refusal(answer)
-        if refusal is not None:
-            answer.close()
-            raise refusal
-
-    def _refusal(self, answer: requests.Response) -> Exception | None:
-        path = urlsplit(answer.url).path
-        code, wait = answer.status_code, values.seconds_to_wait(answer.headers, time.time())
-        if answer.is_redirect:
-            return NotPermitted(
-                f"{self._host} answers {path} with a redirect, and tokens are not carried elsewhere. "
-                "The project or GitLab itself has moved: put its present name into app.yaml"
-            )
-        if code == 429:
-            return Unavailable(f"{self._host} limits the rate of requests", RATE_LIMIT_WAIT if wait is None else wait)
-        if code >= 500:
-            return Unavailable(f"{self._host} answers {path} with {code}", wait)
-        is_api = not path.endswith("/raw") and answer.request.method != "HEAD"
-        if code < 300 and is_api and "json" not in answer.headers.get("Content-Type", ""):
-            return Unavailable(f"{self._host} answers {path} with a page. Is `address` in app.yaml that of a GitLab?")
-        return None

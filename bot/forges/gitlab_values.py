@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from bot.forges.port import ChangeRequest, Comment, Grant, Permission, Person, RequestState, State, Status
@@ -12,8 +11,6 @@ Json = Mapping[str, Any]
 
 COMMENT_LIMIT: Final = 1_000_000
 DESCRIPTION_LIMIT: Final = 255
-LONGEST_WAIT: Final = 3600.0
-
 STATES: Final = {
     State.PENDING: "pending",
     State.SUCCESS: "success",
@@ -183,23 +180,28 @@ def pipeline_of(rows: Iterable[Json]) -> Mapping[str, Any]:
     return {"pipeline_id": newest["pipeline_id"], "ref": newest["ref"]} if newest else {}
 
 
-def is_said(
-    rows: Iterable[Json], content: Mapping[str, str], pipeline: Mapping[str, Any], *, anything: bool = False
-) -> bool:
-    """Whether the newest status of that name, in that pipeline, says exactly this (or `anything` at all)."""
-    own = [
-        row
-        for row in rows
-        if row["name"] == content["name"] and pipeline.get("pipeline_id") in {None, row.get("pipeline_id")}
-    ]
-    if not own or anything:
-        return bool(own)
-    newest = max(own, key=lambda row: int(row["id"]))
-    return (newest["status"], newest.get("description") or "", newest.get("target_url") or "") == (
-        content["state"],
-        content["description"],
-        content.get("target_url", ""),
-    )
+def head_pipeline(merge_request: Json) -> Mapping[str, Any]:
+    """The newest pipeline of a merge request's head, empty where it has none; one of a merge result is another commit's."""
+    found = merge_request.get("head_pipeline") or {}
+    return {"pipeline_id": found["id"], "ref": found["ref"]} if found.get("sha") == head_of(merge_request) else {}
+
+
+def said_in(rows: Iterable[Json], pipeline: Mapping[str, Any]) -> dict[str, tuple[object, None]]:
+    """What the newest status of each name says in a pipeline (empty: in whichever)."""
+    own = (row for row in rows if pipeline.get("pipeline_id") in {None, row.get("pipeline_id")})
+    return {row["name"]: (status_words(row), None) for row in sorted(own, key=lambda row: int(row["id"]))}
+
+
+def status_words(status: Json) -> tuple[str, str, str]:
+    """What a status says, as it is read and as it is written: state, text, address."""
+    state = status["status"] if "status" in status else status["state"]
+    return state, status.get("description") or "", status.get("target_url") or ""
+
+
+def own_note(notes: Iterable[Json], me: str, marker: str) -> tuple[str, str] | None:
+    """The id and the text of an account's first comment with a marker."""
+    own = (note for note in notes if str(note["author"]["id"]) == me and not note.get("system"))
+    return next(((str(note["id"]), str(note["body"])) for note in own if marker in note["body"]), None)
 
 
 def deployment_step(rows: Sequence[Json], revision: str, state: str) -> tuple[str, int]:
@@ -218,20 +220,3 @@ def deployment_step(rows: Sequence[Json], revision: str, state: str) -> tuple[st
     if is_open or (is_newest and state != "running"):
         return "update", int(own["id"])
     return "create", 0
-
-
-def seconds_to_wait(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds by Retry-After (seconds or a date) or RateLimit-Reset (a Unix time; so is `now`), None where neither says them."""
-    after, reset = headers.get("Retry-After", ""), headers.get("RateLimit-Reset", "")
-    if after.isdigit():
-        seconds = float(after)
-    elif after:
-        try:
-            seconds = parsedate_to_datetime(after).timestamp() - now
-        except ValueError:
-            return None
-    elif reset.isdigit():
-        seconds = float(reset) - now
-    else:
-        return None
-    return min(max(seconds, 1.0), LONGEST_WAIT)

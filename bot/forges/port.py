@@ -216,6 +216,12 @@ class Forge(Protocol):
     def me(self) -> Person:
         """The account that Plumbline writes as."""
 
+    def forget(self) -> None:
+        """Another process wrote here: what is remembered of own words is looked at again before the next writes."""
+
+    def presume_nothing(self, revision: str) -> None:
+        """Plumbline has said nothing of this commit yet: its first words need no look at what is there."""
+
     def grants(self) -> Sequence[Grant]:
         """What the credentials allow, as far as the forge says it."""
 
@@ -231,8 +237,8 @@ class Forge(Protocol):
     def file(self, revision: str, path: str) -> bytes | None:
         """A file of a commit, None where there is none."""
 
-    def change_request(self, number: int) -> ChangeRequest | None:
-        """One change request, None where there is none."""
+    def change_request(self, number: int, *, within: float = 0.0) -> ChangeRequest | None:
+        """One change request, None where there is none; as it is, or as an adapter read it less than `within` seconds ago."""
 
     def open_change_requests(self) -> Sequence[ChangeRequest]:
         """All that may still be merged; asked conditionally where the forge can."""

@@ -96,11 +96,38 @@ def next_commit(stage: Stage) -> None:
     stage.require(stage.live_image(PRODUCTION).endswith(":1.6.0"), "production runs the newest cart")
 
 
+def drift(stage: Stage) -> None:
+    """Staging only says what somebody changed by hand; production also puts it back. Both say who it was."""
+    head, hotfix = stage.pull(), "cart=registry.example/acme/cart:hotfix"
+    stage.by_hand(STAGING, "set", "image", "deployment/cart", hotfix)
+    text = stage.show_last(head, CONVERGE[STAGING.environment], "failure")
+    for words in ("Drifted", "cart:hotfix", "kubectl-set"):
+        stage.require(words in text, f"the status of the drift says `{words}`")
+    stage.require(stage.live_image(STAGING).endswith(":hotfix"), "an environment that only alerts heals nothing")
+    stage.by_hand(STAGING, "set", "image", "deployment/cart", "cart=registry.example/acme/cart:1.5.0")
+    stage.show_last(head, CONVERGE[STAGING.environment], "success")
+
+    before = len(stage.statuses(head))
+    stage.by_hand(PRODUCTION, "set", "image", "deployment/cart", hotfix)
+    context = CONVERGE[PRODUCTION.environment]
+
+    def since() -> list[str]:
+        return [state for name, state, _ in stage.statuses(head)[before:] if name == context]
+
+    stage.wait(lambda: "failure" in since(), f"{context} says that production drifted")
+    stage.wait(lambda: stage.live_image(PRODUCTION).endswith(":1.6.0"), "production is put back to what Git says")
+    stage.wait(lambda: since()[-1:] == ["success"], f"{context} says that production is back")
+    for name, state, said in stage.statuses(head)[before:]:
+        if name == context:
+            stage.show_status(name, state, said)
+
+
 ACTS: Final[tuple[tuple[str, Act], ...]] = (
     ("A first push to Gitea. It is answered with what it will do, and shows it done.", first_push),
     ("A pull request. One comment says what merging would do; the merge goes from pending to success.", pull_request),
     ("A mistake. The API server itself is asked, and the push is refused.", mistake),
     ("An image that does not exist. The Pod's own reason is told, not a deadline.", bad_image),
     ("The next good commit takes over at once.", next_commit),
+    ("Somebody changes the cluster by hand. It is said who, and put back where that is wanted.", drift),
 )
 """What is said before an act, and the act."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 SETTLE: Final = "3s"
+DIFF_AFTER: Final = "1s"
 
 DECLARATION: Final = f"""\
 # What Plumbline reads on this branch: each environment, the folder that it is made of, and where it lives.
@@ -14,12 +15,12 @@ environments:
     path: staging
     cluster: sandbox
     namespace: shop-staging
-    policy: {{settle: {SETTLE}}}
+    policy: {{settle: {SETTLE}, mode: alert, diff-after: {DIFF_AFTER}}}
   - name: production
     path: production
     cluster: sandbox
     namespace: shop
-    policy: {{settle: {SETTLE}}}
+    policy: {{settle: {SETTLE}, mode: heal, diff-after: {DIFF_AFTER}}}
 """
 
 _MANIFESTS: Final = """\

@@ -6,11 +6,13 @@ Every method that waits shows what it waits for, and raises StepMissing with the
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from plumbline.comment_screen import comment_lines
@@ -40,6 +42,7 @@ class Stage:
     forge: GiteaServer
     system: ForgeSystem
     clone: Clone
+    kubectl: Path
 
     # -- what is read --------------------------------------------------------------------------------------------
 
@@ -162,6 +165,14 @@ class Stage:
         self.ask("POST", f"/pulls/{number}/merge", {"Do": "merge"})
         return str(self.ask("GET", f"/pulls/{number}")["merge_commit_sha"])
 
+    def by_hand(self, cart: Cart, *arguments: str) -> None:
+        """What somebody does to the cluster past Git, with kubectl."""
+        self.command(f"kubectl -n {cart.namespace} {' '.join(arguments)}")
+        command = [str(self.kubectl), "--kubeconfig", str(self.plane.kubeconfig()), "-n", cart.namespace, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise StepMissing(f"kubectl refused: {done.stderr.strip()[-300:]}")
+
     # -- what is shown -------------------------------------------------------------------------------------------
 
     def show_statuses(self, revision: str, wanted: dict[str, str]) -> list[tuple[str, str, str]]:
@@ -194,8 +205,12 @@ class Stage:
 
         self.wait(lambda: newest()[0] == state, f"{context} of {revision[:7]} is {state}")
         _, text = newest()
-        self.fact(f"{context}  {coloured(state, COLOURS.get(state, '0'))} {safe(text)}")
+        self.show_status(context, state, text)
         return text
+
+    def show_status(self, context: str, state: str, text: str) -> None:
+        """One status in a line."""
+        self.fact(f"{context}  {coloured(state, COLOURS.get(state, '0'))} {safe(text)}")
 
     def show_comment(self, body: str) -> None:
         """The comment as a person reads it."""

@@ -15,7 +15,9 @@ from sandbox.control_plane import ControlPlane
 from sandbox.redis_server import RedisServer
 from sandbox.tools import find
 from tests.bench.applying import measure_applies
+from tests.bench.door import measure_door
 from tests.bench.figures import table
+from tests.bench.forging import measure_forge
 from tests.bench.ground import Figures, Ground
 from tests.bench.planning import measure_commands, measure_plans
 from tests.bench.pushing import measure_fleet, measure_pushes, measure_whole_path
@@ -33,6 +35,8 @@ FAMILIES: Final[Mapping[str, Callable[[Ground], Figures]]] = {
     "path": measure_whole_path,
     "fleet": measure_fleet,
     "scale": measure_scale,
+    "door": measure_door,
+    "forge": measure_forge,
     "drift": measure_drift,
     "look": measure_looks,
     "watch": measure_watching,

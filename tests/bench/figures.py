@@ -62,6 +62,22 @@ ROWS: Final = (
     Row("render of 1,500 objects in plain YAML that is in no cache, ms", "render_cold_ms"),
     Row("starts of helm for one render of a chart without random values", "helm_starts", "<= 1"),
     Row("starts of kustomize for one render", "kustomize_starts", "<= 1"),
+    Row("200 signed deliveries a second for a minute: lost", "door_lost", "<= 0"),
+    Row("the same, not answered with success", "door_not_taken", "<= 0"),
+    Row("the same, acknowledged, half of them, ms", "door_p50_ms"),
+    Row("the same, acknowledged, 99 of 100, ms", "door_p99_ms", "<= 50"),
+    Row("5,000 deliveries in 10 s for a branch that moves twice: renders", "crowd_renders", "<= 2"),
+    Row("the same, looks at the forge's branches", "crowd_looks"),
+    Row("the same, not answered with success", "crowd_not_taken", "<= 0"),
+    Row("the same, the slowest answer, ms", "crowd_most_ms", "<= 1000"),
+    Row("200 deliveries a second, Redis stands still: slowest 503, ms", "stalled_most_ms", "<= 2000"),
+    Row("200 deliveries a second, Redis is gone: slowest 503, ms", "gone_most_ms", "<= 2000"),
+    Row("both, answered otherwise than with 503", "away_not_503", "<= 0"),
+    Row("pushed without Redis: live after it is back, polled every 5 s, s", "unheard_live_seconds", "<= 35"),
+    Row("20 objects on Gitea: change request opened to comment, half, s", "comment_p50", "<= 2"),
+    Row("the same, 19 of 20, s", "comment_p95", "<= 4"),
+    Row("the same, branch moved by the merge to `pending`, half, s", "pending_p50", "<= 0.5"),
+    Row("the same, branch moved by the merge to live, half, s", "merged_live_p50", "<= 1"),
 )
 
 

@@ -63,7 +63,24 @@ def test_f44_a_forge_that_is_away_is_left_alone_for_as_long_as_it_asks_and_longe
 
 
 def test_f46_what_was_written_is_known(outbox: Outbox) -> None:
-    assert not outbox.is_written("shop", "r plumbline/predict", "d1")
+    assert outbox.written("shop", "r plumbline/predict") == ""
     outbox.wrote("shop", "r plumbline/predict", "d1")
-    assert outbox.is_written("shop", "r plumbline/predict", "d1")
-    assert not outbox.is_written("shop", "r plumbline/predict", "d2")
+    assert outbox.written("shop", "r plumbline/predict") == "d1"
+    assert outbox.written("shop", "r plumbline/converge") == ""
+
+
+def test_a_process_knows_whether_another_wrote_since_it_did(outbox: Outbox, redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as connection:
+        other = Outbox(connection)
+        found = []
+        for each, repository in (
+            (outbox, "a"),
+            (outbox, "a"),
+            (other, "a"),
+            (outbox, "b"),
+            (outbox, "a"),
+            (outbox, "a"),
+        ):
+            with each.writing(repository) as is_same:
+                found.append(is_same)
+    assert found == [False, True, False, False, False, True]

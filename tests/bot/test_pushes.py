@@ -17,12 +17,12 @@ from bot.app import create_app
 from bot.board import Board
 from bot.settings import Settings
 from worker.domain.environment import Ceiling
-from worker.domain.installation import Cluster, Installation, Repository, SecretReference
+from worker.domain.installation import Cluster, Installation, Repository
 from worker.domain.messages import COMMITTED, INTAKE_QUEUE, PREVIEWS_QUEUE, REPORTS_QUEUE
 from worker.domain.plan import Action, Change, FieldChange, Plan
 from worker.domain.reports import EnvironmentPreview, Outcome, PreviewReport
 from worker.domain.resource import ResourceKey
-from worker.domain.secret_text import SecretText, SettingsError
+from worker.domain.secret_text import SecretReference, SecretText, SettingsError
 from worker.installation_files import secret
 from worker.signed_queue import SignedQueue
 

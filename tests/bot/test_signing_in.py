@@ -20,8 +20,9 @@ from tests.bot.oauth_server import CLIENT, SECRET, OAuthServer, oauth_server
 from tests.bot.test_pages import PATHS
 from tests.bot.web import TICKET, TOKEN, Web, converged, fill, form_of, post_token, web
 from worker.domain.errors import DesiredStateError
-from worker.domain.installation import Pages, SecretReference, SignIn
+from worker.domain.installation import Pages, SignIn
 from worker.domain.installation_file import read_installation
+from worker.domain.secret_text import SecretReference
 
 MORE = "pages: {token: {env: PAGES}}\n"
 

@@ -35,8 +35,8 @@ from tests.doubles.forge_rig import OWNER, Delivery, MergeRefused
 from tests.doubles.gitlab import GIT
 from tests.doubles.recording_relay import RecordingRelay
 from worker.domain.installation import Forge as DeclaredForge
-from worker.domain.installation import Repository, SecretReference
-from worker.domain.secret_text import SecretText
+from worker.domain.installation import Repository
+from worker.domain.secret_text import SecretReference, SecretText
 
 READER: Final = "reader"
 DRAFT: Final = "WIP: "

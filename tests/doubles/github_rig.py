@@ -24,8 +24,8 @@ from tests.doubles.forge_rig import OWNER, Delivery, MergeRefused
 from tests.doubles.github import APP, BOT, PROJECT, TOKEN, GithubDouble, app_key
 from worker.domain.environment import Ceiling
 from worker.domain.installation import Forge as DeclaredForge
-from worker.domain.installation import Repository, SecretReference
-from worker.domain.secret_text import SecretText
+from worker.domain.installation import Repository
+from worker.domain.secret_text import SecretReference, SecretText
 
 STATES: Final = {"pending": State.PENDING, "success": State.SUCCESS, "failure": State.FAILURE, "error": State.ERROR}
 DEPLOYMENT_STATES: Final = {word: state for state, word in values.DEPLOYMENT_STATES.items()}

@@ -124,6 +124,12 @@ def requests(call: Call) -> Any:
     return [each for each in reversed(own) if all(each[name] == value for name, value in wanted.items())]
 
 
+def request(call: Call, iid: str) -> Any:
+    found = call.request(iid)
+    own = [each for each in call.double.pipelines if each["sha"] == found["sha"]]
+    return {**found, "head_pipeline": own[-1] if own else None}
+
+
 def open_request(call: Call) -> Any:
     call.need(DEVELOPER)
     for name in ("source_branch", "target_branch", "title"):
@@ -305,7 +311,7 @@ ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("POST", "statuses/([^/]+)", write_status),
     ("GET", "merge_requests", requests),
     ("POST", "merge_requests", open_request),
-    ("GET", r"merge_requests/(\d+)", lambda call, iid: call.request(iid)),
+    ("GET", r"merge_requests/(\d+)", request),
     ("GET", r"merge_requests/(\d+)/notes", notes),
     ("POST", r"merge_requests/(\d+)/notes", write_note),
     ("GET", r"merge_requests/(\d+)/notes/(\d+)", note),

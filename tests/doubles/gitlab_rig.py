@@ -17,8 +17,8 @@ from tests.doubles.gitlab import GIT, GitLabDouble, Project, Refusal, Row
 from tests.doubles.gitlab_api import Api
 from tests.git_server import GitServer
 from worker.domain.installation import Forge as DeclaredForge
-from worker.domain.installation import Repository, SecretReference
-from worker.domain.secret_text import SecretText
+from worker.domain.installation import Repository
+from worker.domain.secret_text import SecretReference, SecretText
 
 PROJECT = "acme/shop"
 BOT = "plumbline-bot"

@@ -12,7 +12,7 @@ import yaml
 from plumbline.local_system import LocalSystem
 from sandbox.processes import free_port
 from tests.doubles.forge_rig import ForgeRig
-from worker.domain.installation import SecretReference
+from worker.domain.secret_text import SecretReference
 
 RELEASES = "release/*"
 """Branches that a journey may have for itself."""

@@ -17,8 +17,8 @@ import pytest
 from plumbline.forge_system import BOT
 from plumbline.setup_gitea import EVENTS, READING, SCOPES
 from sandbox.forge import GiteaServer
-from worker.domain.installation import SecretReference
 from worker.domain.installation_file import read_installation
+from worker.domain.secret_text import SecretReference
 
 ADDRESS = "https://bot.example"
 HOOK = f"{ADDRESS}/webhooks/forge"

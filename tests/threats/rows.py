@@ -129,7 +129,6 @@ _COMMANDS: Final = "there are no chat-ops yet but `/plan`"
 
 NOT_APPLICABLE: Final = {
     **dict.fromkeys(("A17", "A18", "A19", "A20", "A21"), _COMMANDS),
-    "A61": "nothing is sent out but to Git and the cluster yet",
     "A63": "images are not updated by commits yet",
     "F10": "a job runs inside its worker's process: there is no work-horse that could outlive it",
 }

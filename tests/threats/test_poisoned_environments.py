@@ -12,9 +12,10 @@ from tests.conftest import Kubectl, config_map
 from worker.domain.declaration import Declaration, read_declaration
 from worker.domain.environment import Ceiling
 from worker.domain.errors import DesiredStateError
-from worker.domain.installation import Cluster, Installation, Repository, SecretReference
+from worker.domain.installation import Cluster, Installation, Repository
 from worker.domain.messages import PreviewRequest, RefUpdate
 from worker.domain.reports import Outcome
+from worker.domain.secret_text import SecretReference
 from worker.previews import _previewed
 from worker.settings import Settings
 from worker.workbench import Workbench

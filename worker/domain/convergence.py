@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final
 
-from worker.domain.episodes import Cause, Episode, Event, Healed, News, Stage
+from worker.domain.environment import Converge
+from worker.domain.episodes import Cause, Episode, Event, Healed, Look, News, Stage
+from worker.domain.proposals import Drift
 
 NEWS: Final = 4
 """Things said of episodes that are kept, so that they are said even if the first saying got lost: what is older is overtaken."""
@@ -135,7 +137,9 @@ class EnvironmentState:
     `episode` is the divergence that is open since the last commit was applied, `healed` what is remembered of the one before,
     `news` the last things that were said of episodes, newest last. `health` is the worst word of the last look at everything.
     `mode` is what is done about the episode, `next_at` when that is next (a Unix time; 0 where there is no episode).
+    `additions` are what people's tools added beside Git, `lost` the fields that are as Git says and belong to somebody else now.
     `finished` has the manifest's hash of each Job and removed hook that has run to its end, by the object's name in words.
+    `converge` is when commits were to be converged as the applied one said it.
     `ending` is the fact that ended the operation, as it was or will be said: step, text, at (Unix time), proof. It is kept
     with the state, so a worker that dies between the two leaves nothing unsaid.
     """
@@ -157,6 +161,9 @@ class EnvironmentState:
     health: str = ""
     mode: str = ""
     next_at: float = 0.0
+    additions: tuple[Drift, ...] = ()
+    lost: tuple[Drift, ...] = ()
+    converge: str = Converge.AUTOMATIC
 
     def telling(self, news: News) -> EnvironmentState:
         """The state with one more thing said, the oldest forgotten."""
@@ -186,6 +193,9 @@ class EnvironmentState:
             "health": self.health,
             "mode": self.mode,
             "next_at": self.next_at,
+            "additions": [each.to_json() for each in self.additions],
+            "lost": [each.to_json() for each in self.lost],
+            "converge": str(self.converge),
         }
 
     def _marks(self) -> Mapping[str, Mark | None]:
@@ -225,7 +235,19 @@ class EnvironmentState:
             health=value.get("health", ""),
             mode=value.get("mode", ""),
             next_at=value.get("next_at", 0.0),
+            additions=tuple(Drift.from_json(each) for each in value.get("additions", ())),
+            lost=tuple(Drift.from_json(each) for each in value.get("lost", ())),
+            converge=value.get("converge", Converge.AUTOMATIC),
         )
+
+
+def seeing(state: EnvironmentState, look: Look) -> EnvironmentState:
+    """The state with what a look saw beside Git; the same where that is nothing new."""
+    additions, lost = look.beside(state.additions, look.additions), look.beside(state.lost, look.lost)
+    known = [[each.to_json() for each in found] for found in (state.additions, state.lost)]
+    if [[each.to_json() for each in found] for found in (additions, lost)] == known:
+        return state
+    return replace(state, additions=additions, lost=lost)
 
 
 def closing(state: EnvironmentState, now: float) -> EnvironmentState:
@@ -248,7 +270,9 @@ def diverging(state: EnvironmentState, failed: Operation, now: float) -> Environ
     if state.episode is not None or state.applied is None or state.applied.revision != failed.revision:
         return state
     name = hashlib.sha256(f"{failed.revision} {failed.started}".encode()).hexdigest()[:16]
-    return replace(state, episode=Episode(name, failed.revision, Cause.FAILURE, Stage.OPEN, now, alerted=now))
+    return replace(
+        state, episode=Episode(name, failed.revision, Cause.FAILURE, Stage.OPEN, now, alerted=now, of_operation=True)
+    )
 
 
 def _mark(value: Mapping[str, Any] | None) -> Mark | None:

@@ -11,11 +11,12 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from worker.domain.environment import NAMESPACE, Ceiling, Environment, Mode, Policy
+from worker.domain.environment import NAMESPACE, Ceiling, Converge, Environment, Mode, Policy
 from worker.domain.errors import DesiredStateError, Problem
 from worker.domain.expression import Expression, ExpressionError
 from worker.domain.health import IGNORE, HealthPolicy, HealthRule
 from worker.domain.installation import Installation, Repository
+from worker.domain.rule_sections import read_conflicts, read_ignore
 from worker.domain.schema import Reader, Section
 
 FILE: Final = "plumbline.yaml"
@@ -25,6 +26,9 @@ RELEASE: Final = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,51}[a-z0-9])?")
 
 RELEASE_HELP: Final = "use lower-case letters, digits, '-' and '.', at most 53"
 LONGEST_PATH: Final = 512
+OFTEN: Final = 10.0
+"""Seconds: nothing that is done again and again by itself is done more often."""
+
 GROUP_KIND: Final = re.compile(r"[A-Z][A-Za-z0-9]*(?:\.[a-z0-9][-a-z0-9.]*)?")
 NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
@@ -168,8 +172,12 @@ def _policy(section: Section, ceiling: Ceiling) -> Policy:
         unserved=section.text("unserved", default.unserved, choices=("refuse", "skip")),
         mode=Mode(section.text("mode", default.mode, choices=tuple(Mode))),
         diff_after=section.seconds("diff-after", default.diff_after),
-        remind=section.seconds("remind", default.remind),
-        resync=section.seconds("resync", default.resync),
+        remind=section.seconds("remind", default.remind, least=OFTEN),
+        resync=section.seconds("resync", default.resync, least=OFTEN),
+        converge=Converge(section.text("converge", default.converge, choices=tuple(Converge))),
+        strict=section.flag("strict", default=default.strict),
+        ignore=read_ignore(section),
+        conflicts=read_conflicts(section, ceiling),
     )
     section.end()
     return policy

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from worker.domain.health import HealthPolicy
+from worker.domain.rules import ConflictRule, IgnoreRule
 
 FIELD_MANAGER_LIMIT: Final = 128
 """Longest field manager the API server takes (ManagedFieldsEntry validation, fieldManager ≤ 128 characters)."""
@@ -87,6 +88,13 @@ class Mode(enum.StrEnum):
     HEAL = "heal"
 
 
+class Converge(enum.StrEnum):
+    """When a commit is converged: at once, or when a person has confirmed exactly its plan."""
+
+    AUTOMATIC = "automatic"
+    ON_APPROVAL = "on-approval"
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What an environment asks for; durations in seconds.
@@ -95,7 +103,8 @@ class Policy:
     judgement per kind (`Deployment.apps`): a rule, or `ignore`, with which it counts as healthy. `unserved` says what
     becomes of objects whose version the server does not serve: `refuse` the whole, or `skip` them alone. `diff_after` is how
     long a difference must last before it is alerted, `remind` how often it is alerted again, `resync` how often everything is
-    looked at, whatever was noticed.
+    looked at, whatever was noticed. `strict` makes drift of what people's tools added beside Git; `ignore` says which fields are
+    left to others, `conflicts` what becomes of a field that somebody else owns (the first rule about it decides).
     """
 
     prune: bool = True
@@ -110,6 +119,10 @@ class Policy:
     diff_after: float = 30.0
     remind: float = 3600.0
     resync: float = 300.0
+    converge: Converge = Converge.AUTOMATIC
+    strict: bool = False
+    ignore: tuple[IgnoreRule, ...] = ()
+    conflicts: tuple[ConflictRule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

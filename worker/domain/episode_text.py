@@ -16,6 +16,9 @@ from worker.domain.scrubbing import MASKED
 ROOM: Final = 60
 """Characters for the two values of a field."""
 
+POD: Final = "spec.template.spec."
+"""The beginning of most paths of a workload, which leaves no room for what is said of them."""
+
 UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
@@ -42,10 +45,11 @@ def difference(drift: Drift) -> str:
     author = drift.manager or "who is not known"
     if is_vanished(drift):
         return f"{drift.key} is gone, Git has it (by whom is not known)"
+    path = drift.field.path.removeprefix(POD)
     wanted, found = drift_sides(drift, ROOM)
     if found == UNSET:
-        return f"{drift.key} {drift.field.path} is removed, Git says {wanted} (by whom is not known)"
-    return f"{drift.key} {drift.field.path} {found}, Git says {wanted} ({author})"
+        return f"{drift.key} {path} is removed, Git says {wanted} (by whom is not known)"
+    return f"{drift.key} {path} {found}, Git says {wanted} ({author})"
 
 
 def drift_sides(drift: Drift, room: int) -> tuple[str, str]:
@@ -54,6 +58,18 @@ def drift_sides(drift: Drift, room: int) -> tuple[str, str]:
     for mask in (MASK, MASKED):
         wanted, found = wanted.replace(f"{mask} (before)", mask), found.replace(f"{mask} (after)", f"{mask} (another)")
     return wanted, found
+
+
+def addition(found: Drift) -> str:
+    """`Deployment shop/cart metadata.labels.debug on, not in Git (kubectl-label)`, or the object that nobody declared."""
+    if found.field.path == VANISHED:
+        return f"{found.key} is there, and nobody declared it ({found.manager})"
+    return f"{found.key} {found.field.path} {sides(found.field, ROOM)[1]}, not in Git ({found.manager})"
+
+
+def lost(found: Drift) -> str:
+    """`Deployment shop/cart spec.paused is as Git says, and belongs to bob now`."""
+    return f"{found.key} {found.field.path} is as Git says, and belongs to {found.manager} now"
 
 
 def is_vanished(drift: Drift) -> bool:

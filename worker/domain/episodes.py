@@ -11,12 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
+from worker.domain.brevity import LISTED, brief
 from worker.domain.environment import Mode, Policy
 from worker.domain.proposals import Drift
 from worker.domain.resource import ResourceKey
-
-LISTED: Final = 100
-"""Fields that an episode names; the others are counted. About 30 KiB of a record that may have 1 MiB."""
 
 FIRST_HEAL_WAIT, HEAL_FACTOR, LONGEST_HEAL_WAIT = 2.0, 3.0, 300.0
 """Seconds between two heals of one episode: 2, 6, 18, … up to five minutes."""
@@ -90,7 +88,9 @@ class Trouble:
 class Look:
     """What one look at the cluster saw, compared with `revision`.
 
-    `keys` are the objects that were looked at; None for all of them. `reason` says why nothing is known (UNKNOWN).
+    `keys` are the objects that were looked at; None for all of them. `reason` says why nothing is known (UNKNOWN). `additions`
+    are what people's tools added beside Git (the `old` of their fields is ABSENT), `lost` the fields that are as Git says and
+    belong to somebody else now; neither is a difference.
     """
 
     revision: str
@@ -98,6 +98,16 @@ class Look:
     troubles: tuple[Trouble, ...] = ()
     keys: frozenset[ResourceKey] | None = None
     reason: str = ""
+    additions: tuple[Drift, ...] = ()
+    lost: tuple[Drift, ...] = ()
+
+    def beside(self, before: tuple[Drift, ...], now: tuple[Drift, ...]) -> tuple[Drift, ...]:
+        """What is known after the look of what is beside Git: of what it did not look at, what was known `before`."""
+        if self.reason:
+            return before
+        kept = before if self.keys is not None else ()
+        found = (*(each for each in kept if each.key not in (self.keys or ())), *now)
+        return brief(sorted(found, key=lambda each: (each.key, each.field.path)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +117,9 @@ class Episode:
 
     `drift` names at most LISTED fields, `more` counts the others; `troubles` are objects that do not work. `heals` counts what
     was done about it, `heal_at` is when the next may be, `quarrel` names who keeps undoing it (empty where nobody does). `by` is
-    who made the last difference that was seen, also when it is gone.
+    who made the last difference that was seen, also when it is gone. `of_operation` is one that an operation's failure has
+    opened: its end is said as the end of that operation. `additions` are what people's tools added beside Git meanwhile; they are
+    told, and no difference.
     """
 
     id: str
@@ -125,6 +137,8 @@ class Episode:
     heal_at: float = 0.0
     quarrel: str = ""
     by: str = ""
+    of_operation: bool = False
+    additions: tuple[Drift, ...] = ()
 
     @property
     def keys(self) -> tuple[ResourceKey, ...]:
@@ -151,6 +165,7 @@ class Episode:
             "stage": str(self.stage),
             "drift": [each.to_json() for each in self.drift],
             "troubles": [each.to_json() for each in self.troubles],
+            "additions": [each.to_json() for each in self.additions],
         }
 
     @staticmethod
@@ -162,6 +177,7 @@ class Episode:
             "stage": Stage(value["stage"]),
             "drift": tuple(Drift.from_json(each) for each in value["drift"]),
             "troubles": tuple(Trouble.from_json(each) for each in value["troubles"]),
+            "additions": tuple(Drift.from_json(each) for each in value.get("additions", ())),
         })  # fmt: skip
 
 
@@ -294,9 +310,10 @@ def _with(episode: Episode, look: Look, drift: tuple[Drift, ...], troubles: tupl
         by=by or episode.by,
         revision=look.revision,
         cause=_cause(drift),
-        drift=drift[:LISTED],
+        drift=brief(drift),
         more=max(0, len(drift) - LISTED) + (episode.more if look.keys is not None else 0),
         troubles=troubles[:LISTED],
+        additions=look.beside(episode.additions, look.additions),
     )
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Final
 
+from worker.domain.alerting import Alerts
 from worker.domain.environment import DEFAULT_INSTANCE, Ceiling, Environment
+from worker.domain.secret_text import SecretReference
 
 PLACEHOLDER: Final = re.compile(r"\{(?:repository|environment|namespace|cluster)\}")
 
@@ -18,14 +20,6 @@ PLAIN: Final = "plain"
 
 CANDIDATES: Final = "gh-readonly-queue/"
 """Where GitHub's merge queue keeps its candidates (`gh-readonly-queue/<base>/pr-<number>-<commit>`); nobody else writes there."""
-
-
-@dataclass(frozen=True, slots=True)
-class SecretReference:
-    """Where a secret is read from: exactly one of an environment variable's name or a file's path; never its value."""
-
-    env: str | None = None
-    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +155,7 @@ class Installation:
     pages: Pages = field(default_factory=Pages)
     metrics_token: SecretReference | None = None
     strict_scopes: bool = False
+    alerts: Alerts = field(default_factory=Alerts)
 
     def repository(self, name: str) -> Repository | None:
         """The repository of that name."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from worker.domain.alerting_file import read_alerts
 from worker.domain.environment import DANGERS, DEFAULT_INSTANCE, Ceiling
 from worker.domain.installation import (
     PLACEHOLDER,
@@ -17,10 +18,11 @@ from worker.domain.installation import (
     Pages,
     RenderLimits,
     Repository,
-    SecretReference,
     SignIn,
 )
 from worker.domain.schema import Reader, Section
+from worker.domain.secret_section import no_doubles, secret_at
+from worker.domain.secret_text import SecretReference
 
 KINDS: Final = ("github", "gitlab", "gitea")
 """Forges that there is an adapter for; Forgejo is a gitea."""
@@ -44,8 +46,8 @@ def read_installation(text: str | bytes, file: str) -> Installation:
     address = top.text("address", "http://127.0.0.1:8080")
     installation = Installation(
         address=address,
-        redis=_secret(top, "redis") or SecretReference(env="PLUMBLINE_REDIS_URL"),
-        signing_key=_secret(top, "signing-key") or SecretReference(env="PLUMBLINE_SIGNING_KEY"),
+        redis=secret_at(top, "redis") or SecretReference(env="PLUMBLINE_REDIS_URL"),
+        signing_key=secret_at(top, "signing-key") or SecretReference(env="PLUMBLINE_SIGNING_KEY"),
         clusters=tuple(_cluster(section) for section in top.sections("clusters")),
         repositories=tuple(
             _repository(section, [forge.name for forge in forges]) for section in top.sections("repositories")
@@ -57,41 +59,22 @@ def read_installation(text: str | bytes, file: str) -> Installation:
         cache=top.text("cache") or None,
         poll_seconds=top.seconds("poll", 30.0),
         pages=_pages(top, address, [forge.name for forge in forges]),
-        metrics_token=_secret(top, "metrics-token"),
+        metrics_token=secret_at(top, "metrics-token"),
         strict_scopes=top.flag("strict-scopes", default=False),
+        alerts=read_alerts(top),
     )
-    _no_doubles(top, "clusters", [cluster.name for cluster in installation.clusters])
-    _no_doubles(top, "forges", [forge.name for forge in installation.forges])
-    _no_doubles(top, "repositories", [repository.name for repository in installation.repositories])
+    no_doubles(top, "clusters", [cluster.name for cluster in installation.clusters])
+    no_doubles(top, "forges", [forge.name for forge in installation.forges])
+    no_doubles(top, "repositories", [repository.name for repository in installation.repositories])
     top.end()
     reader.done()
     return installation
 
 
-def _no_doubles(top: Section, name: str, names: list[str]) -> None:
-    for twice in sorted({each for each in names if each and names.count(each) > 1}):
-        top.problem(name, f"`{name}`: {twice} stands twice", "give each its own name")
-
-
-def _secret(section: Section, name: str) -> SecretReference | None:
-    if not section.has(name):
-        return None
-    below = section.section(name)
-    if below is None:
-        section.problem(name, f"`{name}`: a secret does not stand in this file", "write {env: NAME} or {file: PATH}")
-        return None
-    reference = SecretReference(below.text("env") or None, below.text("file") or None)
-    below.end()
-    if (reference.env is None) == (reference.file is None):
-        section.problem(name, f"`{name}`: give exactly one of env and file")
-        return None
-    return reference
-
-
 def _cluster(section: Section) -> Cluster:
     cluster = Cluster(
         name=section.text("name", required=True),
-        kubeconfig=_secret(section, "kubeconfig"),
+        kubeconfig=secret_at(section, "kubeconfig"),
         context=section.text("context") or None,
     )
     section.end()
@@ -107,12 +90,12 @@ def _repository(section: Section, forges: Sequence[str]) -> Repository:
     repository = Repository(
         name=section.text("name", required=True),
         url=url,
-        secret=_secret(section, "secret"),
+        secret=secret_at(section, "secret"),
         forge=section.text("forge", PLAIN, choices=(PLAIN, *forges)),
         project=section.text("project"),
         branches=section.texts("branches") or ("main",),
         ceiling=_ceiling(ceiling) if ceiling else Ceiling((), (), (), ()),
-        credentials=_secret(section, "credentials"),
+        credentials=secret_at(section, "credentials"),
         impersonate=_impersonation(section),
         drafts=section.flag("drafts", default=True),
     )
@@ -133,11 +116,11 @@ def _forge(section: Section) -> Forge:
         name=section.text("name", required=True),
         kind=kind,
         address=section.text("address", ADDRESSES.get(kind, ""), required=kind not in ADDRESSES).rstrip("/"),
-        webhook_secret=_secret(section, "webhook-secret") or SecretReference(),
-        token=_secret(section, "token"),
+        webhook_secret=secret_at(section, "webhook-secret") or SecretReference(),
+        token=secret_at(section, "token"),
         app=str(app.whole("id", 0)) if app else "",
-        app_key=_secret(app, "key") if app else None,
-        signing_key=_secret(section, "signing-key"),
+        app_key=secret_at(app, "key") if app else None,
+        signing_key=secret_at(section, "signing-key"),
     )
     if forge.name == PLAIN:
         section.problem("name", "`name`: plain is what repositories without a forge have", "give it another name")
@@ -174,14 +157,14 @@ def _pages(top: Section, address: str, forges: Sequence[str]) -> Pages:
         name, client = below.text("forge", required=True), below.text("client", required=True)
         if name and name not in forges:
             below.problem("forge", f"`forge`: {name!r} is none of `forges`", "declare it there first")
-        found = _secret(below, "secret")
+        found = secret_at(below, "secret")
         if found is None and not below.has("secret"):
             below.problem("forge", "`secret` is missing", "write secret: {file: PATH}: the OAuth client's own")
         below.end()
         if found is not None:
             sign_in.append(SignIn(name, client, found))
-    pages = Pages(token=_secret(section, "token"), sign_in=tuple(sign_in))
-    _no_doubles(section, "sign-in", [each.forge for each in pages.sign_in])
+    pages = Pages(token=secret_at(section, "token"), sign_in=tuple(sign_in))
+    no_doubles(section, "sign-in", [each.forge for each in pages.sign_in])
     if not address.startswith("https://") and not address.startswith(LOCAL):
         top.problem("pages", f"`pages`: {address} is not https", "what signs people in would be readable on its way")
     section.end()

@@ -24,8 +24,9 @@ LOOK: Final = "bot.intake.look"
 POLL: Final = "bot.polling.poll"
 DELIVER: Final = "bot.reports.deliver"
 WRITE: Final = "bot.results.write"
+SEND: Final = "bot.alerts.send"
 
-JOBS: Final = (PREVIEW, PROPOSE, CONVERGE, CHECK, OBSERVE, GIVE_UP, COMMITTED, LOOK, POLL, DELIVER, WRITE)
+JOBS: Final = (PREVIEW, PROPOSE, CONVERGE, CHECK, OBSERVE, GIVE_UP, COMMITTED, LOOK, POLL, DELIVER, WRITE, SEND)
 """The only functions that a job may name; the workers' tables hold these and nothing else."""
 
 INTAKE_QUEUE: Final = f"v{SCHEMA}-intake"
@@ -52,6 +53,11 @@ def applies_queue(cluster: str) -> str:
 def looks_queue(cluster: str) -> str:
     """The queue of looks at what was applied to one cluster; behind what is to be applied."""
     return f"v{SCHEMA}-looks-{cluster}"
+
+
+def alerts_queue(receiver: str) -> str:
+    """The queue of what is said to one receiver of alerts: a slow one keeps nobody else waiting."""
+    return f"v{SCHEMA}-alerts-{receiver}"
 
 
 def job_name(*parts: str) -> str:

@@ -83,14 +83,17 @@ class Section:
         self.problem(name, f"`{name}`: expected a whole number up to {LARGEST_NUMBER}, found {_kind(value)}")
         return default
 
-    def seconds(self, name: str, default: float) -> float:
-        """A duration such as `30s`, `5m` or `1h30m`, in seconds."""
+    def seconds(self, name: str, default: float, *, least: float = 0) -> float:
+        """A duration such as `30s`, `5m` or `1h30m`, in seconds; shorter than `least` seconds is a mistake."""
         value = self._get(name, required=False)
         if value is None:
             return default
         found = seconds_of(value) if isinstance(value, str) else None
         if found is None:
             self.problem(name, f"`{name}`: {value!r} is not a duration", "write it like 30s, 5m or 1h30m")
+            return default
+        if found < least:
+            self.problem(name, f"`{name}`: {value} is too short", f"give it {least:g}s or more")
             return default
         return found
 

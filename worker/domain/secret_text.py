@@ -1,6 +1,8 @@
-"""A secret of Plumbline's own (a key, a token, an address with a password): held, compared, never shown."""
+"""A secret of Plumbline's own (a key, a token, an address with a password): where it is read from; held, never shown."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from worker.domain.errors import PlumblineError
 from worker.domain.resource import MASK
@@ -8,6 +10,14 @@ from worker.domain.resource import MASK
 
 class SettingsError(PlumblineError):
     """A setting that cannot be used; the text says which, and what to write instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretReference:
+    """Where a secret is read from: exactly one of an environment variable's name or a file's path; never its value."""
+
+    env: str | None = None
+    file: str | None = None
 
 
 class SecretText:

@@ -26,7 +26,7 @@ from worker.planning.assessment import assess
 from worker.planning.changes import judge
 from worker.planning.deletion import held_up
 from worker.planning.diffing import specified_differences
-from worker.planning.proof import prove
+from worker.planning.ownership import Ownership
 
 GRACE: Final = 10.0
 """Seconds that an object may be degraded before the operation has failed: a pull that is tried again may still work."""
@@ -75,7 +75,7 @@ def advance(
 
     Deletes what is to be pruned once everything desired is healthy. Raises what `checkpoint` raises, and Unavailable.
     """
-    operation = recorded.state.operation
+    operation, target = recorded.state.operation, target.beside(desired.resources)
     assert operation is not None
     applied = tuple(resource for stage in desired.stages[: operation.stage + 1] for resource in stage.resources)
     observed = observe(target, desired.resources, recorded.inventory)
@@ -105,7 +105,7 @@ def advance(
     if pruned.lingering and operation.phase is Phase.WAITING:
         return _lingering(recorded.state, operation, pruned, now)
     differing, kept_otherwise = _moved(
-        target, resources, differences(resources, observed.live, target.environment.field_manager), observed.live
+        target, resources, differences(resources, observed.live, target.ownership), observed.live
     )
     if differing:
         key, change = differing[0]
@@ -211,28 +211,20 @@ def _lingering(state: EnvironmentState, operation: Operation, pruned: Pruned, no
 
 
 def differences(
-    desired: tuple[Resource, ...], live: Mapping[ResourceKey, Resource], manager: str
+    desired: tuple[Resource, ...], live: Mapping[ResourceKey, Resource], ownership: Ownership
 ) -> list[tuple[ResourceKey, FieldChange]]:
-    """Every specified field that is not observed as specified; fields that scaling owns are left to it."""
+    """Every field that is sent and not observed so."""
     found: list[tuple[ResourceKey, FieldChange]] = []
     for resource in desired:
         now = live.get(resource.key)
-        if now is not None and prove(resource, now, manager).unchanged:
+        if now is not None and ownership.proof(resource, now).unchanged:
             continue
         if now is None:
             found.append((resource.key, FieldChange("metadata.name", resource.key.name, None)))
             continue
-        scaled = _is_scaled(now)
-        found += [
-            (resource.key, change)
-            for change in specified_differences(resource, now)
-            if not (scaled and change.path == "spec.replicas")
-        ]
+        sent = ownership.sent(resource, now).resource
+        found += [(resource.key, change) for change in specified_differences(sent, now)]
     return found
-
-
-def _is_scaled(live: Resource) -> bool:
-    return any(entry.get("subresource") == "scale" for entry in live.metadata.get("managedFields") or ())
 
 
 def confirmed(
@@ -352,7 +344,8 @@ def _moved(
     as_made = set()
     for resource in resources:
         if resource.key in doubted and (now := live.get(resource.key)) is not None:
-            outcome = judge(resource, now, dry_run(target, resource), None, target.environment.policy)
+            sent = target.ownership.sent(resource, now).resource
+            outcome = judge(sent, now, dry_run(target, sent), None, target.environment.policy)
             if isinstance(outcome, Change) and outcome.action is Action.UNCHANGED:
                 as_made.add(resource.key)
     return [each for each in found if each[0] not in as_made], sum(key in as_made for key, _ in found)

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from worker.adapters.cluster import Applied, Cluster
-from worker.domain.errors import Conflict, Denied, LeaseLost, Moved, PlumblineError, Superseded, Unavailable
+from worker.domain.errors import Conflict, Denied, FieldOwner, LeaseLost, Moved, PlumblineError, Superseded, Unavailable
 from worker.domain.health import Health
 from worker.domain.plan import Action, Change
 from worker.domain.resource import Resource, ResourceKey
+from worker.domain.rules import Resolution
 from worker.operations.predicting import Prediction
 from worker.operations.preparing import Target
 from worker.planning.assessment import assess
@@ -20,7 +21,7 @@ from worker.planning.changes import DryRun, is_passing, judge
 from worker.planning.dangers import denied
 from worker.planning.deletion import held_up, is_going
 from worker.planning.diffing import field_changes
-from worker.planning.leaving import given_up, leaving
+from worker.planning.leaving import given_up
 from worker.planning.ordering import waits_for
 
 ESTABLISHED_WITHIN: Final = 10.0
@@ -62,6 +63,7 @@ def apply(target: Target, prediction: Prediction, number: int, checkpoint: Check
     A failure ends the run after its group: what the group could do is done, nothing later is begun. Raises what
     `checkpoint` raises, and Unavailable where the server went away before anything of a group was decided.
     """
+    target = target.beside(prediction.desired.resources)
     todo = [
         [resource for resource in group if _writes(prediction.changes[resource.key])]
         for group in prediction.desired.stages[number].groups
@@ -193,14 +195,19 @@ def _wait_before_another(error: PlumblineError, attempt: int) -> float | None:
 
 def _apply(target: Target, resource: Resource, live: Resource | None) -> Applied:
     """Applies, after its owners have given up what leaves Git and is to be taken from them."""
-    manager = target.environment.field_manager
-    fields = leaving(resource, live, manager, force=target.forces) if live is not None else ()
+    ownership, manager = target.ownership, target.environment.field_manager
+    resource = ownership.sent(resource, live).resource
+    fields = ownership.leaving(resource, live) if live is not None else ()
     if live is not None and any(field.taken for field in fields):
         owners = given_up(live, manager, fields)
         live = target.cluster.patch(
             live, [{"op": "replace", "path": "/metadata/managedFields", "value": owners}], manager
         )
-    applied = target.cluster.apply(resource, manager, dry_run=False, force=target.forces, live=live)
+
+    def resolve(owner: FieldOwner) -> Resolution:
+        return ownership.resolve(owner, resource)
+
+    applied = target.cluster.apply(resource, manager, dry_run=False, force=False, live=live, resolve=resolve)
     if problems := denied(applied.resource, target.ceiling, live):
         raise Denied(
             str(resource.key), 403, "Forbidden", f"the API server made something else of it: {problems[0].message}"

@@ -78,7 +78,9 @@ def converge(
     try:
         rendered = tuple(render())
         prediction = predict(run.target, run.revision, rendered, recorded, run.states.key())
-        _confirm(prediction, approvals, hold)
+        is_known = _was_approved(before, run.revision) or _is_same(recorded, run.same_as)
+        approval = None if is_known else prediction.approval
+        _confirm(prediction, approvals, hold, approval)
     except Held as error:
         return _ended(run, recorded, operation.to(Phase.HELD, said=str(error)), Step.HELD, str(error))
     except DesiredStateError as error:
@@ -106,7 +108,8 @@ def converge(
         prunes=tuple(change.uid for change in prediction.prunes if change.action is Action.PRUNE),
     )
     union = _union(recorded.inventory, prediction.desired.resources)
-    if {entry.key for entry in union.entries} != {entry.key for entry in recorded.inventory.entries}:
+    grows = {entry.key for entry in union.entries} != {entry.key for entry in recorded.inventory.entries}
+    if grows or approval is not None:  # what was approved goes on after a failure, though its plan is another then
         run.checkpoint()
         recorded = _write(run, recorded, replace(recorded.state, operation=operation), union)
     return _from_stage(run, replace(recorded, inventory=union), operation, prediction)
@@ -154,6 +157,7 @@ def _from_stage(run: Run, recorded: Recorded, operation: Operation, prediction: 
         state = replace(recorded.state, operation=operation)
         if operation.stage + 1 >= operation.stages:
             state = replace(state, applied=Mark(run.revision, now), place=run.target.environment.place)
+            state = replace(state, converge=run.target.environment.policy.converge)
         looked = advance(
             run.target, prediction.desired, replace(recorded, state=state, inventory=inventory), now, run.checkpoint
         )
@@ -188,12 +192,19 @@ def finish(run: Run, recorded: Recorded, looked: Advanced) -> Recorded:
     return stored
 
 
-def _confirm(prediction: Prediction, approvals: tuple[str, ...], hold: Held | None) -> None:
+def _was_approved(before: Operation | None, revision: str) -> bool:
+    """Whether this commit's writes had begun: then it was approved, and goes on where it had got to."""
+    return before is not None and before.revision == revision and before.phase.is_open and bool(before.fingerprint)
+
+
+def _confirm(
+    prediction: Prediction, approvals: tuple[str, ...], hold: Held | None, approval: Held | None = None
+) -> None:
     given = {approval.lower() for approval in approvals}
     expected = code(prediction.plan.fingerprint)
     if prediction.hold is not None and not isinstance(prediction.hold, Held):
         raise prediction.hold
-    reasons = [each.reason for each in (hold, prediction.hold) if each is not None]
+    reasons = [each.reason for each in (hold, prediction.hold, approval) if each is not None]
     if reasons and expected not in given:
         raise Held("; and ".join(reasons), expected)
 

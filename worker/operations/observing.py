@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from worker.adapters.cluster import FEW
 from worker.adapters.inventory import Recorded
 from worker.domain.convergence import EnvironmentState, Mark, Phase
 from worker.domain.desired import DesiredState, Stage
+from worker.domain.environment import OWNER_LABEL
 from worker.domain.episodes import Look, Trouble
 from worker.domain.errors import Unavailable
 from worker.domain.health import Health, ResourceHealth
@@ -26,9 +28,9 @@ from worker.planning.assembling import assemble
 from worker.planning.assessment import assess
 from worker.planning.causes import drifted
 from worker.planning.changes import judge
-from worker.planning.proof import prove
 
-SCALED: Final = ":scale"
+PLACES: Final = 50
+"""Kinds and namespaces in which objects are looked for that nobody declared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ def _looked(
         for resource in desired.resources
         if (keys is None or resource.key in keys) and resource.key not in desired.removed
     }
+    ownership = (target := target.beside(desired.resources)).ownership
+    others = begin_looking_around(target, desired) if keys is None else None
     wanted = {key: resource.version for key, resource in asked.items()}
     reading = target.cluster.begin_reading(wanted, target.environment.owner_label)
     known: dict[ResourceKey, ResourceHealth] = {}
@@ -100,13 +104,22 @@ def _looked(
     healths = tuple(known.get(each.key) or assess(live.get(each.key), each.key, policy.health) for each in resources)
     doubted = tuple(each for each in resources if each.key not in known)
     differing = {each.key: _drift_of(target, recorded, each, live) for each in doubted}
-    doubted = tuple(each for each in doubted if differing[each.key])
+    added = {each.key: ownership.additions(now) for each in resources if (now := live.get(each.key)) is not None}
+    strict = ownership.policy.strict
+    lost = [
+        gone
+        for each in doubted
+        if (now := live.get(each.key)) is not None
+        for gone in ownership.lost(ownership.sent(each, now).resource, now)
+    ]
+    doubted = tuple(each for each in doubted if differing[each.key] or (strict and added.get(each.key)))
     tried = try_unproven(target, doubted, observed, {})
     changes: dict[ResourceKey, Change] = {}
     drift: list[Drift] = []
     for resource in doubted:
         now, said = live.get(resource.key), tried.get(resource.key)
-        outcome = judge(resource, now, said, None, target.environment.policy)
+        drift += [*added.get(resource.key, ())] if strict else []
+        outcome = judge(ownership.sent(resource, now).resource, now, said, None, target.environment.policy)
         if isinstance(outcome, Change):
             if outcome.action is Action.UNCHANGED:
                 continue  # the server itself makes of the manifest what is there: nobody's drift
@@ -114,7 +127,31 @@ def _looked(
         drift += differing[resource.key]
     missing = {each.key for each in drift}
     troubles = _troubles(target, [each for each in healths if each.key not in missing], live)
-    return Observed(Look(revision, tuple(drift), troubles, keys), live, healths, changes)
+    additions = [] if strict else [each for several in added.values() for each in several]
+    if others is not None:
+        declared = desired.keys | {entry.key for entry in recorded.inventory.entries}
+        additions += ownership.undeclared([*others(), *(each for each in live.values())], declared)
+    look = Look(revision, tuple(drift), troubles, keys, additions=tuple(additions), lost=tuple(lost))
+    return Observed(look, live, healths, changes)
+
+
+def begin_looking_around(target: Target, desired: DesiredState) -> Callable[[], list[Resource]]:
+    """Begins to read the metadata of objects of the environment's kinds in its namespaces; of many, without its own.
+
+    The result gives them, when they are there; what these credentials may not list is left out.
+    """
+    namespaces: dict[tuple[str, str, str], list[str]] = {}
+    for resource in desired.resources:
+        if resource.key.namespace:
+            kind = resource.key.group, resource.key.kind, resource.version
+            namespaces.setdefault(kind, []).append(resource.key.namespace)
+    home, many = target.environment.namespace, f"{OWNER_LABEL}!={target.environment.owner_label}"
+    places = {
+        (*kind, namespace): many if len(several) > FEW else ""
+        for kind, several in namespaces.items()
+        for namespace in sorted({home, *several})
+    }
+    return target.cluster.begin_reading_others(dict(list(places.items())[:PLACES]))
 
 
 def _proven(target: Target, applied: Applied, resource: Resource, live: Resource) -> ResourceHealth | None:
@@ -124,7 +161,7 @@ def _proven(target: Target, applied: Applied, resource: Resource, live: Resource
     if known is not None and known[0] == metadata.get("uid") and known[1] == metadata.get("resourceVersion"):
         return known[2]
     applied.proven.pop(live.key, None)
-    if not prove(resource, live, target.environment.field_manager).unchanged:
+    if not target.ownership.proof(resource, live).unchanged:
         return None
     health = assess(live, live.key, target.environment.policy.health)
     applied.proven[live.key] = (live.uid, live.resource_version, health)
@@ -143,20 +180,16 @@ def healths_of(target: Target, recorded: Recorded, live: Mapping[ResourceKey, Re
 def _drift_of(
     target: Target, recorded: Recorded, resource: Resource, live: Mapping[ResourceKey, Resource]
 ) -> list[Drift]:
-    """What differs of one object, without what is not drift.
-
-    Replicas that are set through the scale subresource are an autoscaler's. While a newer commit is applied in part, what we
-    wrote ourselves is that commit's.
-    """
+    """What differs of one object in what is sent of it. While a newer commit is applied in part, what we wrote is that one's."""
     state, manager = recorded.state, target.environment.field_manager
     is_partly_newer = (
         state.operation is not None and state.applied is not None and state.operation.revision != state.applied.revision
     )
+    sent = target.ownership.sent(resource, live.get(resource.key)).resource
     return [
         each
-        for each in drifted([resource], live, frozenset({resource.key}))
-        if not (each.operation.endswith(SCALED) and each.field.path == "spec.replicas")
-        and not (is_partly_newer and each.manager == manager)
+        for each in drifted([sent], live, frozenset({resource.key}))
+        if not (is_partly_newer and each.manager == manager)
     ]
 
 

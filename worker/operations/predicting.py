@@ -9,23 +9,29 @@ from typing import Any, Final
 from worker.adapters.cluster import Observation, Reading
 from worker.adapters.inventory import Recorded
 from worker.domain.desired import DesiredState, manifest_hash
-from worker.domain.errors import Conflict, Denied, DesiredStateError, Held, Moved, Problem, Refused
+from worker.domain.environment import Converge
+from worker.domain.errors import Conflict, Denied, DesiredStateError, FieldOwner, Held, Moved, Problem, Refused
 from worker.domain.inventory import Inventory
 from worker.domain.plan import Action, Change, Plan, code
 from worker.domain.resource import Resource, ResourceKey, resource_of
+from worker.domain.rules import Resolution
 from worker.operations.preparing import Target, check, defined_kind, place
+from worker.planning import remarks
 from worker.planning.assembling import assemble
 from worker.planning.changes import DryRun, judge, may_recreate, needs_recreation
 from worker.planning.claims import TAKEN, holder
 from worker.planning.dangers import denied, opened
 from worker.planning.deletion import is_going
-from worker.planning.diffing import specified_differences
-from worker.planning.leaving import leaving, removal
-from worker.planning.proof import FINISHED, Proof, prove
+from worker.planning.leaving import removal
+from worker.planning.ownership import Ownership
+from worker.planning.proof import FINISHED, Proof
 from worker.planning.pruning import applied_by, guard, prunable
 
 UNDECLARED: Final = "not declared in schema"
 """How the server says that a kind has no such field."""
+
+TRIES: Final = 3
+"""Dry runs of an object that is written all the time: a controller that follows a rollout does so several times a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,8 @@ class Prediction:
 
     `desired` has our label on every object; `live` is what was observed of it;
     `releases` names, for an object that cannot be written before it, the prune that has to come first;
-    `hold` says why it may not be applied as it stands (None where it may); `unanswered` names the API groups that nothing
+    `hold` says why it may not be applied as it stands (None where it may), `approval` that it waits for a person by the
+    environment's own wish, and may be merged all the same; `unanswered` names the API groups that nothing
     is known of, because of which nothing is pruned.
     """
 
@@ -47,6 +54,7 @@ class Prediction:
     deletes: frozenset[ResourceKey] = field(default_factory=frozenset)
     releases: Mapping[ResourceKey, Change] = field(default_factory=dict)
     unanswered: str = ""
+    approval: Held | None = None
 
 
 def predict(
@@ -70,8 +78,8 @@ def predict(
     state = check(target, placed)
     desired = state.resources
     cluster.protect(desired)
-    manager = environment.field_manager
-    proofs = prove_arriving(reading, desired, manager)
+    target, manager = target.beside(desired), environment.field_manager
+    proofs = prove_arriving(reading, desired, target.ownership)
     observed = reading.observation()
     prunes = tuple(prunable(recorded.inventory, state.keys, observed.live, manager))
     unanswered = ", ".join(cluster.discovery.unanswered())
@@ -100,7 +108,7 @@ def predict(
         dry_runs[wanting] = DryRun(None, None, virtual=f"{what} is free once {holding.key} is pruned")
     alarm = recorded.alarm or lost(recorded, observed.live, manager)
     judged, said = _judged(target, desired, seen, proofs, dry_runs)
-    said = [*warnings, *([alarm] if alarm else []), *said]
+    said = [*warnings, *([alarm] if alarm else []), *said, *remarks.left_behind(desired, seen, recorded.state)]
     judged += [unserved(target, resource) for resource in state.unserved]
     judged += [never_run(resource) for resource in state.never]
     plan = assemble(environment.slug, revision, judged, prunes, said, key)
@@ -108,6 +116,9 @@ def predict(
     was = recorded.state.place
     moved = f"from {was} to {environment.place}" if was and was != environment.place else ""
     hold = guard(deleting, recorded.inventory, len(state.keys), environment.policy, code(plan.fingerprint), moved)
+    approval = _approval(target, recorded, plan)
+    if approval is not None:
+        plan = replace(plan, warnings=(*plan.warnings, str(approval)))
     return Prediction(
         plan=plan,
         desired=state,
@@ -118,7 +129,14 @@ def predict(
         deletes=frozenset(change.key for change in deleting),
         releases={wanting: holding for wanting, (holding, _) in releases.items()},
         unanswered=unanswered,
+        approval=approval,
     )
+
+
+def _approval(target: Target, recorded: Recorded, plan: Plan) -> Held | None:
+    """What has to be confirmed where commits are converged on approval; a commit that takes that away needs it once more."""
+    asked = Converge.ON_APPROVAL in (target.environment.policy.converge, recorded.state.converge)
+    return Held("It is converged on approval only", code(plan.fingerprint)) if asked and not plan.is_empty else None
 
 
 def _judged(
@@ -132,9 +150,14 @@ def _judged(
     changes: list[Change] = []
     problems: list[Problem] = []
     said: list[str] = []
-    for resource in desired:
-        live = observed.get(resource.key)
-        dry_run = dry_runs.get(resource.key)
+    ownership, ignored = target.ownership, []
+    for each in desired:
+        live = observed.get(each.key)
+        dry_run = dry_runs.get(each.key)
+        beside = ownership.sent(each, live)
+        resource = beside.resource
+        ignored += [(each.key, left) for left in beside.left if left.is_ruled]
+        said += remarks.scaled(each.key, beside.left)
         outcome = judge(resource, live, dry_run, proofs.get(resource.key), target.environment.policy)
         if isinstance(outcome, Problem):
             problems.append(outcome)
@@ -142,15 +165,15 @@ def _judged(
         changes.append(outcome)
         if outcome.action is not Action.UNCHANGED:
             said += [f"{resource.key}: {why}" for why in opened(resource, target.ceiling)]
-            said += [_taken(resource.key, dry_run)] if dry_run is not None and dry_run.forced else []
+            said += remarks.taken(resource.key, dry_run) if dry_run is not None else []
         if dry_run is not None and dry_run.result is not None:
             problems += denied(replace(dry_run.result, source=resource.source), target.ceiling, live)
-            said += not_kept(resource, dry_run)
-            said += _left_to_others(resource.key, dry_run)
-            said += _left_behind(resource.key, dry_run)
+            said += remarks.not_kept(resource, dry_run)
+            said += remarks.left_to_others(resource.key, dry_run)
+            said += remarks.no_longer_in_git(resource.key, dry_run)
     if problems:
         raise DesiredStateError(problems)
-    return changes, said
+    return changes, [*said, *remarks.ignored(ignored)]
 
 
 def lost(recorded: Recorded, live: Mapping[ResourceKey, Resource], manager: str) -> str:
@@ -182,14 +205,14 @@ def _wanted(desired: Iterable[Resource], inventory: Inventory) -> dict[ResourceK
     return wanted
 
 
-def prove_arriving(reading: Reading, desired: Iterable[Resource], manager: str) -> dict[ResourceKey, Proof]:
+def prove_arriving(reading: Reading, desired: Iterable[Resource], ownership: Ownership) -> dict[ResourceKey, Proof]:
     """The proof of each desired object in a read, made while the next one is awaited.
 
     An object that no LIST by our label shows lacks the label, so it is not as specified and needs no proof.
     """
     by_key = {resource.key: resource for resource in desired}
     return {
-        live.key: prove(resource, live, manager)
+        live.key: ownership.proof(resource, live)
         for found in reading.arriving()
         for live in found
         if (resource := by_key.get(live.key)) is not None
@@ -227,21 +250,31 @@ def try_unproven(
         now = observed.live.get(key)
         if now is not None and is_going(now):
             return key, DryRun(None, None, afresh=dry_run_afresh(target, resource))
-        said = dry_run(target, resource)
-        if now is not None and said.result is not None and now.resource_version != said.result.resource_version:
-            now = target.cluster.get(key, resource.version)  # somebody wrote it since it was read
-            said = dry_run(target, resource)
+        now, said = _asked(target, resource, now)
         if isinstance(said.error, Denied) and UNDECLARED in said.error.message and (key.group, key.kind) in redefined:
             # what it says may be right by the definition of this very change, which the server does not have yet
             return key, DryRun(None, None, virtual=f"the definition of {key.group_kind} changes in this change")
-        said = replace(said, asked=now)
-        if said.result is not None and now is not None:
-            said = without_leaving(target, resource, now, said)
         if needs_recreation(now, said.error) and may_recreate(resource, target.environment.policy):
             said = replace(said, afresh=dry_run_afresh(target, resource))
         return key, said
 
     return dict(target.cluster.each(attempt, unproven))
+
+
+def _asked(target: Target, resource: Resource, now: Resource | None) -> tuple[Resource | None, DryRun]:
+    """The live object, and what the server says of it: both anew where somebody wrote it meanwhile, a few times."""
+    for tries_left in reversed(range(TRIES)):
+        sent = target.ownership.sent(resource, now).resource
+        said = replace(dry_run(target, sent), asked=now)
+        if said.result is None or now is None:
+            break
+        if now.resource_version == said.result.resource_version or not tries_left:
+            said = replace(without_leaving(target, sent, now, said), asked=now)
+            if not said.virtual:
+                break
+        if tries_left:
+            now = target.cluster.get(resource.key, resource.version)
+    return now, said
 
 
 def _going_namespaces(resources: Iterable[Resource], live: Mapping[ResourceKey, Resource]) -> frozenset[str]:
@@ -255,18 +288,22 @@ def _going_namespaces(resources: Iterable[Resource], live: Mapping[ResourceKey, 
 
 def dry_run(target: Target, resource: Resource) -> DryRun:
     """What the server says it would make of one object."""
-    manager = target.environment.field_manager
+    ownership = target.ownership
+
+    def resolve(owner: FieldOwner) -> Resolution:
+        return ownership.resolve(owner, resource)
+
     try:
-        applied = target.cluster.apply(resource, manager, dry_run=True, force=target.forces)
+        applied = target.cluster.apply(resource, ownership.manager, dry_run=True, force=False, resolve=resolve)
     except (Denied, Conflict) as error:
         return DryRun(None, error)
     return DryRun(applied.resource, None, forced=applied.forced, kept=applied.kept)
 
 
 def without_leaving(target: Target, resource: Resource, live: Resource, said: DryRun) -> DryRun:
-    """A dry run's answer without the fields that leave Git and are taken from their other owners, as the server makes it."""
+    """A dry run's answer to what is sent, without the fields that leave Git and are taken from others, as the server makes it."""
     assert said.result is not None
-    fields = leaving(resource, live, target.environment.field_manager, force=target.forces)
+    fields = target.ownership.leaving(resource, live)
     if not any(field.taken for field in fields):
         return replace(said, leaving=fields)
     try:
@@ -294,32 +331,6 @@ def unserved(target: Target, resource: Resource) -> Change:
     return Change(resource.key, resource.version, Action.SKIP, reason, source=resource.source)
 
 
-def _left_behind(key: ResourceKey, dry_run: DryRun) -> list[str]:
-    """What becomes of the fields that are no longer in Git and that others own too, as warnings."""
-    return [
-        f"{key}: {owner.field} is no longer in Git, "
-        + (
-            f"and is taken from {owner.manager} to be removed"
-            if field.taken
-            else f"but stays: {owner.manager} ({owner.operation}) owns it too"
-        )
-        for field in dry_run.leaving
-        for owner in field.owners
-    ]
-
-
-def _taken(key: ResourceKey, dry_run: DryRun) -> str:
-    owners = sorted({owner.manager for owner in dry_run.forced})
-    fields = ", ".join(owner.field for owner in dry_run.forced[:3])
-    more = f" and {len(dry_run.forced) - 3} more" if len(dry_run.forced) > 3 else ""
-    return f"{key}: takes {fields}{more} from {', '.join(owners)}"
-
-
-def _left_to_others(key: ResourceKey, dry_run: DryRun) -> list[str]:
-    """What Git says and Plumbline leaves to who scales the object: never in silence."""
-    return [f"{key}: {owner.field} is left to {owner.manager}, who scales it" for owner in dry_run.kept]
-
-
 def dry_run_afresh(target: Target, resource: Resource) -> DryRun:
     """What the server says it would make of an object that has to be deleted first: asked under a name that is free.
 
@@ -339,17 +350,6 @@ def _renamed(value: Any, old: str, new: str) -> Any:
     if isinstance(value, list):
         return [_renamed(member, old, new) for member in value]
     return value.replace(old, new) if isinstance(value, str) else value
-
-
-def not_kept(desired: Resource, dry_run: DryRun) -> list[str]:
-    """What the server would make otherwise than the manifest says (dropped, or changed by admission), as warnings."""
-    assert dry_run.result is not None
-    left = {owner.field for owner in dry_run.kept}
-    return [
-        f"{desired.key}: the API server does not keep {change.path} as it is written"
-        for change in specified_differences(desired, dry_run.result)
-        if change.path not in left
-    ]
 
 
 def _kept(change: Change, why: str) -> Change:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from worker.adapters.cluster import Cluster
 from worker.domain.desired import DesiredState
 from worker.domain.environment import OWNER_LABEL, Ceiling, Environment
 from worker.domain.errors import DesiredStateError
-from worker.domain.resource import Body, Resource
+from worker.domain.resource import Body, Resource, ResourceKey
 from worker.planning import validation
+from worker.planning.ownership import Ownership, autoscaled
 from worker.planning.sequencing import sequence
 
 TEMPLATES = (
@@ -27,17 +28,26 @@ CRD = ("apiextensions.k8s.io", "CustomResourceDefinition")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is planned against: a cluster, an environment in it, and what the operator allows there."""
+    """What is planned against: a cluster, an environment in it, and what the operator allows there.
+
+    `scaled` are the workloads that an autoscaler of the desired state scales, as `beside` finds them.
+    """
 
     cluster: Cluster
     environment: Environment
     ceiling: Ceiling
     state_namespace: str
+    scaled: Mapping[ResourceKey, str] = field(default_factory=dict)
 
     @property
-    def forces(self) -> bool:
-        """Whether fields of people's tools are taken: the environment asks for it, and the operator lets it."""
-        return self.environment.policy.force and self.ceiling.force
+    def ownership(self) -> Ownership:
+        """Who has which field: the one judge of everything that compares desired with live."""
+        environment = self.environment
+        return Ownership(environment.field_manager, environment.policy, self.ceiling.force, self.scaled)
+
+    def beside(self, desired: Iterable[Resource]) -> Target:
+        """The same, with what a desired state's own autoscalers scale."""
+        return replace(self, scaled=autoscaled(desired))
 
 
 def prepare(target: Target, resources: Iterable[Resource]) -> DesiredState:

@@ -95,7 +95,12 @@ def propose_environment(sides: Sides, gathered: Gathered) -> tuple[EnvironmentPr
     before = {resource.key: resource for resource in base}
     after = {resource.key: resource for resource in merged}
     change = desired_changes(base, merged, live) if gathered.base is not None or sides.base is None else ()
-    standing = (each for each in base if each.key in live or not _has_ended(each, recorded))
+    ownership = target.beside(base).ownership
+    standing = (
+        ownership.sent(each, live.get(each.key)).resource
+        for each in base
+        if each.key in live or not _has_ended(each, recorded)
+    )
     proposal = EnvironmentProposal(
         environment=sides.name,
         cluster=target.environment.cluster,

@@ -58,6 +58,11 @@ def drifted(
     return tuple(found)
 
 
+def owner_at(live: Resource, path: str) -> tuple[str, str, str]:
+    """The manager, operation and time of who owns a place (as people read it) or what it is part of; empty texts if unknown."""
+    return _owner(_owners(live), path)
+
+
 def seen_of(live: Mapping[ResourceKey, Resource]) -> str:
     """What stands for live objects: another text when one came, went, or was written.
 

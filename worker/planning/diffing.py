@@ -104,8 +104,8 @@ def specified_differences(desired: Resource, live: Resource) -> tuple[FieldChang
     A status is among them where the manifest has (still) one: it is taken out where the server would ignore it.
     """
     keys = MergeKeys(live.body)
-    status = _specified(live.body.get("status"), desired.body.get("status"), ("status",), "status", keys)
-    return (*_specified(live.body, desired.body, (), "", keys), *status)
+    status = specified(live.body.get("status"), desired.body.get("status"), ("status",), "status", keys)
+    return (*specified(live.body, desired.body, (), "", keys), *status)
 
 
 def _maps(
@@ -184,14 +184,15 @@ def _leaves(value: Any, path: Path, text: str, keys: MergeKeys) -> Iterator[Fiel
         yield FieldChange(text, ABSENT, value)
 
 
-def _specified(live: Any, desired: Any, path: Path, text: str, keys: MergeKeys) -> Iterator[FieldChange]:
+def specified(live: Any, desired: Any, path: Path, text: str, keys: MergeKeys) -> Iterator[FieldChange]:
+    """The same of two values at a place (`text` as people read it); None is nothing that is specified, or nothing there."""
     if desired is None:
         return
     if isinstance(desired, dict) and isinstance(live, dict):
         for name, value in desired.items():
             below = (*path, name)
             if below not in NOISE and not (not path and name in ("apiVersion", "kind")):
-                yield from _specified(live.get(name, ABSENT), value, below, joined(text, name), keys)
+                yield from specified(live.get(name, ABSENT), value, below, joined(text, name), keys)
         return
     if isinstance(desired, list) and isinstance(live, list):
         yield from _specified_list(live, desired, path, text, keys)
@@ -211,12 +212,12 @@ def _specified_list(
         for item in desired:
             named = wanted and next((key for key, each in wanted.items() if each is item), None)
             label = key_text(fields, named) if named else "item"
-            yield from _specified(_matching(live, item, fields), item, path, f"{text}[{label}]", keys)
+            yield from specified(_matching(live, item, fields), item, path, f"{text}[{label}]", keys)
     elif keys.is_set(path):
         yield from (FieldChange(f"{text}[{value}]", ABSENT, value) for value in desired if value not in live)
     elif len(live) == len(desired):
         for position, (now, then) in enumerate(zip(live, desired, strict=True)):
-            yield from _specified(now, then, path, f"{text}[{position}]", keys)
+            yield from specified(now, then, path, f"{text}[{position}]", keys)
     else:
         yield FieldChange(text, live, desired)
 

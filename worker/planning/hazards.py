@@ -55,11 +55,16 @@ def authority_changes(base: Environment | None, merged: Environment | None) -> t
         if (was := getattr(base, name)) != (now := getattr(merged, name))
     ]
     found += [
-        f"plumbline.yaml: {base.name}'s policy changes {name.replace('_', '-')} from {was} to {now}"
+        f"plumbline.yaml: {base.name}'s policy changes {name.replace('_', '-')} from {_said(was)} to {_said(now)}"
         for name in base.policy.__dataclass_fields__
         if (was := getattr(base.policy, name)) != (now := getattr(merged.policy, name))
     ]
     return tuple(found)
+
+
+def _said(value: Any) -> str:
+    """A setting in words; a list of rules by its entries."""
+    return "; ".join(str(each) for each in value) or "nothing" if isinstance(value, tuple) else str(value)
 
 
 def _deleted(change: Change) -> Iterator[tuple[int, str]]:

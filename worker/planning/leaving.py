@@ -7,60 +7,86 @@ applying the manifest removes it. Anybody else's stays, and that is said.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from worker.domain.errors import FieldOwner
 from worker.domain.resource import Resource
-from worker.planning.diffing import joined
-from worker.planning.proof import own_position
-
-PEOPLES_TOOLS: Final = ("kubectl", "before-first-apply")
-"""How the managers begin whose fields may be taken; kubectl names itself kubectl-edit, kubectl-client-side-apply, …"""
-
-FieldPath = tuple[str, ...]
-"""Names of FieldsV1 from the top: `("f:data", "f:mode")`."""
+from worker.planning.owned_fields import (
+    FieldPath,
+    Owned,
+    added,
+    entries_of,
+    fields_of,
+    is_ours,
+    member,
+    node_at,
+    owner_of,
+    removed,
+    union,
+    without,
+)
 
 _METADATA: Final = ("labels", "annotations")
 
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """A field that is no longer specified, and who owns it besides us; `taken` where all of them may be overruled."""
+    """A field that is not specified (any more), and who owns it besides us; `taken` where all of them may be overruled.
+
+    `added` is one that was never ours: somebody added it where only what Git says may be.
+    """
 
     path: FieldPath
     owners: tuple[FieldOwner, ...]
     taken: bool
+    added: bool = False
 
 
-def leaving(desired: Resource, live: Resource, manager: str, *, force: bool) -> tuple[Leaving, ...]:
-    """Every leaf that our `manager` owns, the manifest has no more, and others own as well."""
-    entries = list(live.metadata.get("managedFields") or ())
-    ours = next((entry for entry in entries if _is_ours(entry, manager)), None)
+def leaving(
+    desired: Resource, live: Resource, manager: str, is_taken: Callable[[FieldOwner], bool]
+) -> tuple[Leaving, ...]:
+    """Every leaf that our `manager` owns, the manifest has no more, and others own as well.
+
+    `is_taken` says whether an owner may be overruled.
+    """
+    entries = entries_of(live)
+    ours = next((entry for entry in entries if is_ours(entry, manager)), None)
     if ours is None:
         return ()
     found = []
-    for path in _unspecified(ours.get("fieldsV1") or {}, desired.body, ()):
+    for path in _unspecified(fields_of(ours), desired.body, ()):
         owners = tuple(
-            FieldOwner(str(entry.get("manager", "")), _operation(entry), text_of(path))
+            owner_of(entry, path)
             for entry in entries
-            if entry is not ours and _node(entry.get("fieldsV1") or {}, path) is not None
+            if entry is not ours and node_at(fields_of(entry), path) is not None
         )
         if owners:
-            found.append(Leaving(path, owners, taken=force and all(_is_taken(owner) for owner in owners)))
+            found.append(Leaving(path, owners, taken=all(is_taken(owner) for owner in owners)))
     return tuple(found)
 
 
 def given_up(live: Resource, manager: str, fields: tuple[Leaving, ...]) -> list[dict[str, Any]]:
-    """The managedFields of `live` in which nobody but our `manager` owns those of `fields` that are taken."""
+    """The managedFields of `live` in which nobody but our `manager` owns those of `fields` that are taken.
+
+    Applying the manifest then removes them: server-side apply takes away what its manager alone owns and says no more.
+    """
     entries = []
-    for entry in live.metadata.get("managedFields") or ():
-        owned = entry.get("fieldsV1") or {}
-        if not _is_ours(entry, manager):
-            for field in fields:
-                owned = _removed(owned, field.path) if field.taken else owned
+    taken = [field.path for field in fields if field.taken]
+    for entry in entries_of(live):
+        owned = fields_of(entry)
+        if is_ours(entry, manager):
+            for path in taken:
+                if node_at(owned, path) is None:
+                    nodes = (node_at(fields_of(each), path) for each in entries_of(live))
+                    theirs: Owned = {}
+                    for node in nodes:
+                        theirs = union(theirs, node or {})
+                    owned = added(owned, path, theirs)
+        else:
+            for path in taken:
+                owned = removed(owned, path)
         if owned:
             entries.append({**entry, "fieldsV1": owned})
     return entries
@@ -70,7 +96,7 @@ def removal(result: Resource, fields: tuple[Leaving, ...]) -> list[dict[str, Any
     """JSON patch operations that make of the live object what a dry run resulted in, without the fields that are taken."""
     body: Any = result.body
     for field in fields:
-        body = _without(body, field.path) if field.taken else body
+        body = without(body, field.path) if field.taken else body
     operations = [
         {"op": "add", "path": f"/{name}", "value": value}
         for name, value in body.items()
@@ -86,88 +112,15 @@ def removal(result: Resource, fields: tuple[Leaving, ...]) -> list[dict[str, Any
     return operations
 
 
-def text_of(path: FieldPath) -> str:
-    """A path as people read it: `spec.containers[name=cart].image`."""
-    text = ""
-    for name in path:
-        if name.startswith("f:"):
-            text = joined(text, name[2:])
-        elif name.startswith("k:"):
-            text += "[" + ",".join(f"{key}={value}" for key, value in json.loads(name[2:]).items()) + "]"
-        else:
-            text += f"[{json.loads(name[2:])}]"
-    return text
-
-
-def _is_ours(entry: Mapping[str, Any], manager: str) -> bool:
-    return entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource")
-
-
-def _operation(entry: Mapping[str, Any]) -> str:
-    subresource = entry.get("subresource")
-    return f"{entry.get('operation')}:{subresource}" if subresource else str(entry.get("operation"))
-
-
-def _is_taken(owner: FieldOwner) -> bool:
-    return owner.operation == "Update" and owner.manager.startswith(PEOPLES_TOOLS)
-
-
 def _unspecified(owned: Mapping[str, Any], desired: Any, path: FieldPath) -> Iterator[FieldPath]:
     """The owned leaves that `desired` has no value for; a list's item goes as a whole."""
     for name, below in owned.items():
         if name == ".":
             continue
         here = (*path, name)
-        value = _member(desired, name)
+        value = member(desired, name)
         leaves = any(inner != "." for inner in below)
         if value is None and (not leaves or name.startswith("k:")):
             yield here
         elif leaves:
             yield from _unspecified(below, value, here)
-
-
-def _member(value: Any, name: str) -> Any:
-    """What a FieldsV1 name stands for in a value; None where it has no such thing."""
-    if name.startswith("f:"):
-        return value.get(name[2:]) if isinstance(value, dict) else None
-    if not isinstance(value, list):
-        return None
-    if name.startswith("k:"):
-        position = own_position(value, json.loads(name[2:]))
-        return None if position is None else value[position]
-    item = json.loads(name[2:])
-    return item if item in value else None
-
-
-def _node(owned: Mapping[str, Any], path: FieldPath) -> Mapping[str, Any] | None:
-    for name in path:
-        if name not in owned:
-            return None
-        owned = owned[name]
-    return owned
-
-
-def _removed(owned: Mapping[str, Any], path: FieldPath) -> dict[str, Any]:
-    """FieldsV1 without one path, and without the parents that only led to it."""
-    name, *rest = path
-    if name not in owned:
-        return dict(owned)
-    below = _removed(owned[name], tuple(rest)) if rest else {}
-    return {each: (below if each == name else value) for each, value in owned.items() if each != name or below}
-
-
-def _without(value: Any, path: FieldPath) -> Any:
-    """A copy of a value without one path; what does not have it is returned as it is."""
-    name, *rest = path
-    if name.startswith("f:") and isinstance(value, dict) and name[2:] in value:
-        if rest:
-            return {**value, name[2:]: _without(value[name[2:]], tuple(rest))}
-        return {each: member for each, member in value.items() if each != name[2:]}
-    if name.startswith("k:") and isinstance(value, list):
-        position = own_position(value, json.loads(name[2:]))
-        if position is not None:
-            changed = [_without(value[position], tuple(rest))] if rest else []
-            return [*value[:position], *changed, *value[position + 1 :]]
-    if name.startswith("v:") and isinstance(value, list):
-        return [item for item in value if item != json.loads(name[2:])]
-    return value

@@ -19,8 +19,8 @@ from bot.forges.gitlab_door import read, verify
 from bot.forges.port import Hint, Permission, Rejected
 from tests.doubles.gitlab import Fault
 from tests.doubles.gitlab_rig import BOT, GitLabRig
-from worker.domain.installation import SecretReference
 from worker.domain.installation_file import read_installation
+from worker.domain.secret_text import SecretReference
 
 
 @pytest.fixture

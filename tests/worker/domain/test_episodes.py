@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.domain.brevity import LISTED
 from worker.domain.environment import Mode, Policy
 from worker.domain.episodes import (
     FIGHT_AFTER,
-    LISTED,
     TABLE,
     Cause,
     Episode,

@@ -15,8 +15,9 @@ from worker.domain.environment import Ceiling
 from worker.domain.errors import DesiredStateError
 from worker.domain.expression import EvaluationError, Expression, ExpressionError
 from worker.domain.health import Health, HealthPolicy
-from worker.domain.installation import Cluster, Installation, Repository, SecretReference
+from worker.domain.installation import Cluster, Installation, Repository
 from worker.domain.resource import resource_of
+from worker.domain.secret_text import SecretReference
 from worker.planning.assessment import assess
 
 RULE = """\

@@ -7,8 +7,9 @@ import pytest
 from worker.domain.declaration import read_declaration
 from worker.domain.environment import Ceiling, Environment
 from worker.domain.errors import DesiredStateError
-from worker.domain.installation import Cluster, Installation, Repository, SecretReference
+from worker.domain.installation import Cluster, Installation, Repository
 from worker.domain.installation_file import read_installation
+from worker.domain.secret_text import SecretReference
 from worker.domain.yaml_text import TextLimits, read_documents
 
 

@@ -9,10 +9,10 @@ authentication and connections; bodies are raw JSON by orjson, because typed mod
 from worker.adapters.cluster.connection import Connection, connect
 from worker.adapters.cluster.discovery import Discovery
 from worker.adapters.cluster.following import Following, Seen
-from worker.adapters.cluster.objects import Applied, Cluster
+from worker.adapters.cluster.objects import FEW, Applied, Cluster
 from worker.adapters.cluster.reading import Observation, Reading
 from worker.adapters.cluster.records import Records
 
 __all__ = [
-    "Applied", "Cluster", "Connection", "Discovery", "Following", "Observation", "Reading", "Records", "Seen", "connect",
+    "FEW", "Applied", "Cluster", "Connection", "Discovery", "Following", "Observation", "Reading", "Records", "Seen", "connect",
 ]  # fmt: skip

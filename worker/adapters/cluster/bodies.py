@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
-import copy
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
@@ -40,19 +39,3 @@ def revealed(value: object) -> str:
     if isinstance(value, SecretValue):
         return value.reveal()
     raise TypeError(f"{type(value).__name__} is not JSON")
-
-
-def without(body: Mapping[str, Any], fields: Iterable[str]) -> Mapping[str, Any]:
-    """A copy of `body` without the plain dotted `fields`."""
-    copied = copy.copy(dict(body))
-    for field in fields:
-        *parents, last = field.split(".")
-        place = copied
-        for name in parents:
-            if not isinstance(place.get(name), dict):
-                break
-            place[name] = dict(place[name])
-            place = place[name]
-        else:
-            place.pop(last, None)
-    return copied

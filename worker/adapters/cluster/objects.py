@@ -6,18 +6,21 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import orjson
 
-from worker.adapters.cluster.bodies import encoded, revealed, spellings, without
+from worker.adapters.cluster.bodies import encoded, revealed, spellings
 from worker.adapters.cluster.connection import WRITE_SECONDS, Answer, Connection
 from worker.adapters.cluster.discovery import AccessDenied, ApiResource, Discovery
 from worker.adapters.cluster.failures import failure, status_of
 from worker.adapters.cluster.reading import Observation, Reading, all_ended
 from worker.domain.environment import OWNER_LABEL
 from worker.domain.errors import Conflict, Denied, FieldOwner, Moved, PlumblineError, Unavailable
+from worker.domain.field_paths import located, without
 from worker.domain.resource import Body, Resource, ResourceKey, SecretValue, resource_of, seal
+from worker.domain.rules import Resolution, usual
 
 THREADS: Final = 8
 """Requests at once: 8 bring nothing more than 4 on two cores and more on a real control plane (sandbox figures)."""
@@ -34,9 +37,9 @@ PAGE: Final = "1000"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
 JSON_PATCH: Final = "application/json-patch+json"
 METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-PEOPLES_FIELD: Final = "Update"
+METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+SOME: Final = "500"
 NOT_SERVED: Final = "NotServed"
-SCALE: Final = "Update:scale"
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -185,6 +188,28 @@ class Cluster:
                 reads.append(self._pool.submit(self._list_or_narrow, resource, namespace, namespaces, label))
         return Reading(self.read_missing, wanted, served, readable, frozenset(asked), reads)
 
+    def begin_reading_others(self, places: Mapping[tuple[str, str, str, str], str]) -> Callable[[], list[Resource]]:
+        """Begins to read the metadata of objects by (group, kind, version, namespace) and label selector.
+
+        One page of each place at most: it is for people to look at. The result gives them, when they are there, and raises
+        Unavailable; what may not be listed is left out.
+        """
+        reads = [
+            self._pool.submit(self._metadata_of, served, namespace, label)
+            for (group, kind, version, namespace), label in places.items()
+            if (served := self.discovery.find(group, kind, version)) is not None
+        ]
+        return lambda: [found for several in all_ended(reads) for found in several]
+
+    def _metadata_of(self, served: ApiResource, namespace: str, label: str) -> tuple[Resource, ...]:
+        query = {"limit": SOME} | ({"labelSelector": label} if label else {})
+        answer = self.connection.request("GET", served.path(namespace), query=query, accept=METADATA_LIST)
+        if answer.status in (403, 404):
+            return ()
+        if answer.status != 200:
+            raise self._reading_failed(served, namespace, answer)
+        return tuple(_listed([{"metadata": item["metadata"]} for item in answer.json()["items"]], served))
+
     def _get_one(self, key: ResourceKey, version: str) -> tuple[Resource, ...]:
         found = self.get(key, version)
         return () if found is None else (found,)
@@ -229,12 +254,13 @@ class Cluster:
         dry_run: bool,
         force: bool,
         live: Resource | None = None,
+        resolve: Callable[[FieldOwner], Resolution] | None = None,
     ) -> Applied:
         """A server-side apply of `desired` as `manager`, first unforced; `dry_run` writes nothing.
 
-        `live` is the object that was judged: a real write carries its uid and resourceVersion. Fields of another
-        `Apply` manager are never taken (Conflict); those held through the scale subresource are left to their owner;
-        others are taken where `force` is true. Raises Denied, Conflict, Moved or Unavailable.
+        `live` is the object that was judged: a real write carries its uid and resourceVersion. `resolve` says what becomes of a
+        field that somebody else owns; without it that is what is usual, where `force` says whether `Update` managers' fields
+        are taken. Raises Denied, Conflict (with the owners that are not overruled), Moved or Unavailable.
         """
         served = self.discovery.of(desired.key, desired.version)
         if served is None:
@@ -250,11 +276,16 @@ class Cluster:
         try:
             return Applied(self._patch(served, desired.key, body, manager, dry_run=dry_run, force=False))
         except Conflict as conflict:
-            kept = tuple(owner for owner in conflict.owners if owner.operation == SCALE)
-            taken = tuple(owner for owner in conflict.owners if owner.operation != SCALE)
-            if any(owner.operation != PEOPLES_FIELD for owner in taken) or (taken and not force):
-                raise
-        body = without(body, [owner.field for owner in kept])
+            decide = resolve or partial(usual, force=force)
+            decided = [(owner, decide(owner)) for owner in conflict.owners]
+            refused, kept, taken = (
+                tuple(owner for owner, resolution in decided if resolution is each)
+                for each in (Resolution.REFUSE, Resolution.KEEP, Resolution.FORCE)
+            )
+            if refused:
+                raise Conflict(conflict.subject, refused) from None
+        for owner in kept:
+            body = without(body, located(owner.field, body) or ())
         applied = self._patch(served, desired.key, body, manager, dry_run=dry_run, force=bool(taken))
         return Applied(applied, forced=taken, kept=kept)
 

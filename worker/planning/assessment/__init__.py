@@ -65,6 +65,13 @@ RULES: Final[Mapping[str, Callable[[Resource], Judgement]]] = {
 }
 
 
+SILENT: Final = frozenset({
+    "ConfigMap", "Secret", "ServiceAccount", "Role.rbac.authorization.k8s.io", "RoleBinding.rbac.authorization.k8s.io",
+    "ClusterRole.rbac.authorization.k8s.io", "ClusterRoleBinding.rbac.authorization.k8s.io",
+})  # fmt: skip
+"""Kinds without a status: they are healthy by being there."""
+
+
 def assess(live: Resource | None, key: ResourceKey, overrides: Mapping[str, HealthPolicy]) -> ResourceHealth:
     """The health of an object that should exist; `overrides` are the policy's, per kind (`ignore`, or a rule)."""
     if live is None:
@@ -99,6 +106,8 @@ def _ruled(live: Resource, rule: HealthRule) -> Judgement:
 def _judged(live: Resource) -> Judgement:
     if live.metadata.get("deletionTimestamp"):
         return Health.PROGRESSING, "is being deleted"
+    if live.key.group_kind in SILENT:
+        return Health.HEALTHY, ""
     rule = RULES.get(live.key.group_kind)
     if rule is workloads.deployment and spec_of(live).get("paused"):
         return Health.SUSPENDED, "is paused"
