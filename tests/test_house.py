@@ -3,6 +3,7 @@
 import ast
 import importlib
 import pathlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -84,3 +85,18 @@ def test_every_job_name_on_the_queue_has_a_function(name: str) -> None:
 def test_only_the_cluster_adapter_reveals_a_secret_value(path: pathlib.Path) -> None:
     if not path.is_relative_to(ROOT / "worker/adapters/cluster") and path != ROOT / "worker/domain/resource.py":
         assert "reveal" not in set(calls(path))
+
+
+def test_a65_only_what_is_pinned_by_its_hash_is_installed() -> None:
+    locked = re.split(r"\n(?=\S)", re.sub(r"(?m)^\s*#.*\n?", "", (ROOT / "requirements.lock").read_text()).strip())
+    assert len(locked) > 50
+    for entry in locked:
+        assert re.match(r"[a-z0-9][a-z0-9._-]*(?:\[[a-z,]+\])?==\S+", entry), entry
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), entry
+    makefile = (ROOT / "Makefile").read_text()
+    installs = [line for line in makefile.splitlines() if "pip install" in line]
+    assert installs
+    for line in installs:
+        assert "--require-hashes -r requirements.lock" in line or "--no-deps --no-build-isolation -e ." in line, line
+    for module in ROOT.glob("sandbox/**/go.mod"):
+        assert module.with_name("go.sum").is_file(), f"{module}: its modules have no hashes"

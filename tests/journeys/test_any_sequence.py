@@ -132,7 +132,7 @@ def story(
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_after_any_sequence_and_quiet_time_every_environment_is_converged_or_says_what_differs(
+def test_f52_after_any_sequence_and_quiet_time_every_environment_is_converged_or_says_what_differs(
     story: Story, seed: int
 ) -> None:
     chance = random.Random(seed)
