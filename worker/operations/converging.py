@@ -78,8 +78,8 @@ def converge(
     try:
         rendered = tuple(render())
         prediction = predict(run.target, run.revision, rendered, recorded, run.states.key())
-        is_known = _was_approved(before, run.revision) or _is_same(recorded, run.same_as)
-        approval = None if is_known else prediction.approval
+        is_approved = _was_approved(before, run.revision) or _is_same(recorded, run.same_as)
+        approval = None if is_approved else prediction.approval
         _confirm(prediction, approvals, hold, approval)
     except Held as error:
         return _ended(run, recorded, operation.to(Phase.HELD, said=str(error)), Step.HELD, str(error))
