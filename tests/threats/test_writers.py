@@ -18,6 +18,7 @@ from tests.conftest import Kubectl, config_map
 from tests.world import World
 from worker.adapters.lease import held
 from worker.domain.errors import LeaseLost, Superseded
+from worker.domain.reports import Step
 
 
 def test_f11_two_writers_are_serial_and_an_older_revision_never_lands_after_a_newer(world: World) -> None:
@@ -109,6 +110,29 @@ def test_f12_a_writer_that_stood_still_writes_nothing_after_another_took_over(wo
     assert first.stdout.readline().startswith("stopped: lease lost")
     first.communicate(timeout=20)
     assert first.returncode == 0
+
+
+def test_f01_f05_the_same_revision_again_says_how_it_ended_records_nothing_and_never_that_it_converges(
+    world: World, kubectl: Kubectl
+) -> None:
+    text, revision = config_map("a", n="1"), "a" * 40
+    first = world.converge(text, revision=revision)
+    assert [fact.step for fact in world.facts][:1] == [Step.CONVERGING]
+    record = ("-n", world.state_namespace, "get", "configmaps", "-o", "jsonpath={.items[*].metadata.resourceVersion}")
+    before = kubectl(*record).stdout
+    assert before
+    again = world.converge(text, revision=revision)
+    assert [fact.step for fact in world.facts] == [Step.VERIFIED, Step.CONVERGED]
+    assert first.state.ending is not None
+    assert world.facts[-1].at == first.state.ending["at"], "the ending is the old one: nothing newer was said before it"
+    assert again.state == first.state
+    assert kubectl(*record).stdout == before
+
+    kubectl("-n", world.namespace, "patch", "configmap", "a", "-p", '{"data":{"n":"9"}}')
+    world.converge(text, revision=revision)
+    steps = [fact.step for fact in world.facts]
+    assert steps[0] is Step.CONVERGING, "something is to be done after all"
+    assert steps[-1] is Step.CONVERGED
 
 
 def test_lease_lost_is_an_error_of_its_own() -> None:
