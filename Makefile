@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
+# Test files at once: they mostly wait for servers, and every process of pytest has servers of its own.
+JOBS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup tools demo test test-all check truth threats bench clean
@@ -29,7 +31,7 @@ $(STAMP): requirements.lock pyproject.toml
 setup: $(STAMP)  ## the virtual environment
 
 tools: $(STAMP)
-	@$(VENV)/bin/python -m plumbline sandbox tools > /dev/null
+	@$(VENV)/bin/python -m plumbline sandbox tools --forge > /dev/null
 
 demo: $(STAMP)
 	@$(VENV)/bin/python -m plumbline demo $(if $(ONCE),--once)
@@ -42,7 +44,7 @@ check: $(STAMP)
 	$(VENV)/bin/python -m pytest -q tests/test_house.py
 
 test: tools check
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 test-all: tools check
 	PLUMBLINE_TRUTH_COMMITS=100000 PLUMBLINE_PROOF_EXAMPLES=2500 PLUMBLINE_ALL_FAULTS=1 $(VENV)/bin/python -m pytest --timeout 3600 $(ARGS)

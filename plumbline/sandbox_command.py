@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kubeconfig.add_argument("--identity", choices=IDENTITIES, default="admin", help="who to log in as (admin)")
     tools = action("tools", "find or build the programs, and print where they are", run_tools)
     tools.add_argument("--folder", action="store_true", help="print only the folder that they lie in")
+    tools.add_argument("--forge", action="store_true", help="Gitea and its pages too")
     tools.add_argument("names", nargs="*", metavar="PROGRAM", help="only these")
 
 
@@ -172,11 +173,13 @@ def _up(name: str) -> str:
 
 def run_tools(arguments: argparse.Namespace) -> int:
     """Finds or builds the programs, and prints each path, or (`--folder`) the one folder that has them all."""
+    from sandbox.gitea_program import find_gitea
     from sandbox.tools import PACKAGES, find
     from worker.domain.errors import Refused
 
     progress = Progress()
-    found = _guarded(lambda: find(arguments.names or PACKAGES, progress))
+    found = dict(_guarded(lambda: find(arguments.names or PACKAGES, progress)))
+    forge = _guarded(lambda: find_gitea(progress)).binary if arguments.forge else None
     progress.end()
     if arguments.folder:
         folders = {path.parent for path in found.values()}
@@ -187,6 +190,8 @@ def run_tools(arguments: argparse.Namespace) -> int:
         return 0
     for name, path in found.items():
         print(f"{name:<24} {path}")
+    if forge is not None:
+        print(f"{'gitea':<24} {forge}")
     return 0
 
 
