@@ -25,6 +25,7 @@ from tests.api_proxy import ApiProxy
 from tests.truth.corpora import corpora_folder
 from tests.world import World
 
+os.environ.pop("COLUMNS", None)  # what runs tests beside each other sets it, and programs would fold their lines by it
 CORPORA = corpora_folder()
 _NUMBERS = itertools.count(1)
 

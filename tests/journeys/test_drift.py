@@ -14,10 +14,6 @@ from tests.conftest import DEPLOYMENT, Kubectl, config_map, declaration
 from tests.invariants import note_of, recorded_of, wait_converged
 from worker.domain.convergence import EnvironmentState, Phase
 from worker.domain.episodes import FIGHT_AFTER, Cause, Episode, Event, Stage
-from worker.domain.messages import ConvergeRequest
-from worker.jobs import converge
-from worker.settings import Settings
-from worker.workbench import Workbench
 
 ALERT = "mode: alert, diff-after: 0s, settle: 1s"
 HEAL = "mode: heal, diff-after: 0s, settle: 1s"
@@ -269,22 +265,3 @@ def test_a_commit_that_does_not_touch_what_drifted_is_told_of_it_and_heals_nothi
     edit(kubectl, namespace, "1")
     wait_converged(system, revision, 20)
     assert len({each.episode.id for each in state_of(system).news}) == 1
-
-
-def test_a_commit_that_is_asked_for_once_more_heals_nothing_that_is_only_alerted(
-    system: LocalSystem, start: Callable[[str], str], kubectl: Kubectl, namespace: str
-) -> None:
-    revision = start(ALERT)
-    edit(kubectl, namespace, "9")
-    wait_until(lambda: Event.OPENED in events_of(system), 10, "the drift is alerted")
-    bench = Workbench.of(Settings.load(system.environ))
-    request = ConvergeRequest(bench.installation.repositories[0].name, "production", "main", revision, "sandbox", 0.0)
-    converge(bench, request.to_json())
-    assert value_of(kubectl, namespace) == "9"
-    episode = episode_of(system)
-    assert episode is not None
-    assert episode.stage is Stage.OPEN
-    assert events_of(system).count(Event.OPENED) == 1
-    bench.checkout(bench.installation.repositories[0]).close()
-    bench.bench("sandbox").cluster.close()
-    bench.queue.connection.close()

@@ -89,10 +89,6 @@ def converge(
     if is_known and prediction.plan.is_empty and _stays_healthy(run.target, recorded, prediction):
         _say_again(run, recorded)
         return recorded
-    if is_known and run.branch and before is not None and before.phase is Phase.SUCCEEDED:
-        return (
-            recorded  # asked for once more: what has moved since is drift, which the environment's mode decides about
-        )
     if is_known:
         run.say(operation, begins)
     if hold is None and _is_same(recorded, run.same_as):
