@@ -90,8 +90,13 @@ class ControlPlane:
         ])  # fmt: skip
         self._run("kube-scheduler", ["--kubeconfig", admin, "--leader-elect=false", "--secure-port", "0"])
         self._run(
-            "kwok", ["--kubeconfig", admin, "--manage-all-nodes=true", "--config", STAGES, "--server-address", ""]
-        )
+            "kwok",
+            [
+                "--kubeconfig", admin, "--manage-all-nodes=true", "--config", STAGES, "--server-address", "",
+                # without leases the node counts as lost between two of its heartbeats, and its Pods with it
+                "--node-lease-duration-seconds", "40",
+            ],
+        )  # fmt: skip
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda make: make(), (self._make_node, self._grant_worker, self._grant_viewer)))
         wait_until(self._runs_pods, 60, "the node and the default service account are ready")
