@@ -285,10 +285,10 @@ def work_beside(
 
     def run() -> None:
         while not stop.asked.is_set():
-            worker = _made(ThreadWorker, queue, queues, table, name)
-            stop.beside = [each for each in stop.beside if each[0] is not thread]
-            stop.beside.append((thread, worker))
             try:
+                worker = _made(ThreadWorker, queue, queues, table, name)
+                stop.beside = [each for each in stop.beside if each[0] is not thread]
+                stop.beside.append((thread, worker))
                 worker.work(logging_level="WARNING")
             except (redis.RedisError, Unavailable, OSError) as error:
                 log.warning("Redis is away (%s), trying again: %s", queue.address, error)

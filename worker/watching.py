@@ -100,11 +100,6 @@ class Watcher:
         for slug, keys in self._moves.due(time.monotonic(), ready).items():
             ask_for_look(self._bench, slug, self._cluster, keys)
 
-    def close(self) -> None:
-        """Ends the watches."""
-        for stream in self._streams.values():
-            stream.close()
-
     # -- what the records say ------------------------------------------------------------------------------------
 
     def _read_records(self) -> None:

@@ -89,7 +89,7 @@ class Following:
         with self._guard:
             self._closed = True
             if self._response is not None:
-                self._response.close()
+                self._response.shutdown()  # closing it would wait for the read that it is to end
 
     def _listed(self) -> Iterator[tuple[ResourceKey, Mapping[str, Any]]]:
         query = {"labelSelector": self._label, "limit": PAGE}
