@@ -9,12 +9,20 @@ from __future__ import annotations
 import ipaddress
 import json
 import logging
+import resource
 import sys
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from worker.domain.alerting import Reach, networks_of
 
+if TYPE_CHECKING:
+    from apprise import Apprise
+
 TITLE: Final = "Plumbline"
+
+MEMORY: Final = 512 << 20
+"""Bytes that it may have (where the system can hold it to that): plugins read whatever a receiver answers, to its end."""
+
 STARTS: Final = frozenset(
     {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty"}
 )
@@ -56,13 +64,23 @@ def main() -> int:
     logging.disable(logging.CRITICAL)
     import apprise
 
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     fence = Fence(Reach(asked["private"], networks_of(asked["networks"])))
     speaker = apprise.Apprise(asset=apprise.AppriseAsset(app_id=TITLE, async_mode=False, plugin_paths=[]))
     is_known = bool(speaker.add(asked["url"]))
     sys.addaudithook(fence)
-    is_said = is_known and bool(speaker.notify(body=asked["text"], body_format=apprise.NotifyFormat.TEXT))
+    is_said = is_known and _says(speaker, asked["text"])
     print(json.dumps({"known": is_known, "said": is_said, "refused": fence.why}))  # noqa: T201
     return 0
+
+
+def _says(speaker: Apprise, text: str) -> bool:
+    from apprise import NotifyFormat
+
+    try:
+        return bool(speaker.notify(body=text, body_format=NotifyFormat.TEXT))
+    except MemoryError:
+        return False
 
 
 if __name__ == "__main__":

@@ -165,7 +165,7 @@ def _retry_after(text: str) -> float | None:
     """Seconds, from a number of them or a date; None where it is neither."""
     if text.strip().isdecimal():
         return min(float(text.strip()[:9]), LONGEST_WAIT)
-    with contextlib.suppress(ValueError, TypeError):
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
         at = parsedate_to_datetime(text)
         return min(max(0.0, (at - datetime.now(at.tzinfo or UTC)).total_seconds()), LONGEST_WAIT)
     return None

@@ -63,10 +63,11 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     poller = Poller(bench)
-    watchers = [Watcher(bench, cluster.name, poller.policies) for cluster in settings.installation.clusters]
+    clusters = settings.installation.clusters
+    watchers = [Watcher(bench, cluster.name, poller.policies, poller.is_left) for cluster in clusters]
     tasks = (
         (poller.poll, settings.installation.poll_seconds),
-        (Looker(bench).look, LOOK_SECONDS),
+        (Looker(bench, poller.is_left).look, LOOK_SECONDS),
         (Staleness(bench).look, STALE_SECONDS),
         *((each.look, RECORDS_SECONDS) for each in watchers),
         *((each.flush, 0.0) for each in watchers),
@@ -102,6 +103,7 @@ class Poller:
         self._bench = bench
         self._seen: dict[tuple[str, str], str] = {}
         self.policies: dict[str, Policy] = {}
+        self._declared: dict[str, frozenset[str]] = {}
         self._untold: dict[str, str] = {}
         self._untold_news: dict[str, list[str]] = {}
 
@@ -113,26 +115,39 @@ class Poller:
             except PlumblineError as error:
                 log.warning("repository %s: %s", repository.name, error)
 
+    def is_left(self, slug: str) -> bool:
+        """Whether no branch declares an environment any more, as far as is known: then nobody looks after it."""
+        repository, environment = named(slug)
+        declared = self._declared.get(repository)
+        return declared is not None and environment not in declared
+
     def _poll(self, repository: Repository) -> None:
         checkout = self._bench.checkout(repository)
+        declared: set[str] = set()
+        is_whole = True
         for branch, tip in checkout.tips().items():
             if not repository.follows(branch):
                 continue
             before = self._seen.get((repository.name, branch))
             self._seen[repository.name, branch] = tip
             if before != tip:
+                is_whole = False
                 continue
             checkout.fetch(tip, branch)
             try:
                 declaration = self._bench.declaration(checkout, repository, tip, branch)
             except DesiredStateError as error:
                 log.warning("repository %s, branch %s at %s: %s", repository.name, branch, tip[:7], error)
+                is_whole = False
                 continue
+            declared |= {name for name, _ in declaration.targets()}
             for broken in declaration.broken:
                 log.warning("repository %s, %s: %s", repository.name, broken.name, DesiredStateError(broken.problems))
             for environment in declaration.environments:
                 self.policies[environment.slug] = environment.policy
                 self._try(repository, environment, branch, tip)
+        if is_whole:
+            self._declared[repository.name] = frozenset(declared)
 
     def _try(self, repository: Repository, environment: Environment, branch: str, tip: str) -> None:
         """Asks for one environment; what is wrong with it is no other one's business."""
@@ -201,8 +216,9 @@ class Looker:
     """Asks for a look at every open operation, soon while it waits for health, seldom while it settles; and at every open
     episode when something is due of it."""
 
-    def __init__(self, bench: Workbench) -> None:
+    def __init__(self, bench: Workbench, is_left: Callable[[str], bool]) -> None:
         self._bench = bench
+        self._is_left = is_left
         self._next: dict[str, float] = {}
 
     def look(self) -> None:
@@ -218,7 +234,7 @@ class Looker:
                 operation, episode = recorded.state.operation, recorded.state.episode
                 if operation is not None and operation.phase.is_open and operation.branch:
                     self._next[slug] = now + self._look_at(operation, slug, cluster.name)
-                elif episode is not None:
+                elif episode is not None and not self._is_left(slug):
                     due = recorded.state.next_at - self._bench.queue.now()
                     if due <= 0:
                         ask_for_look(self._bench, slug, cluster.name)

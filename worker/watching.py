@@ -12,7 +12,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -65,12 +65,18 @@ class Known:
 
 
 class Watcher:
-    """Watches what was applied to one cluster; `policies` are those of the environments by their slug, as far as known."""
+    """Watches what was applied to one cluster; `policies` are those of the environments by their slug, as far as known.
 
-    def __init__(self, bench: Workbench, cluster: str, policies: Mapping[str, Policy]) -> None:
+    `is_left` says which environments no branch declares any more: nobody looks after those.
+    """
+
+    def __init__(
+        self, bench: Workbench, cluster: str, policies: Mapping[str, Policy], is_left: Callable[[str], bool]
+    ) -> None:
         self._bench = bench
         self._cluster = cluster
         self._policies = policies
+        self._is_left = is_left
         self._versions: dict[str, str] = {}
         self._known: dict[str, Known] = {}
         self._by_label: dict[str, Known] = {}
@@ -83,7 +89,7 @@ class Watcher:
         self._follow()
         now = time.monotonic()
         for known in self._known.values():
-            if known.is_watched and now >= known.looks_at:
+            if self._is_looked_after(known) and now >= known.looks_at:
                 resync = self._policies.get(known.slug, Policy()).resync
                 known.looks_at = now + resync * random.uniform(0.9, 1.1)  # noqa: S311 (spread, not secrecy)
                 ask_for_look(self._bench, known.slug, self._cluster)
@@ -91,7 +97,7 @@ class Watcher:
     def flush(self) -> None:
         """Waits until something has moved, and asks for looks at it."""
         self._moves.news.wait(RECORDS_SECONDS)
-        ready = frozenset(known.slug for known in list(self._known.values()) if known.is_watched)
+        ready = frozenset(known.slug for known in list(self._known.values()) if self._is_looked_after(known))
         wait = self._moves.wait(time.monotonic(), ready)
         if wait is None:
             self._moves.news.clear()
@@ -99,6 +105,9 @@ class Watcher:
         time.sleep(min(wait, RECORDS_SECONDS))
         for slug, keys in self._moves.due(time.monotonic(), ready).items():
             ask_for_look(self._bench, slug, self._cluster, keys)
+
+    def _is_looked_after(self, known: Known) -> bool:
+        return known.is_watched and not self._is_left(known.slug)
 
     # -- what the records say ------------------------------------------------------------------------------------
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from bot.forges.payloads import document, name_of, project_of
 from bot.forges.port import Hint, Rejected
 
 SIGNATURES: Final = ("x-gitea-signature", "x-forgejo-signature", "x-hub-signature-256")
@@ -33,15 +33,8 @@ def read(headers: Mapping[str, str], body: bytes) -> Hint | None:
     event = _first(headers, EVENTS)
     if event not in _READERS:
         return None
-    if _first(headers, ("content-type",)).partition(";")[0].strip().lower() != "application/json":
-        raise Rejected(415, "deliveries have to be application/json: choose it in the webhook's settings")
-    try:
-        payload = json.loads(body)
-    except (ValueError, RecursionError):
-        raise Rejected(400, "the body is not JSON") from None
-    project = _below(payload, "repository").get("full_name")
-    if not isinstance(project, str) or not project:
-        raise Rejected(400, "the body names no repository")
+    payload = document(headers, body)
+    project = project_of(_below(payload, "repository").get("full_name"), "repository.full_name")
     delivery = _first(headers, DELIVERIES)
     if not delivery or len(delivery) > LONGEST:
         delivery = hashlib.sha256(body).hexdigest()
@@ -49,9 +42,7 @@ def read(headers: Mapping[str, str], body: bytes) -> Hint | None:
 
 
 def _push(payload: Mapping[str, Any], project: str, delivery: str) -> Hint | None:
-    ref = payload.get("ref")
-    if not isinstance(ref, str):
-        raise Rejected(400, "the push names no ref")
+    ref = name_of(payload.get("ref"), "ref")
     branch = ref.removeprefix(BRANCH)
     return Hint(project, delivery, branch=branch) if ref.startswith(BRANCH) and branch else None
 

@@ -54,7 +54,7 @@ def _wait_of(headers: Mapping[str, str]) -> float | None:
     elif after:
         try:
             seconds = parsedate_to_datetime(after).timestamp() - time.time()
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
     elif reset.isdigit():
         seconds = float(reset) - time.time()

@@ -265,3 +265,21 @@ def test_a_commit_that_does_not_touch_what_drifted_is_told_of_it_and_heals_nothi
     edit(kubectl, namespace, "1")
     wait_converged(system, revision, 20)
     assert len({each.episode.id for each in state_of(system).news}) == 1
+
+
+def test_an_environment_that_left_plumbline_yaml_is_looked_after_no_more_and_again_once_it_is_back(
+    system: LocalSystem, clone: Clone, start: Callable[[str], str], kubectl: Kubectl, namespace: str
+) -> None:
+    start(HEAL)
+    clone.write("plumbline.yaml", "environments: []\n")
+    clone.commit("by hand from here on")
+    assert "nobody looks" in clone.push("-o", "plumbline.wait=0", "origin", "main").stderr
+    time.sleep(4)  # two rounds of the poller
+    edit(kubectl, namespace, "9")
+    time.sleep(3)
+    assert value_of(kubectl, namespace) == "9"
+    assert events_of(system) == []
+    clone.write("plumbline.yaml", with_policy(namespace, HEAL))
+    clone.commit("back again")
+    clone.push("-o", "plumbline.wait=0", "origin", "main")
+    wait_until(lambda: value_of(kubectl, namespace) == "1", 20, "Git counts again")

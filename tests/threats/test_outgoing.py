@@ -233,3 +233,21 @@ def test_a61_a_chat_s_address_leads_nowhere_inside_either() -> None:
         assert inner.bodies == [], "a redirect leads nowhere that the operator has not opened"
     with pytest.raises(Unreachable, match="none that apprise understands"):
         chat.say(SecretText("nonsense"), "hello", PUBLIC)
+
+
+@pytest.mark.parametrize("asked", ["Mon, 01 Jan 2024 00:00:00 +99999999999999999999", "-1", "soon"])
+def test_a61_a_wait_that_is_no_wait_is_none(asked: str) -> None:
+    with receiving(answering(503, Retry_After=asked)) as inner:
+        answer = outgoing.post(address(f"http://127.0.0.1:{inner.port}/"), b"{}", {}, reach=PRIVATE)
+    assert (answer.status, answer.retry_after) == (503, None)
+
+
+def test_a61_what_a_receiver_answers_to_apprise_without_an_end_is_not_kept() -> None:
+    def endless(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        for _ in range(1 << 10):
+            handler.wfile.write(b"x" * (1 << 20))
+
+    with receiving(endless) as inner, pytest.raises(Unavailable, match="could not say it"):
+        chat.say(SecretText(f"json://127.0.0.1:{inner.port}/"), "hello", LOOPBACK)

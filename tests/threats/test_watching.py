@@ -9,10 +9,14 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
+import urllib3
+from kubernetes import client
 
 from plumbline.local_system import Clone, LocalSystem
 from sandbox.processes import wait_until
@@ -20,7 +24,9 @@ from tests.api_proxy import ApiProxy, Fault
 from tests.conftest import Kubectl, StartSystem, config_map
 from tests.invariants import recorded_of, wait_converged
 from tests.journeys.test_drift import HEAL, edit, events_of, value_of, with_policy
-from worker.adapters.cluster import Cluster, Following, connect
+from worker.adapters.cluster import Cluster, Following, Seen, connect
+from worker.adapters.cluster.connection import Connection, Session
+from worker.adapters.cluster.discovery import ApiResource
 from worker.domain.environment import OWNER_LABEL
 from worker.domain.episodes import Event
 from worker.domain.errors import Unavailable
@@ -253,3 +259,56 @@ def test_f25_an_api_server_that_was_away_is_no_difference_and_what_moved_is_foun
     opened = [each for each in recorded_of(healing).state.news if each.event is Event.OPENED]
     assert len(opened) == 1
     assert {each.key.name for each in opened[0].episode.drift} == {"a"}
+
+
+@pytest.mark.parametrize(
+    "line", [b"[]", b"7", b'{"type":"ADDED","object":null}', b'{"type":"ADDED","object":{"metadata":[]}}']
+)
+def test_f26_a_line_that_is_no_event_ends_one_watch_and_not_the_watching(line: bytes) -> None:
+    with pytest.raises(Unavailable, match="broke off"):
+        list(followed(line=line))
+
+
+@pytest.mark.parametrize("listed", [b"[]", b"{}", b'{"items":[{}]}', b'{"items":[],"metadata":null}'])
+def test_f26_a_list_that_is_none_is_an_outage(listed: bytes) -> None:
+    with pytest.raises(Unavailable, match="cannot be read"):
+        list(followed(listed=listed))
+
+
+def test_f26_a_server_to_which_every_place_is_gone_is_not_asked_without_a_pause() -> None:
+    with pytest.raises(Unavailable, match="HTTP 410"):
+        list(followed(status=410))
+
+
+class Server(BaseHTTPRequestHandler):
+    """Something in the place of an API server: one answer to each list, one line to each watch."""
+
+    status = 200
+    listed = b'{"items":[],"metadata":{"resourceVersion":"1"}}'
+    line = b""
+
+    def do_GET(self) -> None:
+        """Answers."""
+        body = self.line + b"\n" if "watch=true" in self.path else self.listed
+        self.send_response(self.status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing."""
+
+
+def followed(**answers: Any) -> Iterator[Seen]:
+    """One round of a watch on a server that answers so."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Answering", (Server,), answers))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        configuration = client.Configuration()
+        configuration.host = f"http://127.0.0.1:{server.server_port}"
+        connection = Connection(lambda: Session(urllib3.PoolManager(), configuration))
+        served = ApiResource("", "v1", "ConfigMap", "configmaps", True, frozenset({"watch"}))
+        yield from Following(connection, served, "n", OWNER_LABEL).round({})
+    finally:
+        server.shutdown()
+        server.server_close()

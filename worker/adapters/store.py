@@ -136,7 +136,7 @@ class Store:
         for name in names:
             try:
                 group, kind, namespace, own = json.loads(name)
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, RecursionError):
                 return None
             found.add(ResourceKey(str(group), str(kind), str(namespace), str(own)))
         return frozenset(found) or None

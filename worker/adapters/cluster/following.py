@@ -95,15 +95,19 @@ class Following:
         query = {"labelSelector": self._label, "limit": PAGE}
         while True:
             answer = self._connection.request("GET", self._path, query=query, accept=MANY)
-            if answer.status == GONE:
-                query.pop("continue", None)
+            if answer.status == GONE and query.pop("continue", ""):
                 continue
             self._check(answer.status)
             document = answer.json()
-            for item in document["items"] or ():
-                yield self._key(item["metadata"]), item["metadata"]
-            self._version = str(document["metadata"]["resourceVersion"])
-            query["continue"] = document["metadata"].get("continue") or ""
+            try:
+                found = [(self._key(item["metadata"]), item["metadata"]) for item in document["items"] or ()]
+                version, rest = str(document["metadata"]["resourceVersion"]), document["metadata"].get("continue")
+            except (KeyError, TypeError, AttributeError) as error:
+                raise Unavailable(
+                    f"the list of {self._served.plural} cannot be read ({type(error).__name__})"
+                ) from None
+            yield from found
+            self._version, query["continue"] = version, rest or ""
             if not query["continue"]:
                 return
 
@@ -138,7 +142,7 @@ class Following:
                 self._version = str(metadata["resourceVersion"])
                 if event["type"] != "BOOKMARK":
                     yield Seen(self._key(metadata), metadata, is_gone=event["type"] == "DELETED")
-        except (urllib3.exceptions.HTTPError, OSError, ValueError, KeyError, AttributeError) as error:
+        except (urllib3.exceptions.HTTPError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             if not self._closed:
                 raise Unavailable(f"the watch on {self._served.plural} broke off ({type(error).__name__})") from None
         finally:
