@@ -65,7 +65,7 @@ def _ask(desk: Desk, repository: Repository, request: ConvergeRequest, *, says_s
     if repository.forge != PLAIN and says_so:
         context = converge_context(desk.settings.installation.instance, request.environment)
         queued = Status(context, State.PENDING, "Queued")
-        _say(desk, repository, request.revision, queued, request.at, unless_told=True)
+        results.put_status(desk, repository.name, request.revision, queued, request.at, unless_told=True)
     desk.requests.converge(request)
 
 
@@ -181,7 +181,8 @@ def _converge(desk: Desk, repository: Repository, forge: Forge, asked: LookReque
             read_declaration(text, desk.settings.installation, repository, asked.branch) if text else Declaration(())
         )
     except DesiredStateError as error:
-        _say(desk, repository, tip, Status(converge_context(instance), State.FAILURE, str(error)[:140]), asked.at)
+        failed = Status(converge_context(instance), State.FAILURE, str(error)[:140])
+        results.put_status(desk, repository.name, tip, failed, asked.at)
         return
     update = RefUpdate(f"refs/heads/{asked.branch}", NO_COMMIT, tip)
     requests = convergences(Committed(repository.name, (update,), asked.at), (update,), {asked.branch: found})
@@ -213,21 +214,10 @@ def _act(desk: Desk, repository: Repository, revision: str, found: Asked, at: fl
     `is_new`: the change request was seen before, and not at this revision.
     """
     if found.status is not None:
-        _say(desk, repository, revision, found.status, at, unless_told=found.unless_told, is_first=is_new)
+        results.put_status(
+            desk, repository.name, revision, found.status, at, unless_told=found.unless_told, is_first=is_new
+        )
     if found.proposal is not None:
         desk.requests.propose(found.proposal)
     if found.look_at:
         desk.requests.look(LookRequest(repository.name, desk.requests.queue.now(), branch=found.look_at))
-
-
-def _say(
-    desk: Desk,
-    repository: Repository,
-    revision: str,
-    status: Status,
-    at: float,
-    *,
-    unless_told: bool = False,
-    is_first: bool = False,
-) -> None:
-    results.put_status(desk, repository.name, revision, status, at, unless_told=unless_told, is_first=is_first)

@@ -45,7 +45,7 @@ log = logging.getLogger("plumbline.watch")
 Place = tuple[ApiResource, str]
 
 
-class Moved(Protocol):
+class OnMove(Protocol):
     """Told of an object that is not as it was: the label that says whose it is, its key, whether more than a status is new."""
 
     def __call__(self, label: str, key: ResourceKey, *, is_written: bool) -> None:
@@ -216,7 +216,7 @@ def named(slug: str) -> tuple[str, str]:
 class Stream:
     """One watch in a thread of its own; calls `moved` for each object that is not as it was."""
 
-    def __init__(self, following: Following, moved: Moved) -> None:
+    def __init__(self, following: Following, moved: OnMove) -> None:
         self._following = following
         self._moved = moved
         self._marks: dict[ResourceKey, tuple[str, str, str]] = {}

@@ -188,14 +188,10 @@ class Gitea:
         """Makes our comment say `body`; whether that wrote anything."""
         at, all_of_it = f"{self._at}/issues/comments", f"{self._at}/issues/{number}/comments"
 
-        def text(comment_id: str) -> str | None:
-            there = self.comment(number, comment_id)
-            return there.body if there else None
-
         return self._comments.put(
             (number, marker),
             body,
-            text=text,
+            read=lambda each: self.comment(number, each),
             find=lambda: self._ours(number, marker),
             edit=lambda each: self._send("PATCH", f"{at}/{each}", {"body": body}, passing=(NOT_FOUND,)).is_success,
             make=lambda: str(self._send("POST", all_of_it, {"body": body}).json()["id"]),

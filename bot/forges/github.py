@@ -189,14 +189,10 @@ class Github:
         """One comment of ours with the marker, edited in place."""
         at, all_of_it = f"{self._at}/issues/comments", f"{self._at}/issues/{number}/comments"
 
-        def text(comment_id: str) -> str | None:
-            there = self.comment(number, comment_id)
-            return there.body if there else None
-
         return self._comments.put(
             (number, marker),
             body,
-            text=text,
+            read=lambda each: self.comment(number, each),
             find=lambda: self._ours(number, marker),
             edit=lambda each: self._api.write("PATCH", f"{at}/{each}", {"body": body}, missing=(404, 410)) is not None,
             make=lambda: str(self._api.write("POST", all_of_it, {"body": body})["id"]),

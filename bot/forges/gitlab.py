@@ -180,14 +180,10 @@ class GitLab:
         """Writes or edits our note with the marker; what is there is looked up first, so a lost answer doubles nothing."""
         notes = f"/merge_requests/{number}/notes"
 
-        def text(note_id: str) -> str | None:
-            there = self.comment(number, note_id)
-            return there.body if there else None
-
         return self._comments.put(
             (number, marker),
             body,
-            text=text,
+            read=lambda each: self.comment(number, each),
             find=lambda: self._ours(notes, marker),
             edit=lambda each: self._found(lambda: self._write("put", f"{notes}/{each}", {"body": body})) is not None,
             make=lambda: str(self._write("post", notes, {"body": body})["id"]),

@@ -10,6 +10,8 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from bot.forges.port import Comment
+
 MOST: Final = 2000
 """Commits and comments that are known at once; the ones that were not touched for the longest go."""
 
@@ -25,7 +27,7 @@ class KnownComments:
         place: object,
         body: str,
         *,
-        text: Callable[[str], str | None],
+        read: Callable[[str], Comment | None],
         find: Callable[[], tuple[str, str] | None],
         edit: Callable[[str], bool],
         make: Callable[[], str],
@@ -33,16 +35,16 @@ class KnownComments:
     ) -> bool:
         """Makes our comment at a place say `body`; whether that wrote anything.
 
-        `text` gives what the comment of an id says (None: it is gone), `find` searches for ours and gives its id and text,
+        `read` gives the comment of an id (None: it is gone), `find` searches for ours and gives its id and text,
         `edit` makes the one of an id say `body` (false: it is gone), `make` makes a new one and gives its id.
         """
         known, digest = self._known.pop(place, None), _digest(body)
         if known is not None:
             number, last = known
-            there = text(number) if last == digest else ""
-            if there and is_same(there, body):
+            there = read(number) if last == digest else None
+            if there is not None and there.body and is_same(there.body, body):
                 return self._keep(place, number, digest, wrote=False)
-            if there is not None and edit(number):
+            if (there is not None or last != digest) and edit(number):
                 return self._keep(place, number, digest, wrote=True)
         found = find()
         if found and is_same(found[1], body):

@@ -88,13 +88,6 @@ def member(value: Any, name: str) -> Any:
     return None if position is None else value[position]
 
 
-def value_at(value: Any, path: Iterable[str]) -> Any:
-    """What stands at a path; None where there is nothing."""
-    for name in path:
-        value = member(value, name)
-    return value
-
-
 def step_of(value: Any, name: str) -> Step | None:
     """A FieldsV1 name as a step in `value`, whose list's items it may be about."""
     if name.startswith("f:"):
@@ -105,19 +98,6 @@ def step_of(value: Any, name: str) -> Step | None:
     if name.startswith(("k:", "v:")):
         return Place(-1, json.loads(name[2:]))
     return None
-
-
-def steps_of(body: Any, path: FieldPath) -> tuple[Step, ...]:
-    """A path as steps in a body."""
-    steps: list[Step] = []
-    value = body
-    for name in path:
-        step = step_of(value, name)
-        if step is None:
-            break
-        steps.append(step)
-        value = member(value, name)
-    return tuple(steps)
 
 
 def node_at(owned: Owned, path: FieldPath) -> Owned | None:
