@@ -94,7 +94,7 @@ class World:
 
             running = Run(
                 self.target, self.states, revision or next(_REVISIONS), "main", time.time(), time.time, say, checkpoint,
-                same_as=same_as,
+                same_as=lambda: same_as,
             )  # fmt: skip
             recorded = converge(running, recorded, lambda: found, approvals)
             while wait and recorded.state.operation is not None and recorded.state.operation.phase.is_open:

@@ -78,7 +78,7 @@ def converge(bench: Workbench, message: dict[str, Any]) -> None:
                 checkpoint=checkpoint,
                 posted=_posted(bench, checkout, environment, request.revision),
                 tell=partial(tell, bench, environment, request.branch, request.revision),
-                same_as=_same_as(bench, checkout, repository, environment, recorded, request.revision),
+                same_as=partial(_same_as, bench, checkout, repository, environment, recorded, request.revision),
             )
             capabilities = side.capabilities()
             converge_run(

@@ -35,6 +35,9 @@ LOOK_SECONDS: Final = 0.4
 """Between two looks at an open operation: a rollout that takes a second is said to be healthy within 1.4 s."""
 
 SETTLING_SECONDS: Final = 2.0
+LONGEST_SECONDS: Final = 60.0
+"""Between two readings of a record of which nothing is due for long: clocks are set."""
+
 EPISODE_SECONDS: Final = 1.0
 """Between two looks that are due of an episode and came to nothing."""
 
@@ -219,26 +222,37 @@ class Looker:
     def __init__(self, bench: Workbench, is_left: Callable[[str], bool]) -> None:
         self._bench = bench
         self._is_left = is_left
-        self._next: dict[str, float] = {}
+        self._next: dict[tuple[str, str], tuple[str, float]] = {}
 
     def look(self) -> None:
-        """One round over all clusters."""
+        """One round over all clusters; a record that was not written since is read again only when something is due of it."""
         for cluster in self._bench.installation.clusters:
             states = self._bench.bench(cluster.name).states
-            records, _ = states.records.list("ConfigMap", f"{RECORD_LABEL}=state,{OPEN_LABEL}=open")
-            for record in records:
-                recorded = states.opened(record)
-                slug, now = recorded.state.environment, time.monotonic()
-                if not recorded.trusted or now < self._next.get(slug, 0.0):
+            versions = states.records.versions("ConfigMap", f"{RECORD_LABEL}=state,{OPEN_LABEL}=open")
+            for name, version in versions.items():
+                seen, due = self._next.get((cluster.name, name), ("", 0.0))
+                if seen == version and time.monotonic() < due:
                     continue
-                operation, episode = recorded.state.operation, recorded.state.episode
-                if operation is not None and operation.phase.is_open and operation.branch:
-                    self._next[slug] = now + self._look_at(operation, slug, cluster.name)
-                elif episode is not None and not self._is_left(slug):
-                    due = recorded.state.next_at - self._bench.queue.now()
-                    if due <= 0:
-                        ask_for_look(self._bench, slug, cluster.name)
-                    self._next[slug] = now + (EPISODE_SECONDS if due <= 0 else min(due, SETTLING_SECONDS))
+                record = states.records.read("ConfigMap", name)
+                if record is not None:
+                    wait = self._look(states.opened(record), cluster.name)
+                    self._next[cluster.name, name] = (version, time.monotonic() + wait)
+
+    def _look(self, recorded: Recorded, cluster: str) -> float:
+        """Asks for the look that is due of a record; the seconds until the next may be."""
+        slug = recorded.state.environment
+        operation, episode = recorded.state.operation, recorded.state.episode
+        if not recorded.trusted:
+            return LOOK_SECONDS
+        if operation is not None and operation.phase.is_open and operation.branch:
+            return self._look_at(operation, slug, cluster)
+        if episode is None or self._is_left(slug):
+            return SETTLING_SECONDS
+        due = recorded.state.next_at - self._bench.queue.now()
+        if due <= 0:
+            ask_for_look(self._bench, slug, cluster)
+            return EPISODE_SECONDS
+        return min(due, LONGEST_SECONDS)
 
     def _look_at(self, operation: Operation, slug: str, cluster: str) -> float:
         """Asks for a look at an open operation; the seconds until the next."""

@@ -38,7 +38,8 @@ class Run:
 
     `say` gets each fact once, with the operation that it is about, and `tell` what is new of a divergence; `checkpoint` raises
     where writing must stop; `clock` gives Unix times. `branch` is empty for the command line, which no server follows.
-    `same_as` is the recorded revision where the environment is declared and rendered from the very same there, else empty.
+    `same_as` gives the recorded revision where the environment is declared and rendered from the very same there, else an empty
+    text; it reads two trees, so it is asked only where that decides something.
     """
 
     target: Target
@@ -51,7 +52,7 @@ class Run:
     checkpoint: Checkpoint
     posted: dict[str, Any] | None = None
     tell: Callable[[News], None] = lambda _news: None
-    same_as: str = ""
+    same_as: Callable[[], str] = lambda: ""
 
 
 def converge(
@@ -78,8 +79,9 @@ def converge(
     try:
         rendered = tuple(render())
         prediction = predict(run.target, run.revision, rendered, recorded, run.states.key())
-        is_approved = _was_approved(before, run.revision) or _is_same(recorded, run.same_as)
-        approval = None if is_approved else prediction.approval
+        approval = prediction.approval
+        if approval is not None and (_was_approved(before, run.revision) or _is_same(recorded, run)):
+            approval = None
         _confirm(prediction, approvals, hold, approval)
     except Held as error:
         return _ended(run, recorded, operation.to(Phase.HELD, said=str(error)), Step.HELD, str(error))
@@ -91,11 +93,8 @@ def converge(
         return recorded
     if is_known:
         run.say(operation, begins)
-    if hold is None and _is_same(recorded, run.same_as):
-        if recorded.state.episode is not None and recorded.state.episode.alerted:
-            return _carried_diverged(run, recorded, recorded.state.episode)
-        if prediction.plan.is_empty and _stays_healthy(run.target, recorded, prediction):
-            return _carried(run, recorded, prediction)
+    if hold is None and (carried := _carried_over(run, recorded, prediction)) is not None:
+        return carried
 
     operation = operation.to(
         Phase.APPLYING,
@@ -233,7 +232,7 @@ def _stays_healthy(target: Target, recorded: Recorded, prediction: Prediction) -
     )
 
 
-def _is_same(recorded: Recorded, same_as: str) -> bool:
+def _is_same(recorded: Recorded, run: Run) -> bool:
     """Whether the recorded revision had converged and is the same for this environment."""
     operation, applied = recorded.state.operation, recorded.state.applied
     return (
@@ -241,8 +240,19 @@ def _is_same(recorded: Recorded, same_as: str) -> bool:
         and operation is not None
         and operation.phase is Phase.SUCCEEDED
         and applied is not None
-        and applied.revision == operation.revision == same_as
+        and applied.revision == operation.revision == run.same_as()
     )
+
+
+def _carried_over(run: Run, recorded: Recorded, prediction: Prediction) -> Recorded | None:
+    """What is recorded once a commit that changes nothing here has taken over; None where there is something to be done."""
+    episode = recorded.state.episode
+    is_diverged = episode is not None and bool(episode.alerted)
+    if not (is_diverged or prediction.plan.is_empty) or not _is_same(recorded, run):
+        return None
+    if episode is not None and is_diverged:
+        return _carried_diverged(run, recorded, episode)
+    return _carried(run, recorded, prediction) if _stays_healthy(run.target, recorded, prediction) else None
 
 
 def _carried(run: Run, recorded: Recorded, prediction: Prediction) -> Recorded:
