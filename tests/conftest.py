@@ -9,12 +9,13 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 import redis
 import yaml
 
+from plumbline.forge_system import ForgeSystem
 from plumbline.local_system import Clone, LocalSystem
 from sandbox.control_plane import ControlPlane
 from sandbox.forge import GiteaServer
@@ -30,7 +31,22 @@ CORPORA = corpora_folder()
 _NUMBERS = itertools.count(1)
 
 Kubectl = Callable[..., subprocess.CompletedProcess[str]]
-StartSystem = Callable[[Path, str], LocalSystem]
+
+
+class StartSystem(Protocol):
+    """Starts all of Plumbline on plain Git, by kubeconfig and Redis' address; `more` are lines at the end of app.yaml."""
+
+    def __call__(self, kubeconfig: Path, redis_url: str, *, poll: str = "1s", more: str = "") -> LocalSystem:
+        """The running system."""
+
+
+class StartForgeSystem(Protocol):
+    """Starts all of Plumbline beside a repository of the session's Gitea, on a Redis; branches are looked at every `poll`."""
+
+    def __call__(
+        self, redis_url: str, *, poll: str, with_webhook: bool = True, with_hooks: bool = False
+    ) -> ForgeSystem:
+        """The running system."""
 
 
 @pytest.fixture(scope="session")
@@ -131,9 +147,9 @@ def proxy(control_plane: ControlPlane, tmp_path: Path) -> Iterator[ApiProxy]:
 
 @pytest.fixture
 def start_system(tools: dict[str, Path], namespace: str, tmp_path: Path) -> StartSystem:
-    """Starts all of Plumbline, by kubeconfig and Redis' address; environments may use the test's namespace."""
+    """Starts all of Plumbline; environments may use the test's namespace."""
 
-    def start(kubeconfig: Path, redis_url: str) -> LocalSystem:
+    def start(kubeconfig: Path, redis_url: str, *, poll: str = "1s", more: str = "") -> LocalSystem:
         return LocalSystem.start(
             tmp_path / "system",
             kubeconfig=kubeconfig,
@@ -141,7 +157,31 @@ def start_system(tools: dict[str, Path], namespace: str, tmp_path: Path) -> Star
             tools=tools["helm"].parent,
             namespaces=[namespace],
             state_namespace=f"state-{namespace}",
-            poll="1s",
+            poll=poll,
+            more=more,
+        )
+
+    return start
+
+
+@pytest.fixture
+def start_forge_system(
+    gitea: GiteaServer, control_plane: ControlPlane, tools: dict[str, Path], namespace: str, tmp_path: Path
+) -> StartForgeSystem:
+    """Starts all of Plumbline beside Gitea; environments may use the test's namespace."""
+
+    def start(redis_url: str, *, poll: str, with_webhook: bool = True, with_hooks: bool = False) -> ForgeSystem:
+        return ForgeSystem.beside(
+            gitea,
+            tmp_path / "system",
+            kubeconfig=control_plane.kubeconfig("worker"),
+            redis_url=redis_url,
+            tools=tools["helm"].parent,
+            namespaces=[namespace],
+            state_namespace=f"state-{namespace}",
+            poll=poll,
+            with_webhook=with_webhook,
+            with_hooks=with_hooks,
         )
 
     return start

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import statistics
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import urllib3
 import yaml
 
 from sandbox.control_plane import ControlPlane
 from tests.world import World
+from worker.adapters.cluster import connect
 
 OBJECTS = 1500
 Figures = dict[str, float]
@@ -111,6 +114,43 @@ def write_files(folder: Path, made: Sequence[Mapping[str, Any]]) -> Path:
     for name, text in as_files(made).items():
         (folder / name).write_text(text)
     return folder
+
+
+class Watched:
+    """One ConfigMap that is watched: `take` is called with each version of its `data`, in order, by a thread."""
+
+    def __init__(
+        self, plane: ControlPlane, namespace: str, name: str, take: Callable[[Mapping[str, str]], None]
+    ) -> None:
+        self._take = take
+        self._changed = threading.Condition()
+        query = {"watch": "true", "fieldSelector": f"metadata.name={name}"}
+        path = f"/api/v1/namespaces/{namespace}/configmaps"
+        self._answer = connect(plane.kubeconfig()).stream(path, query, 1200)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        text = b""
+        while chunk := self._chunk():
+            text += chunk
+            while b"\n" in text:
+                line, _, text = text.partition(b"\n")
+                data = json.loads(line)["object"].get("data") or {}
+                with self._changed:
+                    self._take(data)
+                    self._changed.notify_all()
+
+    def _chunk(self) -> bytes:
+        try:
+            return self._answer.read1(1 << 20)
+        except urllib3.exceptions.HTTPError:
+            return b""
+
+    def wait_for(self, condition: Callable[[], bool], seconds: float, otherwise: str) -> None:
+        """Waits until something holds of what was taken; raises TimeoutError with `otherwise`."""
+        with self._changed:
+            if not self._changed.wait_for(condition, seconds):
+                raise TimeoutError(otherwise)
 
 
 def timed(work: Callable[[], object]) -> float:

@@ -7,16 +7,14 @@ import statistics
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import urllib3
 import yaml
 
 from plumbline.local_system import Clone, LocalSystem, git
 from sandbox.control_plane import ControlPlane
-from tests.bench.ground import OBJECTS, Figures, Ground, as_files, objects, quantile
-from worker.adapters.cluster import connect
+from tests.bench.ground import OBJECTS, Figures, Ground, Watched, as_files, objects, quantile
 
 PUSHES = 20
 LINES = 5
@@ -31,35 +29,15 @@ class Live:
 
     def __init__(self, plane: ControlPlane, namespace: str, name: str) -> None:
         self.seen: dict[str, float] = {}
-        self._changed = threading.Condition()
-        query = {"watch": "true", "fieldSelector": f"metadata.name={name}"}
-        path = f"/api/v1/namespaces/{namespace}/configmaps"
-        self._answer = connect(plane.kubeconfig()).stream(path, query, 1200)
-        threading.Thread(target=self._read, daemon=True).start()
+        self._watched = Watched(plane, namespace, name, self._take)
 
-    def _read(self) -> None:
-        text = b""
-        while chunk := self._chunk():
-            text += chunk
-            while b"\n" in text:
-                line, _, text = text.partition(b"\n")
-                value = (json.loads(line)["object"].get("data") or {}).get("value", "")
-                with self._changed:
-                    self.seen.setdefault(value, time.perf_counter())
-                    self._changed.notify_all()
-
-    def _chunk(self) -> bytes:
-        try:
-            return self._answer.read1(1 << 16)
-        except urllib3.exceptions.HTTPError:
-            return b""
+    def _take(self, data: Mapping[str, str]) -> None:
+        self.seen.setdefault(data.get("value", ""), time.perf_counter())
 
     def wait(self, value: str, seconds: float = 30) -> float:
         """When the object had a value."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: value in self.seen, seconds):
-                raise TimeoutError(f"the object never had the value {value}")
-            return self.seen[value]
+        self._watched.wait_for(lambda: value in self.seen, seconds, f"the object never had the value {value}")
+        return self.seen[value]
 
 
 def started(ground: Ground, namespace: str) -> LocalSystem:

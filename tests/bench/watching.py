@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
-
-import urllib3
+from typing import Any
 
 from plumbline.local_system import Clone, LocalSystem
 from sandbox.control_plane import ControlPlane
-from tests.bench.ground import OBJECTS, Figures, Ground, as_files, as_json, in_turns, objects, quantile
+from tests.bench.ground import OBJECTS, Figures, Ground, Watched, as_files, as_json, in_turns, objects, quantile
 from tests.bench.planning import reader
 from tests.bench.pushing import Live, config_map, started
 from tests.world import resources
@@ -43,51 +42,30 @@ spec:
 
 
 class Recorded:
-    """Watches an environment's record, and knows when it was written."""
+    """Watches an environment's record, and knows when it was written and which episode it has."""
 
     def __init__(self, plane: ControlPlane, environment: str) -> None:
-        name = Environment("shop", environment, "", "", "", "").state_name
         self.writes: list[float] = []
-        query = {"watch": "true", "fieldSelector": f"metadata.name={name}"}
-        path = "/api/v1/namespaces/plumbline-system/configmaps"
-        self._answer = connect(plane.kubeconfig()).stream(path, query, 1200)
-        self._changed = threading.Condition()
-        threading.Thread(target=self._read, daemon=True).start()
+        self.episode: Mapping[str, Any] | None = None
+        name = Environment("shop", environment, "", "", "", "").state_name
+        self._watched = Watched(plane, "plumbline-system", name, self._take)
 
-    def _read(self) -> None:
-        text = b""
-        while chunk := self._chunk():
-            text += chunk
-            while b"\n" in text:
-                line, _, text = text.partition(b"\n")
-                state = json.loads(json.loads(line)["object"]["data"]["state"])["state"]
-                with self._changed:
-                    self.episode = state["episode"]
-                    self.writes.append(time.perf_counter())
-                    self._changed.notify_all()
-
-    def _chunk(self) -> bytes:
-        try:
-            return self._answer.read1(1 << 20)
-        except urllib3.exceptions.HTTPError:
-            return b""
+    def _take(self, data: Mapping[str, str]) -> None:
+        self.episode = json.loads(data["state"])["state"]["episode"]
+        self.writes.append(time.perf_counter())
 
     def first_after(self, moment: float, seconds: float = 30) -> float:
         """When it was first written after a moment."""
 
-        def found() -> bool:
-            return any(write > moment for write in self.writes)
+        def written() -> list[float]:
+            return [write for write in self.writes if write > moment]
 
-        with self._changed:
-            if not self._changed.wait_for(found, seconds):
-                raise TimeoutError("the record was never written")
-            return next(write for write in self.writes if write > moment)
+        self._watched.wait_for(lambda: bool(written()), seconds, "the record was never written")
+        return written()[0]
 
     def wait_quiet(self, seconds: float = 60) -> None:
         """Waits until no episode is open."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: not self.episode, seconds):
-                raise TimeoutError("the episode is never closed")
+        self._watched.wait_for(lambda: not self.episode, seconds, "the episode is never closed")
 
 
 def measure_drift(ground: Ground) -> Figures:

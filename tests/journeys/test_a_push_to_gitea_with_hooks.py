@@ -19,10 +19,8 @@ import pytest
 
 from plumbline.forge_system import ForgeSystem
 from plumbline.local_system import ROOT, Clone, git
-from sandbox.control_plane import ControlPlane
-from sandbox.forge import GiteaServer
 from sandbox.processes import wait_until
-from tests.conftest import DEPLOYMENT, Kubectl, config_map, declaration
+from tests.conftest import DEPLOYMENT, Kubectl, StartForgeSystem, config_map, declaration
 
 HEALTH_SECONDS = 30
 """How long `declaration` lets objects become healthy."""
@@ -106,25 +104,10 @@ class Browser:
 
 @pytest.fixture
 def project(
-    gitea: GiteaServer,
-    control_plane: ControlPlane,
-    empty_redis: str,
-    tools: dict[str, Path],
-    namespace: str,
-    tmp_path: Path,
+    start_forge_system: StartForgeSystem, empty_redis: str, namespace: str, tmp_path: Path
 ) -> Iterator[Project]:
     """A repository at Gitea with Plumbline's hooks in the forge's own folder, and one converged commit."""
-    with ForgeSystem.beside(
-        gitea,
-        tmp_path / "system",
-        kubeconfig=control_plane.kubeconfig("worker"),
-        redis_url=empty_redis,
-        tools=tools["helm"].parent,
-        namespaces=[namespace],
-        state_namespace=f"state-{namespace}",
-        poll="60s",
-        with_hooks=True,
-    ) as system:
+    with start_forge_system(empty_redis, poll="60s", with_hooks=True) as system:
         clone = Clone(tmp_path / "clone", system.remote)
         made = Project(system, clone)
         clone.write("plumbline.yaml", declaration(namespace))

@@ -10,7 +10,7 @@ from pathlib import Path
 from plumbline.local_system import Clone, LocalSystem, git
 from sandbox.control_plane import ControlPlane
 from sandbox.processes import wait_until
-from tests.conftest import Kubectl, config_map
+from tests.conftest import Kubectl, StartSystem, config_map
 from tests.doubles.receiver import SECRET, Receiver, receiving
 from tests.invariants import wait_converged
 from tests.journeys.test_drift import edit, with_policy
@@ -18,7 +18,7 @@ from tests.journeys.test_drift import edit, with_policy
 
 @contextmanager
 def told(
-    folder: Path, namespace: str, control_plane: ControlPlane, redis_url: str, tools: dict[str, Path]
+    folder: Path, control_plane: ControlPlane, redis_url: str, start_system: StartSystem
 ) -> Iterator[tuple[LocalSystem, Receiver]]:
     """All of Plumbline, and somebody who is told of everything."""
     folder.mkdir()
@@ -30,16 +30,7 @@ def told(
             f"alerts: {{receivers: [{{name: ops, webhook: 'http://127.0.0.1:{receiver.port}/hook', "
             "secret: {file: receiver-key}, networks: [127.0.0.1/32]}]}\n"
         )
-        with LocalSystem.start(
-            folder,
-            kubeconfig=control_plane.kubeconfig("worker"),
-            redis_url=redis_url,
-            tools=tools["helm"].parent,
-            namespaces=[namespace],
-            state_namespace=f"state-{namespace}",
-            poll="1s",
-            more=more,
-        ) as system:
+        with start_system(control_plane.kubeconfig("worker"), redis_url, more=more) as system:
             yield system, receiver
 
 
@@ -48,10 +39,10 @@ def test_a_drift_is_told_with_its_author_once_and_once_that_it_is_over(
     namespace: str,
     control_plane: ControlPlane,
     empty_redis: str,
-    tools: dict[str, Path],
+    start_system: StartSystem,
     kubectl: Kubectl,
 ) -> None:
-    with told(tmp_path / "system", namespace, control_plane, empty_redis, tools) as (system, receiver):
+    with told(tmp_path / "system", control_plane, empty_redis, start_system) as (system, receiver):
         clone = Clone(tmp_path / "clone", system.repository)
         clone.write("plumbline.yaml", with_policy(namespace, "mode: alert, diff-after: 0s, settle: 1s"))
         clone.write("app/a.yaml", config_map("a", n="1"))

@@ -28,15 +28,6 @@ from worker.signed_queue import SignedQueue
 
 
 @pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of the test's own, to be mistreated."""
-    server = RedisServer(tmp_path / "redis")
-    yield server
-    server.server.signal(signal.SIGCONT)
-    server.stop()
-
-
-@pytest.fixture
 def own_system(own_redis: RedisServer, proxy: ApiProxy, start_system: StartSystem) -> Iterator[LocalSystem]:
     """All of Plumbline on that Redis, with the recording proxy before the API server."""
     with start_system(proxy.kubeconfig, own_redis.url) as running:
@@ -312,14 +303,11 @@ class SlowRedis:
 
 
 def test_f08_a_slow_redis_that_resets_connections_loses_no_job(
-    control_plane: ControlPlane, own_redis: RedisServer, tools: dict[str, Path], namespace: str, tmp_path: Path
+    control_plane: ControlPlane, own_redis: RedisServer, start_system: StartSystem, namespace: str, tmp_path: Path
 ) -> None:
     slow = SlowRedis(own_redis.url, delay=0.02)
     try:
-        with LocalSystem.start(
-            tmp_path / "system", kubeconfig=control_plane.kubeconfig("worker"), redis_url=slow.url,
-            tools=tools["helm"].parent, namespaces=[namespace], state_namespace=f"state-{namespace}", poll="300s",
-        ) as system:  # fmt: skip
+        with start_system(control_plane.kubeconfig("worker"), slow.url, poll="300s") as system:
             clone = Clone(tmp_path / "clone", system.repository)
             clone.write("plumbline.yaml", declaration(namespace))
             slow.reset_every = 20

@@ -14,12 +14,10 @@ from bot.forges.port import State
 from bot.outbox import Outbox
 from plumbline.forge_system import BOT, ForgeSystem
 from plumbline.local_system import REPOSITORY, Clone, git
-from sandbox.control_plane import ControlPlane
-from sandbox.forge import GiteaServer
 from sandbox.processes import wait_until
 from sandbox.redis_server import RedisServer
 from tests.bot.beside_a_double import BesideADouble, comes_back, goes_away
-from tests.conftest import Kubectl, config_map, declaration
+from tests.conftest import Kubectl, StartForgeSystem, config_map, declaration
 from tests.doubles.github_rig import GithubRig
 from tests.doubles.gitlab_rig import GitLabRig
 from tests.invariants import recorded_of
@@ -120,33 +118,9 @@ def test_f05_an_ending_that_the_outbox_held_is_written_when_it_is_told_again_and
 
 
 @pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of the test's own, to be emptied."""
-    server = RedisServer(tmp_path / "redis")
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def system(
-    gitea: GiteaServer,
-    control_plane: ControlPlane,
-    own_redis: RedisServer,
-    tools: dict[str, Path],
-    namespace: str,
-    tmp_path: Path,
-) -> Iterator[ForgeSystem]:
+def system(own_redis: RedisServer, start_forge_system: StartForgeSystem) -> Iterator[ForgeSystem]:
     """All of Plumbline beside a repository of a real Gitea, on a Redis of the test's own."""
-    with ForgeSystem.beside(
-        gitea,
-        tmp_path / "system",
-        kubeconfig=control_plane.kubeconfig("worker"),
-        redis_url=own_redis.url,
-        tools=tools["helm"].parent,
-        namespaces=[namespace],
-        state_namespace=f"state-{namespace}",
-        poll="1s",
-    ) as running:
+    with start_forge_system(own_redis.url, poll="1s") as running:
         yield running
 
 

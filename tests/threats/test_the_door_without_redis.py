@@ -21,15 +21,6 @@ CROWD = 350
 
 
 @pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of the test's own, to be mistreated."""
-    server = RedisServer(tmp_path / "redis")
-    yield server
-    server.server.signal(signal.SIGCONT)
-    server.stop()
-
-
-@pytest.fixture
 def door(own_redis: RedisServer, tmp_path: Path) -> Iterator[Door]:
     """The shipped web process on that Redis, which it has spoken to."""
     made = Door(tmp_path, own_redis.url)

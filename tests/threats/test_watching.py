@@ -21,7 +21,7 @@ from kubernetes import client
 from plumbline.local_system import Clone, LocalSystem
 from sandbox.processes import wait_until
 from tests.api_proxy import ApiProxy, Fault
-from tests.conftest import Kubectl, StartSystem, config_map
+from tests.conftest import Kubectl, config_map
 from tests.invariants import recorded_of, wait_converged
 from tests.journeys.test_drift import HEAL, edit, events_of, value_of, with_policy
 from worker.adapters.cluster import Cluster, Following, Seen, connect
@@ -168,13 +168,6 @@ def test_f26_a_thousand_reconnects_cost_no_memory(watched: Watched, proxy: ApiPr
     before = reconnect(200)
     after = reconnect(1000)
     assert after - before < 8 * 1024, f"{(after - before) / 1024:.1f} MiB more"
-
-
-@pytest.fixture
-def proxied(proxy: ApiProxy, empty_redis: str, start_system: StartSystem) -> Iterator[LocalSystem]:
-    """All of Plumbline with the recording proxy before the API server."""
-    with start_system(proxy.kubeconfig, empty_redis) as running:
-        yield running
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ import redis
 from plumbline.local_system import REPOSITORY, ROOT, Clone, LocalSystem, git, procfile
 from sandbox.processes import Server, wait_until
 from tests.api_proxy import ApiProxy
-from tests.conftest import Kubectl, StartSystem, config_map, declaration
+from tests.conftest import Kubectl, config_map, declaration
 from tests.invariants import assert_invariants, note_of, recorded_of, wait_converged
 from tests.world import World
 from worker import jobs
@@ -37,13 +37,6 @@ Met = Callable[[str, str], None]
 def is_write(method: str, path: str) -> bool:
     """Whether a request writes an object or a record (a lease is neither)."""
     return method in ("PATCH", "DELETE", "PUT", "POST") and "dryRun" not in path and "/leases" not in path
-
-
-@pytest.fixture
-def proxied(proxy: ApiProxy, empty_redis: str, start_system: StartSystem) -> Iterator[LocalSystem]:
-    """All of Plumbline with the recording proxy before the API server."""
-    with start_system(proxy.kubeconfig, empty_redis) as running:
-        yield running
 
 
 @pytest.fixture
