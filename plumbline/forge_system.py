@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from bot.forges.gitea import Gitea
 from plumbline.local_system import REPOSITORY, LocalSystem
@@ -123,6 +123,11 @@ class ForgeSystem(LocalSystem):
     def project(self) -> str:
         """The forge's own name of the repository."""
         return f"{self.owner}/{REPOSITORY}"
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """What the forge answers the owner about the repository; `path` is what comes after its name."""
+        assert self.forge is not None
+        return self.forge.ask(method, f"/repos/{self.project}{path}", body, token=self.owner_token)
 
     @property
     def repository(self) -> Path:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from plumbline.comment_screen import comment_lines
 from plumbline.demo.shop import Cart
@@ -46,10 +46,6 @@ class Stage:
 
     # -- what is read --------------------------------------------------------------------------------------------
 
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """What Gitea answers Ada about her repository."""
-        return self.forge.ask(method, f"/repos/{self.system.project}{path}", body, token=self.system.owner_token)
-
     @property
     def url(self) -> str:
         """The repository's address at Gitea."""
@@ -57,7 +53,11 @@ class Stage:
 
     def comment(self, number: int) -> str:
         """Plumbline's comment on a pull request, empty where there is none. Raises StepMissing where there are several."""
-        found = [each["body"] for each in self.ask("GET", f"/issues/{number}/comments") if each["user"]["login"] == BOT]
+        found = [
+            each["body"]
+            for each in self.system.ask("GET", f"/issues/{number}/comments")
+            if each["user"]["login"] == BOT
+        ]
         if len(found) > 1:
             raise StepMissing(
                 f"pull request {number} has {len(found)} comments of Plumbline, where one is edited in place"
@@ -66,7 +66,7 @@ class Stage:
 
     def statuses(self, revision: str) -> list[tuple[str, str, str]]:
         """(context, state, text) of everything that was written on a commit, oldest first."""
-        found = self.ask("GET", f"/commits/{revision}/statuses?limit=50")
+        found = self.system.ask("GET", f"/commits/{revision}/statuses?limit=50")
         return [
             (each["context"], each["status"], each["description"])
             for each in sorted(found, key=lambda each: each["id"])
@@ -142,7 +142,7 @@ class Stage:
             "enable_status_check": True,
             "status_check_contexts": [context],
         }
-        self.ask("POST", "/branch_protections", rule)
+        self.system.ask("POST", "/branch_protections", rule)
         self.fact(f"protected  main: a pull request needs the status {context}")
 
     def propose(self, branch: str, title: str, body: str) -> tuple[int, str]:
@@ -151,7 +151,7 @@ class Stage:
         pushed = self.clone.push("origin", branch)
         if pushed.returncode != 0:
             raise StepMissing(f"the branch {branch} was not accepted: {pushed.stderr[-300:]}")
-        made = self.ask("POST", "/pulls", {"head": branch, "base": "main", "title": title, "body": body})
+        made = self.system.ask("POST", "/pulls", {"head": branch, "base": "main", "title": title, "body": body})
         number = int(made["number"])
         self.fact(f"opened     {self.url}/pulls/{number}")
         return number, str(made["head"]["sha"])
@@ -159,11 +159,11 @@ class Stage:
     def merge(self, number: int) -> str:
         """Merges a pull request as the button does; the commit that it became."""
         self.wait(
-            lambda: bool(self.ask("GET", f"/pulls/{number}")["mergeable"]),
+            lambda: bool(self.system.ask("GET", f"/pulls/{number}")["mergeable"]),
             f"Gitea lets pull request {number} be merged",
         )
-        self.ask("POST", f"/pulls/{number}/merge", {"Do": "merge"})
-        return str(self.ask("GET", f"/pulls/{number}")["merge_commit_sha"])
+        self.system.ask("POST", f"/pulls/{number}/merge", {"Do": "merge"})
+        return str(self.system.ask("GET", f"/pulls/{number}")["merge_commit_sha"])
 
     def by_hand(self, cart: Cart, *arguments: str) -> None:
         """What somebody does to the cluster past Git, with kubectl."""

@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from plumbline.forge_system import BOT, ForgeSystem
 from plumbline.local_system import Clone, git
@@ -29,11 +28,6 @@ class Shop:
         self.system = system
         self.clone = clone
 
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """One request as the repository's owner."""
-        assert self.system.forge is not None
-        return self.system.forge.ask(method, f"/repos/{self.system.project}{path}", body, token=self.system.owner_token)
-
     def pushed(self, branch: str, value: str) -> str:
         """A branch with one line changed, on the newest main; its commit."""
         git("fetch", "--quiet", "origin", at=self.clone.folder)
@@ -50,12 +44,12 @@ class Shop:
 
     def comments(self, number: int) -> list[str]:
         """What the bot has commented."""
-        found = self.ask("GET", f"/issues/{number}/comments")
+        found = self.system.ask("GET", f"/issues/{number}/comments")
         return [each["body"] for each in found if each["user"]["login"] == BOT]
 
     def status(self, revision: str, context: str) -> str:
         """The newest state of a context; empty where there is none."""
-        found = self.ask("GET", f"/commits/{revision}/status").get("statuses") or []
+        found = self.system.ask("GET", f"/commits/{revision}/status").get("statuses") or []
         return next((str(each["status"]) for each in found if each["context"] == context), "")
 
 
@@ -111,11 +105,11 @@ def _once(made: Shop, live: Live, value: str) -> tuple[float, float, float, floa
     branch, before = f"change-{value}", made.tip
     head = made.pushed(branch, value)
     began = time.perf_counter()
-    number = int(made.ask("POST", "/pulls", {"head": branch, "base": "main", "title": value})["number"])
+    number = int(made.system.ask("POST", "/pulls", {"head": branch, "base": "main", "title": value})["number"])
     wait_until(lambda: bool(made.comments(number)), 60, "the comment is there")
     commented = time.perf_counter() - began
     wait_until(lambda: made.status(head, PREDICT) == "success", 30, "it is predicted")
-    wait_until(lambda: bool(made.ask("GET", f"/pulls/{number}")["mergeable"]), 30, "Gitea would merge it")
+    wait_until(lambda: bool(made.system.ask("GET", f"/pulls/{number}")["mergeable"]), 30, "Gitea would merge it")
     with ThreadPoolExecutor(2) as pool:
         moved = pool.submit(_when_moved, made, before)
         clicked = time.perf_counter()

@@ -36,12 +36,8 @@ class Project:
         self.system = system
         self.clone = clone
 
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        assert self.system.forge is not None
-        return self.system.forge.ask(method, f"/repos/{self.system.project}{path}", body, token=self.system.owner_token)
-
     def tip(self, branch: str = "main") -> str:
-        return str(self.ask("GET", f"/branches/{branch}")["commit"]["id"])
+        return str(self.system.ask("GET", f"/branches/{branch}")["commit"]["id"])
 
     def propose(self, branch: str, file: str, text: str) -> int:
         """A change request of one file, whose branch is pushed without a word of what it changes."""
@@ -50,19 +46,21 @@ class Project:
         self.clone.commit(branch)
         pushed = self.clone.push("origin", branch)
         assert pushed.returncode == 0, pushed.stderr
-        made = self.ask("POST", "/pulls", {"head": branch, "base": "main", "title": f"Change {branch}"})
+        made = self.system.ask("POST", "/pulls", {"head": branch, "base": "main", "title": f"Change {branch}"})
         number = int(made["number"])
         wait_until(
-            lambda: bool(self.ask("GET", f"/pulls/{number}")["mergeable"]), 20, "Gitea says that it can be merged"
+            lambda: bool(self.system.ask("GET", f"/pulls/{number}")["mergeable"]),
+            20,
+            "Gitea says that it can be merged",
         )
         return number
 
     def is_merged(self, number: int) -> bool:
-        return bool(self.ask("GET", f"/pulls/{number}")["merged"])
+        return bool(self.system.ask("GET", f"/pulls/{number}")["merged"])
 
     def statuses(self, revision: str, context: str) -> list[str]:
         """The states that were written, oldest first."""
-        found = self.ask("GET", f"/commits/{revision}/statuses?limit=50")
+        found = self.system.ask("GET", f"/commits/{revision}/statuses?limit=50")
         return [each["status"] for each in sorted(found, key=lambda each: each["id"]) if each["context"] == context]
 
     def status(self, revision: str, context: str) -> str:
@@ -205,7 +203,7 @@ def test_a_repository_that_gitea_renames_keeps_its_hooks_and_uninstalling_leaves
     project: Project,
 ) -> None:
     folder = project.system.repository
-    project.ask("PATCH", "", {"name": "store"})
+    project.system.ask("PATCH", "", {"name": "store"})
     renamed = folder.with_name("store.git")
     hooks = {path.relative_to(renamed): path.read_bytes() for path in (renamed / "hooks").rglob("*") if path.is_file()}
     assert Path("hooks/pre-receive.d/plumbline") in hooks

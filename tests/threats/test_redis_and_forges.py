@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
@@ -136,15 +135,9 @@ def clone(system: ForgeSystem, namespace: str, tmp_path: Path) -> Clone:
     return made
 
 
-def ask(system: ForgeSystem, method: str, path: str, body: Any = None) -> Any:
-    """A request of the owner's."""
-    assert system.forge is not None
-    return system.forge.ask(method, f"/repos/{system.project}{path}", body, token=system.owner_token)
-
-
 def statuses(system: ForgeSystem, revision: str, context: str) -> list[str]:
     """Every status of a context that was ever written on a commit, oldest first."""
-    found = sorted(ask(system, "GET", f"/commits/{revision}/statuses?limit=50"), key=lambda each: int(each["id"]))
+    found = sorted(system.ask("GET", f"/commits/{revision}/statuses?limit=50"), key=lambda each: int(each["id"]))
     return [each["status"] for each in found if each["context"] == context]
 
 
@@ -154,7 +147,7 @@ def status(system: ForgeSystem, revision: str, context: str) -> str:
 
 def comments(system: ForgeSystem, number: int) -> list[tuple[str, str]]:
     """(time of the last edit, text) of the bot's comments."""
-    found = ask(system, "GET", f"/issues/{number}/comments")
+    found = system.ask("GET", f"/issues/{number}/comments")
     return [(each["updated_at"], each["body"]) for each in found if each["user"]["login"] == BOT]
 
 
@@ -163,7 +156,7 @@ def propose(system: ForgeSystem, clone: Clone, text: str) -> tuple[int, str]:
     clone.write("app/flags.yaml", text)
     head = clone.commit("Flags")
     git("push", "--quiet", "origin", "flags", at=clone.folder)
-    number = ask(system, "POST", "/pulls", {"head": "flags", "base": "main", "title": "Flags"})["number"]
+    number = system.ask("POST", "/pulls", {"head": "flags", "base": "main", "title": "Flags"})["number"]
     return int(number), head
 
 
@@ -208,9 +201,9 @@ def test_f05_emptied_before_anybody_worked_on_it_and_before_it_was_said_nothing_
     wait_until(lambda: len(comments(system, number)) == 1, 10, "the comment is there")
 
     system.servers["bot"].kill()
-    wait_until(lambda: bool(ask(system, "GET", f"/pulls/{number}")["mergeable"]), 20, "it can be merged")
-    ask(system, "POST", f"/pulls/{number}/merge", {"Do": "merge"})
-    merged = ask(system, "GET", f"/pulls/{number}")["merge_commit_sha"]
+    wait_until(lambda: bool(system.ask("GET", f"/pulls/{number}")["mergeable"]), 20, "it can be merged")
+    system.ask("POST", f"/pulls/{number}/merge", {"Do": "merge"})
+    merged = system.ask("GET", f"/pulls/{number}")["merge_commit_sha"]
 
     def ended() -> bool:
         ending = recorded_of(system).state.converged
