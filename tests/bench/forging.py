@@ -113,7 +113,7 @@ def _once(made: Shop, live: Live, value: str) -> tuple[float, float, float, floa
     with ThreadPoolExecutor(2) as pool:
         moved = pool.submit(_when_moved, made, before)
         clicked = time.perf_counter()
-        merging = pool.submit(made.ask, "POST", f"/pulls/{number}/merge", {"Do": "merge"})
+        merging = pool.submit(made.system.ask, "POST", f"/pulls/{number}/merge", {"Do": "merge"})
         at = moved.result()
         merged = made.tip
         wait_until(lambda: bool(made.status(merged, CONVERGE)), 60, "the merge is pending")
