@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import Any
 
 from bot import results
 from bot.board import Commit
+from bot.change_requests import act_on, look_at_change_request
+from bot.conversation import hear
 from bot.desk import Desk
-from bot.forges.port import Comment, Forge, State, Status
-from bot.requests import Asked, asked_commit, candidate, convergences, followed, judged, may_ask, onto
+from bot.forges.port import Forge, State, Status
+from bot.requests import candidate, convergences, followed, judged, onto
 from bot.statuses import converge_context, predict_context
 from worker.domain.declaration import FILE, Declaration, read_declaration
 from worker.domain.errors import DesiredStateError, PlumblineError
@@ -18,7 +19,6 @@ from worker.domain.installation import PLAIN, Repository
 from worker.domain.messages import NO_COMMIT, Committed, ConvergeRequest, LookRequest, RefUpdate
 
 log = logging.getLogger("plumbline.intake")
-security = logging.getLogger("plumbline.security")
 
 
 def committed(desk: Desk, message: dict[str, Any]) -> None:
@@ -104,59 +104,14 @@ def look(desk: Desk, message: dict[str, Any]) -> None:
             at=asked.at,
             name=predict_context(desk.settings.installation.instance),
         )
-        _act(desk, repository, asked.revision, found, asked.at)
+        act_on(desk, repository, asked.revision, found, asked.at)
     elif asked.number is not None:
-        _look_at_change_request(desk, repository, forge, asked)
+        if asked.comment:
+            hear(desk, repository, forge, asked.number, asked.comment)
+        else:
+            look_at_change_request(desk, repository, forge, asked.number, asked.at)
     elif asked.branch:
         _look_at_branch(desk, repository, forge, asked)
-
-
-def _look_at_change_request(desk: Desk, repository: Repository, forge: Forge, asked: LookRequest) -> None:
-    """One change request: its state, head and base as they are; a comment counts only as a command of who may give it."""
-    assert asked.number is not None
-    approved = ""
-    if asked.comment:
-        comment = forge.comment(asked.number, asked.comment)
-        approved = asked_commit(comment, forge.me()) if comment else ""
-        if comment is None or not approved or not _is_permitted(repository, forge, asked.number, comment):
-            return
-    change_request = forge.change_request(asked.number)
-    if change_request is None:
-        desk.sightings.note_change_request(repository.name, asked.number, None)
-        return
-    if approved and approved != change_request.head:
-        log.info("%s#%d: /plan names a commit that is not the head", repository.name, asked.number)
-        return
-    known = desk.sightings.change_request(repository.name, asked.number)
-    name = predict_context(desk.settings.installation.instance)
-    found = judged(change_request, repository, known, at=asked.at, name=name, approved=approved)
-    if found.from_fork:
-        results.announce(desk, repository, change_request, asked.at)
-    else:
-        is_new = known is not None and known.head != change_request.head
-        _act(desk, repository, change_request.head, found, asked.at, is_new=is_new)
-    if found.withdrawn:
-        results.withdraw(desk, repository, change_request, found.withdrawn, asked.at)
-    desk.sightings.note_change_request(repository.name, asked.number, found.remember)
-    log.info(
-        "looked at %s#%d: %s, head %s onto %s: %s",
-        repository.name, asked.number, change_request.state, change_request.head[:7], change_request.base,
-        "a prediction is asked for" if found.proposal else "nothing to predict",
-    )  # fmt: skip
-
-
-def _is_permitted(repository: Repository, forge: Forge, number: int, comment: Comment) -> bool:
-    """Whether the forge says now that the author may write; a refusal is said in the log."""
-    if may_ask(forge.permission(comment.author)):
-        return True
-    security.warning(
-        "%s",
-        json.dumps({
-            "event": "command-refused", "repository": repository.name, "number": number, "by": comment.author.login,
-            "reason": "may not write",
-        }),
-    )  # fmt: skip
-    return False
 
 
 def _look_at_branch(desk: Desk, repository: Repository, forge: Forge, asked: LookRequest) -> None:
@@ -204,20 +159,5 @@ def _predict_again(desk: Desk, repository: Repository, forge: Forge, asked: Look
             desk.requests.look(LookRequest(repository.name, asked.at, number=change_request.number))
             continue
         found = judged(change_request, repository, known, at=asked.at, name=name)
-        _act(desk, repository, change_request.head, found, asked.at)
+        act_on(desk, repository, change_request.head, found, asked.at)
         desk.sightings.note_change_request(repository.name, change_request.number, found.remember)
-
-
-def _act(desk: Desk, repository: Repository, revision: str, found: Asked, at: float, *, is_new: bool = False) -> None:
-    """The status first, so that it never comes after the result of what is asked for.
-
-    `is_new`: the change request was seen before, and not at this revision.
-    """
-    if found.status is not None:
-        results.put_status(
-            desk, repository.name, revision, found.status, at, unless_told=found.unless_told, is_first=is_new
-        )
-    if found.proposal is not None:
-        desk.requests.propose(found.proposal)
-    if found.look_at:
-        desk.requests.look(LookRequest(repository.name, desk.requests.queue.now(), branch=found.look_at))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bot.forges.port import ChangeRequest, Comment, Permission, Person, RequestState, State, Status
+from bot.forges.port import ChangeRequest, RequestState, State, Status
 from worker.domain.declaration import Declaration
 from worker.domain.installation import CANDIDATES, Repository
 from worker.domain.messages import Committed, ConvergeRequest, ProposalRequest, RefUpdate
 
-PLAN: Final = re.compile(r"/plan ([0-9a-f]{40}(?:[0-9a-f]{24})?)")
 ASKED_SECONDS: Final = 600.0
 """How long a prediction that was asked for may take before the poller asks again."""
 
@@ -87,20 +85,6 @@ class Asked:
     from_fork: bool = False
     withdrawn: str = ""
     unless_told: bool = False
-
-
-def asked_commit(comment: Comment, me: Person) -> str:
-    """The commit that a comment asks to have predicted: its whole text is `/plan <full commit id>`; empty for any other.
-
-    Plumbline's own words and edited ones ask for nothing.
-    """
-    found = PLAN.fullmatch(comment.body.strip())
-    return found[1] if found and comment.author.id != me.id and not comment.is_edited else ""
-
-
-def may_ask(permission: Permission) -> bool:
-    """Whether somebody may have a fork's commit predicted."""
-    return permission >= Permission.WRITE
 
 
 def is_unapproved(change_request: ChangeRequest, approved: str) -> bool:

@@ -104,6 +104,12 @@ def put_divergence(desk: Desk, report: EpisodeReport) -> None:
         _put(desk, report.repository, _row("divergence", report), report.sequence, "divergence", report.to_json())
 
 
+def put_answer(desk: Desk, repository: str, number: int, marker: str, body: str, at: float) -> None:
+    """Has a command answered by one comment, found again by its hidden marker; a later answer (`at`) takes its place."""
+    message = {"number": number, "marker": marker, "body": body}
+    _put(desk, repository, f"answer {number} {marker}", int(at * 1000), "answer", message)
+
+
 def _row(sort: str, report: ConvergenceReport | EpisodeReport) -> str:
     return f"{sort} {report.revision} {report.environment}"
 
@@ -180,6 +186,9 @@ class _Writer:
                 self._convergence(ConvergenceReport.from_json(row.message))
             case "divergence":
                 self._divergence(EpisodeReport.from_json(row.message))
+            case "answer":
+                how = row.message
+                self._try("answer", lambda: self.forge.put_comment(how["number"], how["marker"], how["body"]))
 
     def _announcement(self, number: int, head: str, message: Any) -> None:
         instance = self._instance

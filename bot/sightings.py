@@ -5,20 +5,38 @@ What is missing here is looked at once more, which changes nothing where nothing
 
 from __future__ import annotations
 
+import contextlib
+import enum
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
 import redis
 
 from bot.requests import Remembered
+from worker.domain.errors import Unavailable
 from worker.domain.messages import KEYS, PROPOSALS_KEY, proposal_field
 from worker.signed_queue import redis_answering
 
 DELIVERY_SECONDS: Final = 24 * 3600
 """How long a delivery counts as one that was taken; the same one later makes one more look, which finds nothing new."""
+
+
+HEARD_SECONDS: Final = 30 * 24 * 3600
+"""How long it is known which comments were obeyed; later, the forge tells it."""
+
+HEARING_SECONDS: Final = 150
+"""Longer than a job that obeys a comment may take."""
+
+
+class Heard(enum.StrEnum):
+    """How far a command came: not that is known, begun (and to be begun again where that ended early), or done."""
+
+    NEVER = ""
+    BEGUN = "begun"
+    DONE = "done"
 
 
 class Sightings:
@@ -86,6 +104,28 @@ class Sightings:
         if number:
             self._ask("HSET", _predictions(repository), str(number), f"{head} {base_revision}")
 
+    # -- commands ------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def hearing(self, repository: str, comment: str) -> Iterator[None]:
+        """One process at a time obeys a comment. Raises Unavailable where another does."""
+        key = f"{_heard(repository, comment)}:by"
+        if not self._ask("SET", key, "1", "NX", "EX", HEARING_SECONDS):
+            raise Unavailable(f"another process obeys a comment in {repository}", 1.0)
+        try:
+            yield
+        finally:
+            self._ask("DEL", key)
+
+    def heard(self, repository: str, comment: str) -> Heard:
+        """How far the command in a comment came."""
+        found = self._ask("GET", _heard(repository, comment))
+        return Heard(found.decode()) if found else Heard.NEVER
+
+    def note_heard(self, repository: str, comment: str, heard: Heard) -> None:
+        """Notes how far it came."""
+        self._ask("SET", _heard(repository, comment), str(heard), "EX", HEARD_SECONDS)
+
     # -- the schedule --------------------------------------------------------------------------------------------
 
     def takes_turn(self, repository: str, seconds: float) -> bool:
@@ -120,3 +160,7 @@ def _looks(repository: str) -> str:
 
 def _predictions(repository: str) -> str:
     return f"{KEYS}:predictions:{repository}"
+
+
+def _heard(repository: str, comment: str) -> str:
+    return f"{KEYS}:heard:{repository}:{comment}"

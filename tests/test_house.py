@@ -20,6 +20,7 @@ PURE = [
     or p.stem
     in {
         "requests",
+        "authority",
         "commands",
         "comments",
         "edits",

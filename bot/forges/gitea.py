@@ -7,16 +7,13 @@ request. Nothing is sent twice by this module: a job that is tried again looks f
 from __future__ import annotations
 
 import base64
-import contextlib
-import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-import httpx
-
 from bot.forges import gitea_values as values
+from bot.forges.gitea_wire import CONFLICT, CREATED, INVALID, NOT_FOUND, Wire, words_of
 from bot.forges.memory import KnownComments, KnownWords
 from bot.forges.port import (
     ChangeRequest,
@@ -27,39 +24,24 @@ from bot.forges.port import (
     FileChange,
     Grant,
     Limits,
-    NotPermitted,
     Permission,
     Person,
     Status,
 )
-from worker.domain.errors import Moved, Refused, Unavailable
+from worker.domain.errors import Moved, Refused
 from worker.domain.installation import Forge as DeclaredForge
 from worker.domain.installation import Repository
 
-PAGE: Final = 50
-"""The largest page that Gitea gives by its defaults (`MAX_RESPONSE_ITEMS`)."""
-
-PAGES: Final = 200
 LIMITS: Final = Limits(comment=65_536, description=140)
 """Gitea has no limit of its own for either; these are what its pages still show well, and what GitHub allows."""
 
-TIMEOUT: Final = httpx.Timeout(15, connect=4)
-NEXT: Final = re.compile(r'rel="?next"?')
 
-UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, INVALID, LIMITED = 401, 403, 404, 409, 422, 429
-
-
-class Gitea:
+class Gitea(Wire):
     """One repository at a Gitea; nothing is contacted before it is asked something."""
 
-    def __init__(self, address: str, project: str, token: str) -> None:
-        self._project = project
-        self._at = f"/repos/{'/'.join(quote(part, safe='') for part in project.split('/'))}"
-        self._client = httpx.Client(
-            base_url=f"{address.rstrip('/')}/api/v1",
-            headers={"Authorization": f"token {token}", "Accept": "application/json"},
-            timeout=TIMEOUT,
-        )
+    def __init__(self, address: str, project: str, token: str, *, asks_teams: bool = False) -> None:
+        super().__init__(address, project, token)
+        self._asks_teams = asks_teams
         self._described: dict[str, tuple[str, str]] = {}
         self._me: Person | None = None
         self._comments, self._words = KnownComments(), KnownWords()
@@ -69,11 +51,8 @@ class Gitea:
         """The speaker for a declared repository. Raises Refused where no token is declared."""
         if credentials.token is None:
             raise Refused(f"{declared.name} has no token", "give `token` under `forges` in app.yaml")
-        return Gitea(declared.address, repository.project, credentials.token.opened())
-
-    def close(self) -> None:
-        """Lets go of the connections."""
-        self._client.close()
+        asks_teams = any(role.teams for role in repository.roles)
+        return Gitea(declared.address, repository.project, credentials.token.opened(), asks_teams=asks_teams)
 
     @property
     def limits(self) -> Limits:
@@ -111,7 +90,8 @@ class Gitea:
         found = ["its user is an administrator of this Gitea"] if user.is_success and user.json()["is_admin"] else []
         if self._try("GET", "/admin/users", params={"limit": 1}).is_success:
             found.append("the scope read:admin")
-        if self._try("GET", "/user/orgs", params={"limit": 1}).is_success and user.is_success:
+        reads_teams = user.is_success and self._try("GET", "/user/orgs", params={"limit": 1}).is_success
+        if reads_teams and not self._asks_teams:
             found.append("the scope read:organization")
         if self._try("DELETE", "/user/keys/0").status_code == NOT_FOUND:
             found.append("the scope write:user")
@@ -126,6 +106,19 @@ class Gitea:
         if str(found["user"]["id"]) != person.id:
             return Permission.NONE
         return values.PERMISSIONS.get(found["permission"], Permission.NONE)
+
+    def is_in_team(self, person: Person, team: str) -> bool:
+        """Whether somebody is in a team of an organisation, named `organisation/team`; needs the scope read:organization."""
+        organisation, _, name = team.partition("/")
+        there = self._get(f"/orgs/{quote(organisation, safe='')}", or_none=True)
+        if there is None or not name:
+            return False
+        teams = self._all(f"/orgs/{quote(organisation, safe='')}/teams")
+        numbers = [int(each["id"]) for each in teams if str(each["name"]).lower() == name.lower()]
+        return any(
+            self._get(f"/teams/{number}/members/{quote(person.login, safe='')}", or_none=True) is not None
+            for number in numbers
+        )
 
     # -- what is there -------------------------------------------------------------------------------------------
 
@@ -171,6 +164,11 @@ class Gitea:
         found = answer.json()
         place = found.get("pull_request_url") or found.get("issue_url") or ""
         return values.comment(found) if place.rpartition("/")[2] == str(number) else None
+
+    def react(self, number: int, comment_id: str) -> bool:  # noqa: ARG002
+        """Gitea says whether the reaction is new."""
+        at = f"{self._at}/issues/comments/{int(comment_id)}/reactions"
+        return bool(self._send("POST", at, {"content": "eyes"}).status_code == CREATED)
 
     def our_comment(self, number: int, marker: str) -> str:
         """What our comment says, empty where there is none."""
@@ -265,7 +263,7 @@ class Gitea:
         if not answer.is_success:
             if self._tip(branch) != tip:
                 raise Moved(f"branch {branch}", "at the forge")
-            raise Refused(f"the forge does not take the commit to {branch}: {_words(answer)}")
+            raise Refused(f"the forge does not take the commit to {branch}: {words_of(answer)}")
 
     def _tip(self, branch: str) -> str | None:
         answer = self._get(f"{self._at}/branches/{quote(branch, safe='')}", or_none=True)
@@ -290,7 +288,7 @@ class Gitea:
             return values.change_request(answer.json())
         if (found := self._open_one(head, base)) is not None:
             return found
-        raise Refused(f"the forge does not open a pull request of {head} into {base}: {_words(answer)}")
+        raise Refused(f"the forge does not open a pull request of {head} into {base}: {words_of(answer)}")
 
     def _open_one(self, head: str, base: str) -> ChangeRequest | None:
         for each in self._all(f"{self._at}/pulls", state="open", base_branch=base):
@@ -313,66 +311,3 @@ class Gitea:
                 self._send("PATCH", f"{self._at}/hooks/{each['id']}", given)
                 return
         self._send("POST", f"{self._at}/hooks", {"type": "gitea", **given})
-
-    # -- the wire ------------------------------------------------------------------------------------------------
-
-    def _try(self, method: str, path: str, **given: Any) -> httpx.Response:
-        try:
-            answer = self._client.request(method, path, **given)
-        except httpx.HTTPError as error:
-            raise Unavailable(f"{self._client.base_url.host} does not answer ({type(error).__name__})") from None
-        if answer.status_code == LIMITED or answer.is_server_error:
-            raise Unavailable(
-                f"{self._client.base_url.host} answers {answer.status_code}",
-                _seconds(answer.headers.get("Retry-After")),
-            )
-        return answer
-
-    def _get(self, path: str, query: Mapping[str, Any] | None = None, *, or_none: bool = False) -> Any:
-        answer = self._try("GET", path, params=query)
-        if or_none and answer.status_code == NOT_FOUND:
-            return None
-        return self._judged(answer)
-
-    def _send(self, method: str, path: str, body: Any, *, passing: tuple[int, ...] = ()) -> httpx.Response:
-        answer = self._try(method, path, json=body)
-        return answer if answer.status_code in passing else self._judged(answer)
-
-    def _judged(self, answer: httpx.Response) -> httpx.Response:
-        if answer.is_success:
-            return answer
-        if answer.status_code == UNAUTHORIZED:
-            raise NotPermitted("Gitea does not know the token: make a new one for the bot user and put it in place")
-        if answer.status_code == FORBIDDEN:
-            raise NotPermitted(
-                f"Gitea refuses {self._project} to the token: {_words(answer)}; see `plumbline setup gitea`"
-            )
-        if answer.status_code == NOT_FOUND:
-            raise NotPermitted(
-                f"Gitea shows no such place in {self._project}: it is not there, or the token may not see it"
-            )
-        raise Refused(f"Gitea answers {answer.status_code} for {self._project}: {_words(answer)}")
-
-    def _pages(self, path: str, query: Mapping[str, Any]) -> Iterator[httpx.Response]:
-        for page in range(1, PAGES + 1):
-            answer = self._get(path, {**query, "page": page, "limit": PAGE})
-            yield answer
-            if not NEXT.search(answer.headers.get("Link", "")):
-                return
-        raise Refused(f"Gitea lists more than {PAGES * PAGE} entries for {self._project}", "remove what is not needed")
-
-    def _all(self, path: str, **query: Any) -> Iterator[Mapping[str, Any]]:
-        for answer in self._pages(path, query):
-            yield from answer.json() or ()
-
-
-def _seconds(text: str | None) -> float | None:
-    with contextlib.suppress(ValueError, TypeError):
-        return max(0.0, float(text or ""))
-    return None
-
-
-def _words(answer: httpx.Response) -> str:
-    with contextlib.suppress(ValueError, AttributeError):
-        return str(answer.json().get("message") or answer.reason_phrase)[:200]
-    return answer.reason_phrase

@@ -51,18 +51,27 @@ PURPOSES: Final[Mapping[str, str]] = {
     "statuses": "statuses cannot be written on commits",
     "issues": "comments such as /plan are not heard of",
     "merge_queues": "the merge queue is not heard of",
+    "members": "nobody has a role by a team",
 }
 """What will not work without each."""
 
-APP_PERMISSIONS: Final[Mapping[str, str]] = {**TOKEN_PERMISSIONS, "issues": "read", "merge_queues": "read"}
+APP_PERMISSIONS: Final[Mapping[str, str]] = {
+    **{name: level for name, level in TOKEN_PERMISSIONS.items() if name != "members"},
+    "issues": "read",
+    "merge_queues": "read",
+}
 """What a GitHub App is given; the last two let its webhooks tell of comments and of the merge queue, no token has them."""
+
+TEAM_PERMISSIONS: Final[Mapping[str, str]] = {**APP_PERMISSIONS, "members": "read"}
+"""What it is given where a role of the repository names a team."""
 
 
 class Github:
     """One repository on GitHub; the port's Forge."""
 
-    def __init__(self, api: Api, project: str) -> None:
+    def __init__(self, api: Api, project: str, *, asks_teams: bool = False) -> None:
         self._api = api
+        self._permissions = TEAM_PERMISSIONS if asks_teams else APP_PERMISSIONS
         self._project = project
         self._at = f"/repos/{project}"
         self._comments, self._statuses, self._runs = KnownComments(), KnownWords(), KnownWords()
@@ -71,7 +80,8 @@ class Github:
     @staticmethod
     def of(declared: DeclaredForge, repository: Repository, credentials: Credentials) -> Github:
         """The adapter for a repository; nothing is asked yet. Raises Refused where the App's key is no key."""
-        return Github(Api(declared.address, repository.project, credentials), repository.project)
+        asks_teams = any(role.teams for role in repository.roles)
+        return Github(Api(declared.address, repository.project, credentials), repository.project, asks_teams=asks_teams)
 
     @property
     def limits(self) -> Limits:
@@ -105,14 +115,14 @@ class Github:
             given = self._api.app.installation().get("permissions") or {}
             return [
                 Grant(f"{name}: {level}", given.get(name) in (level, "write", "admin"), PURPOSES[name])
-                for name, level in APP_PERMISSIONS.items()
+                for name, level in self._permissions.items()
             ]
         repository = self._api.get(self._at, missing=())
         may_push = bool((repository.get("permissions") or {}).get("push"))
-        known = {"metadata": True, "checks": False, "merge_queues": None, "issues": None}
+        known = {"metadata": True, "checks": False, "merge_queues": None, "issues": None, "members": None}
         return [
             Grant(f"{name}: {level}", known.get(name, None if may_push else False), PURPOSES[name])
-            for name, level in APP_PERMISSIONS.items()
+            for name, level in self._permissions.items()
         ]
 
     def excesses(self) -> Sequence[str]:
@@ -120,7 +130,9 @@ class Github:
         if self._api.app is not None:
             given = self._api.app.installation().get("permissions") or {}
             return [
-                f"{name}: {level}" for name, level in given.items() if APP_PERMISSIONS.get(name) not in ("write", level)
+                f"{name}: {level}"
+                for name, level in given.items()
+                if self._permissions.get(name) not in ("write", level)
             ]
         return [f"the scope {name}" for name in self._api.scopes() if name not in CLASSIC_SCOPES]
 
@@ -173,12 +185,26 @@ class Github:
             return Permission.NONE
         return values.PERMISSIONS.get(found["permission"], Permission.NONE)
 
+    def is_in_team(self, person: Person, team: str) -> bool:
+        """By the team's own list; who was only invited is not in it yet."""
+        organisation, _, name = team.partition("/")
+        if not name:
+            return False
+        at = f"/orgs/{quote(organisation, safe='')}/teams/{quote(name, safe='')}/memberships"
+        found = self._api.get(f"{at}/{quote(person.login, safe='')}")
+        return bool(found) and found["state"] == "active"
+
     def comment(self, number: int, comment_id: str) -> Comment | None:
         """One comment, where it is on that pull request."""
         found = self._api.get(f"{self._at}/issues/comments/{int(comment_id)}", missing=(404, 410))
         if not found or not found["issue_url"].endswith(f"/issues/{number}"):
             return None
         return values.comment(found)
+
+    def react(self, number: int, comment_id: str) -> bool:  # noqa: ARG002
+        """GitHub keeps one reaction of a kind of everybody's, and says whether it is new."""
+        at = f"{self._at}/issues/comments/{int(comment_id)}/reactions"
+        return self._api.attempt("POST", at, {"content": "eyes"}).status == 201
 
     def our_comment(self, number: int, marker: str) -> str:
         """The text of our comment with the marker."""

@@ -41,6 +41,7 @@ TOKEN_PERMISSIONS: Final[Mapping[str, str]] = {
     "checks": "write",
     "contents": "write",
     "deployments": "write",
+    "members": "read",
     "metadata": "read",
     "pull_requests": "write",
     "statuses": "write",

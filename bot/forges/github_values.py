@@ -84,10 +84,10 @@ def change_request(value: Mapping[str, Any]) -> ChangeRequest:
 
 
 def comment(value: Mapping[str, Any]) -> Comment:
-    """A comment on an issue or pull request."""
-    return Comment(
-        str(value["id"]), person(value["user"]), value.get("body") or "", value["updated_at"] != value["created_at"]
-    )
+    """A comment on an issue or pull request; a robot's where an App or its user wrote it."""
+    is_by_robot = (value["user"] or {}).get("type") == "Bot" or bool(value.get("performed_via_github_app"))
+    is_edited = value["updated_at"] != value["created_at"]
+    return Comment(str(value["id"]), person(value["user"]), value.get("body") or "", is_edited, is_by_robot)
 
 
 def is_same_text(there: str, ours: str) -> bool:

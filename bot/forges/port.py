@@ -87,12 +87,13 @@ class ChangeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """A comment of anybody's on a change request."""
+    """A comment of anybody's on a change request; `is_by_robot` where the forge tells that a program wrote it."""
 
     id: str
     author: Person
     body: str
     is_edited: bool = False
+    is_by_robot: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,8 +250,14 @@ class Forge(Protocol):
     def permission(self, person: Person) -> Permission:
         """What somebody may do here now; NONE for who is not known."""
 
+    def is_in_team(self, person: Person, team: str) -> bool:
+        """Whether somebody is in a team (GitLab: in a group) now; nobody is in one that is not known."""
+
     def comment(self, number: int, comment_id: str) -> Comment | None:
         """One comment of a change request, None where there is none."""
+
+    def react(self, number: int, comment_id: str) -> bool:
+        """Shows by a pair of eyes under a comment that it was received; false where our own are there already."""
 
     def our_comment(self, number: int, marker: str) -> str:
         """What our comment (found by its hidden marker and its author) says; empty where there is none."""

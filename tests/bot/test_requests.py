@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from bot.forges.port import ChangeRequest, Comment, Person, RequestState, State
-from bot.requests import Asked, Remembered, asked_commit, candidate, judged, missed
+from bot.forges.port import ChangeRequest, Person, RequestState, State
+from bot.requests import Asked, Remembered, candidate, judged, missed
 from bot.results import is_current
 from worker.domain.installation import Repository
 from worker.domain.proposals import ProposalReport
@@ -73,21 +73,6 @@ def test_a_merge_queue_s_candidate_is_predicted_where_it_is_and_its_branch_never
     assert candidate(shop, base, HEAD, {"mine": HEAD}, at=5.0, name="plumbline/predict") == Asked()
     assert not shop.follows(queue)
     assert missed(shop, {queue: HEAD}, [], seen={}, remembered={}, now=1.0).branches == ()
-
-
-@pytest.mark.parametrize(
-    ("body", "author", "edited", "asked"),
-    [
-        (f"/plan {HEAD}", EVE, False, HEAD),
-        (f"/plan {HEAD}", BOT, False, ""),
-        (f"/plan {HEAD}", EVE, True, ""),
-        (f"/plan {HEAD[:7]}", EVE, False, ""),
-        (f"> /plan {HEAD}", EVE, False, ""),
-        (f"/plan {HEAD} --secrets", EVE, False, ""),
-    ],
-)
-def test_a16_only_the_exact_command_of_somebody_else_asks(body: str, author: Person, edited: bool, asked: str) -> None:
-    assert asked_commit(Comment("1", author, body, edited), BOT) == asked
 
 
 def test_the_poller_finds_what_is_not_as_it_was_seen_and_nothing_else() -> None:

@@ -129,6 +129,9 @@ class ForgeRig(Protocol):
     def comments(self, number: int) -> Sequence[Comment]:
         """All comments, oldest first."""
 
+    def reactions(self, number: int, comment_id: str) -> Sequence[tuple[str, str]]:
+        """Who reacted to a comment, and with what, oldest first."""
+
     def statuses(self, revision: str) -> Mapping[str, Status]:
         """The newest status of each context."""
 

@@ -305,6 +305,10 @@ class GiteaRig:
             for each in self._pages(f"/issues/{number}/comments")
         ]
 
+    def reactions(self, number: int, comment_id: str) -> Sequence[tuple[str, str]]:
+        found = self._ask("GET", f"/issues/comments/{comment_id}/reactions") or []
+        return [(each["user"]["login"], each["content"]) for each in found]
+
     def statuses(self, revision: str) -> Mapping[str, Status]:
         return {each.context: each for each in self.history(revision)}
 

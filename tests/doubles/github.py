@@ -96,6 +96,8 @@ class GithubDouble:
         self.given |= {"metadata": "read", "issues": "read", "merge_queues": "read"}
         self.requests: dict[int, dict[str, Any]] = {}
         self.comments: dict[int, dict[str, Any]] = {}
+        self.reactions: dict[int, dict[tuple[str, str], dict[str, Any]]] = {}
+        self.teams: dict[str, dict[str, str]] = {}
         self.statuses: list[dict[str, Any]] = []
         self.checks: list[dict[str, Any]] = []
         self.deployments: dict[int, dict[str, Any]] = {}
@@ -282,6 +284,7 @@ class GithubDouble:
         needed = NEEDED.get((method, part), "metadata=read")
         if path.endswith(("/check-runs", "/status")):
             needed = needed if method != "GET" else ("checks=read" if path.endswith("runs") else "statuses=read")
+        needed = "members=read" if path.startswith("/orgs/") else needed
         name, _, level = needed.partition("=")
         if permissions.get(name) not in (level, "write"):
             raise Failed(403, "Resource not accessible by integration", X_Accepted_GitHub_Permissions=needed)

@@ -297,6 +297,10 @@ class GithubRig:
             found = self.double.comments.values()
             return [values.comment(each) for each in found if each["issue_url"].endswith(f"/issues/{number}")]
 
+    def reactions(self, number: int, comment_id: str) -> Sequence[tuple[str, str]]:
+        with self.double.lock:
+            return list(self.double.reactions.get(int(comment_id), {}))
+
     def statuses(self, revision: str) -> Mapping[str, Status]:
         return {each.context: each for each in self.history(revision)}
 

@@ -268,6 +268,26 @@ def edit_comment(double: GithubDouble, groups: Groups, _q: Query, body: Any, who
     return 200, found
 
 
+@route("POST", rf"{REPO}/issues/comments/(\d+)/reactions")
+def react(double: GithubDouble, groups: Groups, _q: Query, body: Any, who: str) -> tuple[int, Any]:
+    comment(double, groups, {}, None, who)
+    there = double.reactions.setdefault(int(groups[0]), {})
+    key = (who, body["content"])
+    status = 200 if key in there else 201
+    made = there.setdefault(
+        key, contract.example("reaction", id=len(there) + 1, user=double.user(who), content=body["content"])
+    )
+    return status, made
+
+
+@route("GET", "/orgs/([^/]+)/teams/([^/]+)/memberships/([^/]+)")
+def membership(double: GithubDouble, groups: Groups, _q: Query, _b: Any, _w: str) -> tuple[int, Any]:
+    state = double.teams.get(f"{groups[0]}/{groups[1]}", {}).get(groups[2])
+    if state is None:
+        raise Failed(404, "Not Found")
+    return 200, contract.example("team-membership-response-if-user-is-a-team-maintainer", role="member", state=state)
+
+
 @route("POST", f"{REPO}/statuses/(.+)")
 def make_status(double: GithubDouble, groups: Groups, _q: Query, body: Any, who: str) -> tuple[int, Any]:
     commit = _commit(double, groups[0])

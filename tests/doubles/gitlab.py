@@ -105,6 +105,8 @@ class GitLabDouble:
         self.projects: dict[int, Project] = {}
         self.merge_requests: dict[int, Row] = {}
         self.notes: dict[int, list[Row]] = {}
+        self.awards: dict[int, list[Row]] = {}
+        self.groups: dict[str, dict[int, Row]] = {}
         self.pipelines: list[Row] = []
         self.statuses: list[Row] = []
         self.written: list[Row] = []

@@ -173,6 +173,28 @@ def edit_note(call: Call, iid: str, number: str) -> Any:
     return found
 
 
+def awards(call: Call, iid: str, number: str) -> Any:
+    note(call, iid, number)
+    return call.double.awards.get(int(number), [])
+
+
+def award(call: Call, iid: str, number: str) -> Any:
+    there = call.double.awards.setdefault(int(note(call, iid, number)["id"]), [])
+    name = call.text("name")
+    if any(each["name"] == name and each["user"]["id"] == call.user["id"] for each in there):
+        raise Refusal(404, "404 Award Emoji Name has already been taken Not Found")
+    made = {"id": call.double.number(), "name": name, "user": call.user, "awardable_id": int(number)}
+    there.append({**made, "awardable_type": "Note"})
+    return there[-1]
+
+
+def group_member(double: GitLabDouble, group: str, number: str) -> Any:
+    found = double.groups.get(group, {}).get(int(number))
+    if found is None:
+        raise Refusal(404, "404 Not found" if group in double.groups else "404 Group Not Found")
+    return {**double.users[int(number)], **found}
+
+
 def member(call: Call, number: str) -> Any:
     found = call.project.members.get(int(number))
     if found is None:
@@ -316,6 +338,8 @@ ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("POST", r"merge_requests/(\d+)/notes", write_note),
     ("GET", r"merge_requests/(\d+)/notes/(\d+)", note),
     ("PUT", r"merge_requests/(\d+)/notes/(\d+)", edit_note),
+    ("GET", r"merge_requests/(\d+)/notes/(\d+)/award_emoji", awards),
+    ("POST", r"merge_requests/(\d+)/notes/(\d+)/award_emoji", award),
     ("GET", r"members/all/(\d+)", member),
     ("GET", "environments", environments),
     ("POST", "environments", make_environment),
@@ -341,6 +365,8 @@ def answer(double: GitLabDouble, method: str, target: str, token: str, body: byt
         return user
     if path == "personal_access_tokens/self":
         return {"id": 1, "user_id": user_id, "scopes": sorted(scopes), "active": True}
+    if in_group := re.fullmatch(r"groups/([^/]+)/members/all/(\d+)", path):
+        return group_member(double, unquote(in_group[1]), in_group[2])
     found = re.fullmatch(r"projects/([^/]+)(?:/(.*))?", path)
     name = unquote(found[1]) if found else ""
     project = next((each for each in double.projects.values() if name in {each.path, str(each.id)}), None)

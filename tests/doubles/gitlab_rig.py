@@ -222,6 +222,10 @@ class GitLabRig:
     def comments(self, number: int) -> Sequence[Comment]:
         return [values.comment(note) for note in self.double.notes[number] if not note["system"]]
 
+    def reactions(self, number: int, comment_id: str) -> Sequence[tuple[str, str]]:
+        found = self.double.awards.get(int(comment_id), [])
+        return [(each["user"]["username"], each["name"]) for each in found]
+
     def statuses(self, revision: str) -> Mapping[str, Status]:
         return {row["name"]: _status(row) for row in self.double.statuses if row["sha"] == revision}
 

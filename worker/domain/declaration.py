@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+from worker.domain.command_rules import CommandRules, Rules
+from worker.domain.command_sections import read_commands
 from worker.domain.environment import NAMESPACE, Ceiling, Converge, Environment, Mode, Policy
 from worker.domain.errors import DesiredStateError, Problem
 from worker.domain.expression import Expression, ExpressionError
@@ -47,10 +49,14 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """The environments that a branch declares for itself, in the order of the file; a broken one does not touch others."""
+    """The environments that a branch declares for itself, in the order of the file; a broken one does not touch others.
+
+    `commands` are the rules of who may command them, beside app.yaml's.
+    """
 
     environments: tuple[Environment, ...]
     broken: tuple[Broken, ...] = ()
+    commands: CommandRules = field(default_factory=CommandRules)
 
     def environment(self, name: str) -> Environment | None:
         """The environment of that name. Raises DesiredStateError where it is broken."""
@@ -73,13 +79,17 @@ def read_declaration(text: str | bytes, installation: Installation, repository: 
     if version != 1:
         top.problem("version", f"`version`: this Plumbline reads version 1, not {version}")
     sections = list(top.sections("environments", required=True))
+    roles = [role.name for role in repository.roles]
+    everywhere = read_commands(top, roles)
     top.end()
     of_the_file = reader.taken()
     environments: list[Environment] = []
     broken: list[Broken] = []
     names = [section.peek("name") for section in sections]
+    rules: dict[str, Rules] = {}
     usable = [cluster.name for cluster in installation.clusters if repository.ceiling.allows_cluster(cluster.name)]
     for section, name in zip(sections, names, strict=True):
+        rules[str(name)] = read_commands(section, roles)
         environment = _environment(section, installation, repository, branch)
         if names.count(name) > 1:
             section.problem("name", f"the environment {name} is declared twice", "give each its own name")
@@ -91,7 +101,7 @@ def read_declaration(text: str | bytes, installation: Installation, repository: 
             environments.append(environment)
     if of_the_file:
         raise DesiredStateError([*of_the_file, *(problem for each in broken for problem in each.problems)])
-    return Declaration(tuple(environments), tuple(broken))
+    return Declaration(tuple(environments), tuple(broken), CommandRules(everywhere, rules))
 
 
 def _environment(section: Section, installation: Installation, repository: Repository, branch: str) -> Environment:

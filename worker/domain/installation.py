@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from worker.domain.alerting import Alerts
+from worker.domain.command_rules import Role, Rules
 from worker.domain.environment import DEFAULT_INSTANCE, Ceiling, Environment
 from worker.domain.secret_text import SecretReference
 
@@ -82,7 +83,7 @@ class Repository:
     with, `branches` the patterns of branches that environments may follow, `when_away` what pushes to those branches
     get when the bot does not answer ("refuse" or "accept"). `forge` names one of the installation's forges, or is `plain`;
     `project` is the forge's own name of the repository (`owner/name`), `drafts` says whether change requests that are
-    drafts are predicted too.
+    drafts are predicted too; `roles` are names for people, and `commands` says which of them a command needs.
     """
 
     name: str
@@ -95,6 +96,8 @@ class Repository:
     credentials: SecretReference | None = None
     impersonate: Impersonation | None = None
     drafts: bool = True
+    roles: tuple[Role, ...] = ()
+    commands: Rules = field(default_factory=dict)
 
     def follows(self, branch: str) -> bool:
         """Whether environments may be declared on this branch; never on a merge queue's, which is not merged yet."""

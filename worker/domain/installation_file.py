@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from worker.domain.alerting_file import read_alerts
+from worker.domain.command_sections import read_commands, read_roles
 from worker.domain.environment import DANGERS, DEFAULT_INSTANCE, Ceiling
 from worker.domain.installation import (
     PLACEHOLDER,
@@ -87,6 +88,7 @@ def _repository(section: Section, forges: Sequence[str]) -> Repository:
         section.problem("url", "`url`: holds a password", "remove it and name it under `credentials`")
         url = ""
     ceiling = section.section("ceiling", required=True)
+    roles = read_roles(section)
     repository = Repository(
         name=section.text("name", required=True),
         url=url,
@@ -98,6 +100,8 @@ def _repository(section: Section, forges: Sequence[str]) -> Repository:
         credentials=secret_at(section, "credentials"),
         impersonate=_impersonation(section),
         drafts=section.flag("drafts", default=True),
+        roles=roles,
+        commands=read_commands(section, [role.name for role in roles]),
     )
     if repository.forge == PLAIN and repository.secret is None and not section.has("secret"):
         section.problem(

@@ -1,0 +1,167 @@
+"""The way of a comment: read again from the forge, parsed, received, judged, carried out, answered. Part of the intake job.
+
+A comment is obeyed once. Redis knows which ones were; where it lost that, the answer at the forge tells, and else the receipt:
+what was received and never answered is said, and not done again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from bot.actions import ACTIONS
+from bot.answers import Origin, answer, marker
+from bot.authority import Facts, judged, needs, teams_of
+from bot.commands import Command, Mistake, parse, settled
+from bot.desk import Desk
+from bot.forges.port import Comment, Forge, NotPermitted, Person
+from bot.given import Given
+from bot.markdown import code, prose
+from bot.sightings import Heard
+from worker.domain.declaration import FILE, Declaration, read_declaration
+from worker.domain.errors import DesiredStateError, PlumblineError, Refused, Unavailable
+from worker.domain.installation import Repository
+
+log = logging.getLogger("plumbline.conversation")
+security = logging.getLogger("plumbline.security")
+
+FactsOf = Callable[[Person, Sequence[str]], Facts]
+"""What is known now of somebody, and in which of these teams that person is."""
+
+LOST: Final = (
+    "this was received before, and Plumbline's memory of it is gone: whether it was carried out is not known, and it is not "
+    "done a second time. Look at `/status`, and say it again in a new comment if it is still wanted."
+)
+
+
+def hear(desk: Desk, repository: Repository, forge: Forge, number: int, comment_id: str) -> None:
+    """Obeys one new comment, at most once, or answers why not. Raises Unavailable (tried again) and NotPermitted."""
+    comment = forge.comment(number, comment_id)
+    if comment is None or comment.author.id == forge.me().id:
+        return
+    instance = desk.settings.installation.instance
+    said = parse(comment.body, instance)
+    if said is None:
+        return
+    origin = Origin(comment.author.login, number, comment.id)
+    if comment.is_edited or comment.is_by_robot:
+        reason = "the comment was edited" if comment.is_edited else "a robot"
+        audit("command-refused", repository, comment.author, origin, said.word, reason=reason)
+        return
+    with desk.sightings.hearing(repository.name, comment.id):
+        known = desk.sightings.heard(repository.name, comment.id)
+        if known is Heard.DONE:
+            return
+        if known is Heard.NEVER and forge.our_comment(number, marker(instance, comment.id)):
+            desk.sightings.note_heard(repository.name, comment.id, Heard.DONE)
+            return
+        desk.sightings.note_heard(repository.name, comment.id, Heard.BEGUN)
+        is_new = _received(repository, forge, number, comment)
+        if known is Heard.NEVER and not is_new:
+            audit("command-refused", repository, comment.author, origin, said.word, reason="received before")
+            text: str | None = LOST
+        else:
+            text = _answered(desk, repository, forge, comment, origin, said)
+        if text is not None:
+            answer(desk, repository.name, origin, text)
+        desk.sightings.note_heard(repository.name, comment.id, Heard.DONE)
+
+
+def _received(repository: Repository, forge: Forge, number: int, comment: Comment) -> bool:
+    """Shows that the comment was received; false where that was shown before. It is a courtesy, and never in the way."""
+    try:
+        return forge.react(number, comment.id)
+    except (NotPermitted, Refused) as error:
+        log.warning("%s#%d: no receipt under a command: %s", repository.name, number, error)
+        return True
+
+
+def _answered(
+    desk: Desk, repository: Repository, forge: Forge, comment: Comment, origin: Origin, said: Command | Mistake
+) -> str | None:
+    if isinstance(said, Mistake):
+        audit("command-mistaken", repository, comment.author, origin, said.word)
+        return said.text
+    request = forge.change_request(origin.number)
+    if request is None:
+        return "there is no such change request (any more)."
+    try:
+        declaration = declared(desk, repository, forge, request.base)
+    except DesiredStateError as error:
+        audit("command-refused", repository, comment.author, origin, said.word, reason=f"{FILE} cannot be read")
+        return (
+            f"who may command stands in {code(FILE)} on {code(request.base)}, which cannot be read: "
+            f"{prose(str(error))}. Mend it there."
+        )
+    given = Given(repository, said, comment.author, origin, request.base, declaration, request)
+    return carry_out(desk, given, lambda person, teams: facts_at(forge, person, teams))
+
+
+def declared(desk: Desk, repository: Repository, forge: Forge, branch: str) -> Declaration:
+    """What a branch declares now; nothing where it may declare nothing. Raises DesiredStateError."""
+    if not repository.follows(branch):
+        return Declaration(())
+    tip = forge.tips().get(branch, "")
+    text = forge.file(tip, FILE) if tip else None
+    if text is None:
+        return Declaration(())
+    return read_declaration(text, desk.settings.installation, repository, branch)
+
+
+def facts_at(forge: Forge, person: Person, teams: Sequence[str]) -> Facts:
+    """What the forge says of somebody now. Raises Unavailable and NotPermitted, and then nothing is permitted."""
+    permission = forge.permission(person)
+    return Facts(person, permission, frozenset(team for team in teams if forge.is_in_team(person, team)))
+
+
+def carry_out(desk: Desk, given: Given, facts_of: FactsOf) -> str | None:
+    """Judges who commands, and carries the command out; the answer, or None where it comes later. Raises Unavailable."""
+    repository, by, origin = given.repository, given.by, given.origin
+    command = settled(given.command, [name for name, _ in given.declaration.targets()])
+    if isinstance(command, Mistake):
+        audit("command-mistaken", repository, by, origin, command.word)
+        return command.text
+    asked = needs(command, repository, given.declaration)
+    try:
+        denied = judged(command, asked, facts_of(by, teams_of(asked, repository)), repository)
+    except (NotPermitted, Refused) as error:
+        audit("command-refused", repository, by, origin, command.word, reason=str(error))
+        return f"who may do this could not be asked, so nobody may: {prose(str(error))}"
+    about = {"environments": list(command.environments), "arguments": dict(command.arguments)}
+    if denied is not None:
+        audit("command-refused", repository, by, origin, command.word, reason=denied.reason, **about)
+        return denied.text
+    action = ACTIONS.get(command.word)
+    if action is None:
+        audit("command-refused", repository, by, origin, command.word, reason="not available", **about)
+        return f"{code('/' + command.word)} is not available here."
+    audit("command", repository, by, origin, command.word, flags=sorted(command.flags), **about)
+    try:
+        return action(desk, _with(given, command))
+    except Unavailable:
+        raise
+    except PlumblineError as error:
+        return f"{code('/' + command.word)} did not succeed: {prose(str(error))}"
+
+
+def _with(given: Given, command: Command) -> Given:
+    return Given(
+        given.repository, command, given.by, given.origin, given.branch, given.declaration, given.change_request
+    )
+
+
+def audit(event: str, repository: Repository, by: Person, origin: Origin, word: str, **more: Any) -> None:
+    """One line of the audit trail: who asked for what, where, and what was decided."""
+    where = {"number": origin.number, "comment": origin.comment} if origin.comment else {"ticket": origin.ticket}
+    line = {
+        "event": event,
+        "repository": repository.name,
+        **where,
+        "by": by.login,
+        "id": by.id,
+        "command": word,
+        **more,
+    }
+    security.log(logging.INFO if event == "command" else logging.WARNING, "%s", json.dumps(line))
