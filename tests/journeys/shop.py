@@ -15,6 +15,9 @@ from sandbox.processes import SandboxError, wait_until
 from tests.conftest import config_map
 from tests.doubles.forge_rig import ForgeRig
 
+ANSWER = ":answer:"
+"""What stands in the hidden first line of an answer to a command only."""
+
 PREDICT: Final = "plumbline/predict"
 MARKER: Final = "<!-- plumbline:default:prediction -->"
 SECONDS: Final = 40
@@ -141,7 +144,14 @@ class Shop:
         return ours[0].body if ours else ""
 
     def ours(self, number: int) -> Sequence[Comment]:
-        """The bot's comments."""
+        """The bot's comments but for its answers to commands."""
+        return [each for each in self._said(number) if ANSWER not in each.body]
+
+    def answers(self, number: int) -> list[str]:
+        """What the bot answered to commands, oldest first."""
+        return [each.body for each in self._said(number) if ANSWER in each.body]
+
+    def _said(self, number: int) -> Sequence[Comment]:
         return [each for each in self.rig.comments(number) if each.author.login == self.rig.bot]
 
     def writings(self, number: int) -> int:

@@ -89,6 +89,8 @@ def test_a14_a24_what_the_forge_says_at_that_moment_counts(beside: BesideADouble
     assert asked(beside) == 0, "who may no longer write asks for nothing"
     beside.rig.permit("mallory", Permission.WRITE)
     look(beside, number, comment)
+    assert asked(beside) == 0, "a comment that was refused is not obeyed later"
+    look(beside, number, beside.rig.say(number, f"/plan {head}", login="mallory"))
     assert asked(beside) == 1
 
 
