@@ -35,6 +35,7 @@ from worker.operations.converging import Run, look
 from worker.operations.converging import converge as converge_run
 from worker.previews import forced
 from worker.speaking import Speaker, tell
+from worker.watching import ask_for_look
 from worker.workbench import Workbench, missing_environment, shortage
 
 LOOKED_AT = (Phase.WAITING, Phase.SETTLING)
@@ -79,6 +80,7 @@ def converge(bench: Workbench, message: dict[str, Any]) -> None:
                 posted=_posted(bench, checkout, environment, request.revision),
                 tell=partial(tell, bench, environment, request.branch, request.revision),
                 same_as=partial(_same_as, bench, checkout, repository, environment, recorded, request.revision),
+                observe=partial(ask_for_look, bench, environment.slug, environment.cluster),
             )
             capabilities = side.capabilities()
             converge_run(

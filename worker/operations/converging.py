@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from worker.adapters.inventory import Recorded, StateStore
+from worker.domain.asked_again import is_only_looked_at
 from worker.domain.convergence import EnvironmentState, Mark, Operation, Phase, short
 from worker.domain.episode_text import headline
 from worker.domain.episodes import Episode, Event, News
@@ -39,7 +40,7 @@ class Run:
     `say` gets each fact once, with the operation that it is about, and `tell` what is new of a divergence; `checkpoint` raises
     where writing must stop; `clock` gives Unix times. `branch` is empty for the command line, which no server follows.
     `same_as` gives the recorded revision where the environment is declared and rendered from the very same there, else an empty
-    text; it reads two trees, so it is asked only where that decides something.
+    text; it reads two trees, so it is asked only where that decides something. `observe` has everything looked at soon.
     """
 
     target: Target
@@ -53,6 +54,7 @@ class Run:
     posted: dict[str, Any] | None = None
     tell: Callable[[News], None] = lambda _news: None
     same_as: Callable[[], str] = lambda: ""
+    observe: Callable[[], None] = lambda: None
 
 
 def converge(
@@ -79,6 +81,8 @@ def converge(
     try:
         rendered = tuple(render())
         prediction = predict(run.target, run.revision, rendered, recorded, run.states.key())
+        if is_known and not approvals and _is_drift_alone(run, recorded, prediction):
+            return _only_looked_at(run, recorded)
         approval = prediction.approval
         if approval is not None and (_was_approved(before, run.revision) or _is_same(recorded, run)):
             approval = None
@@ -230,6 +234,25 @@ def _stays_healthy(target: Target, recorded: Recorded, prediction: Prediction) -
         for resource in prediction.desired.resources
         if resource.key in prediction.live or not is_finished(resource, recorded.state.finished)
     )
+
+
+def _is_drift_alone(run: Run, recorded: Recorded, prediction: Prediction) -> bool:
+    """Whether a branch's commit that was asked for again differs by drift that is not to be healed; what is gone is drift."""
+    environment, living = run.target.environment, prediction.desired.keys & prediction.live.keys()
+    healths = (assess(prediction.live[key], key, environment.policy.health).health for key in living)
+    return bool(run.branch) and is_only_looked_at(recorded.state, environment, run.revision, prediction.plan, healths)
+
+
+def _only_looked_at(run: Run, recorded: Recorded) -> Recorded:
+    """Says how the commit ended and what is open since, in case that was never heard, and has the difference looked at."""
+    operation, ending, news = recorded.state.operation, ending_of(recorded.state), recorded.state.news
+    assert operation is not None
+    if ending is not None:
+        run.say(operation, ending)
+    if recorded.state.episode is not None and news:
+        run.tell(news[-1])
+    run.observe()
+    return recorded
 
 
 def _is_same(recorded: Recorded, run: Run) -> bool:
