@@ -18,6 +18,9 @@ PAGE: Final = 50
 
 PAGES: Final = 200
 
+LONGEST_WAIT: Final = 3600.0
+"""Seconds that an answer may have us wait, whatever it says."""
+
 TIMEOUT: Final = httpx.Timeout(15, connect=4)
 NEXT: Final = re.compile(r'rel="?next"?')
 
@@ -91,9 +94,8 @@ class Wire:
 
 
 def _seconds(text: str | None) -> float | None:
-    with contextlib.suppress(ValueError, TypeError):
-        return max(0.0, float(text or ""))
-    return None
+    """Whole seconds by Retry-After, at most an hour; None where it says anything else."""
+    return min(float(text), LONGEST_WAIT) if text and text.isdecimal() else None
 
 
 def words_of(answer: httpx.Response) -> str:

@@ -270,10 +270,10 @@ def seconds_to_wait(answer: Answer, now: float, times: int) -> float | None:
         return None
     said = answer.headers.get("retry-after", "")
     if said.isdecimal():
-        return max(1.0, float(said))
+        return min(LONGEST, max(1.0, float(said)))
     if answer.headers.get("x-ratelimit-remaining") == "0":
         reset = answer.headers.get("x-ratelimit-reset", "")
-        return max(1.0, float(reset) - now) if reset.isdecimal() else SECONDARY
+        return min(LONGEST, max(1.0, float(reset) - now)) if reset.isdecimal() else SECONDARY
     if answer.status == 429 or Requester.isRateLimitError(message_of(answer)):
         return min(LONGEST, SECONDARY * float(2**times))
     return None
@@ -301,7 +301,8 @@ def checked(answer: Answer, what: str) -> Any:
         return answer.value
     if answer.status >= 500 or answer.status == 409:
         after = answer.headers.get("retry-after", "")
-        raise Unavailable(f"GitHub answered {answer.status} to {what}", float(after) if after.isdecimal() else None)
+        wait = min(LONGEST, float(after)) if after.isdecimal() else None
+        raise Unavailable(f"GitHub answered {answer.status} to {what}", wait)
     if answer.status == 401:
         raise NotPermitted(
             "GitHub does not take the credentials (401): the token has ended or was revoked, or the App's id and key do not "

@@ -49,14 +49,14 @@ def refusal_of(answer: requests.Response) -> Exception | None:
 def _wait_of(headers: Mapping[str, str]) -> float | None:
     """Seconds by Retry-After (seconds or a date) or RateLimit-Reset (a Unix time), None where neither says them."""
     after, reset = headers.get("Retry-After", ""), headers.get("RateLimit-Reset", "")
-    if after.isdigit():
+    if after.isdecimal():
         seconds = float(after)
     elif after:
         try:
             seconds = parsedate_to_datetime(after).timestamp() - time.time()
         except (ValueError, OverflowError):
             return None
-    elif reset.isdigit():
+    elif reset.isdecimal():
         seconds = float(reset) - time.time()
     else:
         return None
