@@ -26,3 +26,4 @@ def log_to_stderr() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(OneRecord(FORMAT))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a permission that is tried for and refused is no fault

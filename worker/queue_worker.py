@@ -262,11 +262,14 @@ def run_worker(
         while not stop.asked.is_set():
             try:
                 queue.require_lasting()
+                if back := queue.outage.back():
+                    log.info("%s", back)
                 log.info("ready: %s; queues %s; Redis at %s", serves, ", ".join(queues), queue.address)
                 waits = iter(RECONNECT_SECONDS)
                 _work(queue, queues, table, name, stop)
             except (redis.RedisError, Unavailable, OSError) as error:
-                log.warning("Redis is away (%s), trying again: %s", queue.address, error)
+                if said := queue.outage.away(error):
+                    log.warning("%s", said)
             stop.asked.wait(next(waits, RECONNECT_SECONDS[-1]))
     except (StopRequested, Stopping):
         pass
@@ -291,7 +294,8 @@ def work_beside(
                 stop.beside.append((thread, worker))
                 worker.work(logging_level="WARNING")
             except (redis.RedisError, Unavailable, OSError) as error:
-                log.warning("Redis is away (%s), trying again: %s", queue.address, error)
+                if said := queue.outage.away(error):
+                    log.warning("%s", said)
             stop.asked.wait(RECONNECT_SECONDS[-1])
 
     thread = threading.Thread(target=run, name=name, daemon=True)

@@ -31,6 +31,7 @@ from rq.utils import now
 from worker.domain.errors import Unavailable
 from worker.domain.messages import KEYS, UnknownMessage, checked
 from worker.domain.secret_text import SettingsError
+from worker.outage import Outage
 
 ANSWERS_WITHIN: Final = 5.0
 """Seconds that Redis has for one answer; every blocking read of ours is shorter."""
@@ -97,6 +98,7 @@ class SignedQueue:
             retry=again,
             max_connections=MOST_CONNECTIONS,
         )
+        self.outage = Outage("Redis", self.address, time.monotonic)
         self._ahead: float | None = None
         self._job_key = _derived(key, b"jobs")
         self._parcel_key = _derived(key, b"parcels")

@@ -26,6 +26,7 @@ from worker.domain.messages import CHECK, CONVERGE, CheckRequest, ConvergeReques
 from worker.log_lines import log_to_stderr
 from worker.operations.advancing import ending_of
 from worker.settings import Settings
+from worker.signed_queue import SignedQueue
 from worker.speaking import Speaker, tell
 from worker.staleness import STALE_SECONDS, Staleness
 from worker.watching import RECORDS_SECONDS, Watcher, ask_for_look, named
@@ -42,6 +43,9 @@ EPISODE_SECONDS: Final = 1.0
 """Between two looks that are due of an episode and came to nothing."""
 
 INTERNAL_ERROR_SECONDS: Final = 5.0
+AWAY_SECONDS: Final = 0.5
+"""Between two tries while Redis is away."""
+
 STUCK_SECONDS: Final = 30.0
 """An operation that is planning or applying this long without a new record has lost its job (the queue was emptied)."""
 
@@ -58,7 +62,7 @@ def main() -> int:
             bench.queue.require_lasting()
             log.info("ready: %s; Redis at %s", _serves(bench), bench.queue.address)
         except Unavailable as error:
-            log.warning("Redis is away (%s), trying again: %s", bench.queue.address, error)
+            log.warning("%s", bench.queue.outage.away(error))
     except PlumblineError as error:
         print(f"plumbline watch: {error}", file=sys.stderr)  # noqa: T201
         return 1
@@ -76,7 +80,7 @@ def main() -> int:
         *((each.flush, 0.0) for each in watchers),
     )
     for task, seconds in tasks:
-        threading.Thread(target=_repeat, args=(stop, task, seconds), daemon=True).start()
+        threading.Thread(target=_repeat, args=(stop, bench.queue, task, seconds), daemon=True).start()
     stop.wait()
     return 0  # the watches are read by daemon threads, which end with the process and not before a read of theirs does
 
@@ -87,16 +91,31 @@ def _serves(bench: Workbench) -> str:
     return f"clusters {clusters}; repositories {repositories}, looked at every {bench.installation.poll_seconds:g} s"
 
 
-def _repeat(stop: threading.Event, task: Callable[[], None], seconds: float) -> None:
+def _repeat(stop: threading.Event, queue: SignedQueue, task: Callable[[], None], seconds: float) -> None:
     while not stop.is_set():
         try:
-            task()
+            if not (queue.outage.lasts and _is_away(queue)):
+                task()
         except (PlumblineError, redis.RedisError) as error:
-            log.warning("looked in vain, trying again: %s", error)
+            if not _is_away(queue):
+                log.warning("looked in vain, trying again: %s", error)
         except Exception:
             log.exception("internal error while looking; the next look is tried all the same")
             stop.wait(INTERNAL_ERROR_SECONDS)
-        stop.wait(seconds)
+        stop.wait(max(seconds, AWAY_SECONDS) if queue.outage.lasts else seconds)
+
+
+def _is_away(queue: SignedQueue) -> bool:
+    """Whether Redis does not answer now; that it went and came is logged by whichever thread meets it first."""
+    try:
+        queue.require_lasting()
+    except Unavailable as error:
+        if said := queue.outage.away(error):
+            log.warning("%s", said)
+        return True
+    if back := queue.outage.back():
+        log.info("%s", back)
+    return False
 
 
 class Poller:
