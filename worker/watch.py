@@ -26,7 +26,7 @@ from worker.domain.messages import CHECK, CONVERGE, CheckRequest, ConvergeReques
 from worker.log_lines import log_to_stderr
 from worker.operations.advancing import ending_of
 from worker.settings import Settings
-from worker.signed_queue import SignedQueue
+from worker.signed_queue import SignedQueue, redis_answering
 from worker.speaking import Speaker, tell
 from worker.staleness import STALE_SECONDS, Staleness
 from worker.watching import RECORDS_SECONDS, Watcher, ask_for_look, named
@@ -108,7 +108,8 @@ def _repeat(stop: threading.Event, queue: SignedQueue, task: Callable[[], None],
 def _is_away(queue: SignedQueue) -> bool:
     """Whether Redis does not answer now; that it went and came is logged by whichever thread meets it first."""
     try:
-        queue.require_lasting()
+        with redis_answering():
+            queue.connection.ping()
     except Unavailable as error:
         if said := queue.outage.away(error):
             log.warning("%s", said)
