@@ -20,6 +20,9 @@ MOST = 20
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     add_target(parser)
+    parser.add_argument(
+        "--instance", default="", metavar="NAME", help="the installation's `instance` in app.yaml (default)"
+    )
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="text or json (text)")
     parser.epilog = "Exit code: 0 verified, 3 diverged, failed or not verified yet, 4 held, 1 not known or error."
     parser.set_defaults(run=run)
@@ -39,11 +42,9 @@ def run(arguments: argparse.Namespace) -> int:
     operation = recorded.state.operation
     if not recorded.known or operation is None:
         print(recorded.alarm or f"{arguments.environment}: nothing is recorded in this cluster (never applied)")
-        others = _repositories(states, arguments.environment)
+        others = _recorded(states, arguments.environment)
         if others and not recorded.alarm:
-            print(
-                f"  It is recorded for another repository: add {' or '.join(f'--repository {name}' for name in others)}"
-            )
+            print(f"  An environment of that name is recorded here: ask with {' or with '.join(others)}")
         return 1
     wanted = {entry.key: entry.version for entry in recorded.inventory.entries}
     live = cluster.read(wanted, target.environment.owner_label).live
@@ -61,11 +62,19 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if is_verified(found) else DIVERGED
 
 
-def _repositories(states: StateStore, environment: str) -> list[str]:
-    """The repositories for which an environment of that name is recorded here."""
+def _recorded(states: StateStore, environment: str) -> list[str]:
+    """The options that name each environment of that name that is recorded here."""
     from worker.adapters.inventory import RECORD_LABEL
 
     records, _ = states.records.list("ConfigMap", f"{RECORD_LABEL}=state")
     found = (states.opened(record) for record in records)
-    names = (each.state.environment.rpartition(":")[2].rpartition("/") for each in found if each.trusted)
-    return sorted({repository for repository, _, name in names if name == environment})
+    return sorted(named for each in found if each.trusted and (named := options(each.state.environment, environment)))
+
+
+def options(slug: str, environment: str) -> str:
+    """The options that name the environment of a slug (`instance:repository/environment`); empty where it is another."""
+    instance, _, rest = slug.rpartition(":")
+    repository, _, name = rest.rpartition("/")
+    if name != environment:
+        return ""
+    return f"--repository {repository}" + (f" --instance {instance}" if instance else "")

@@ -64,7 +64,7 @@ def cluster_of(arguments: argparse.Namespace) -> Cluster:
 
 def environment_of(arguments: argparse.Namespace) -> Environment:
     """The environment that the arguments describe."""
-    from worker.domain.environment import Environment, Policy
+    from worker.domain.environment import DEFAULT_INSTANCE, Environment, Policy
 
     policy = Policy(
         prune=bool(getattr(arguments, "prune", False)),
@@ -82,6 +82,7 @@ def environment_of(arguments: argparse.Namespace) -> Environment:
         policy=policy,
         values=tuple(getattr(arguments, "values", ())),
         release=getattr(arguments, "release", "") or arguments.environment,
+        instance=getattr(arguments, "instance", "") or DEFAULT_INSTANCE,
     )
 
 

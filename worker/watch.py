@@ -29,7 +29,7 @@ from worker.settings import Settings
 from worker.signed_queue import SignedQueue, redis_answering
 from worker.speaking import Speaker, tell
 from worker.staleness import STALE_SECONDS, Staleness
-from worker.watching import RECORDS_SECONDS, Watcher, ask_for_look, named
+from worker.watching import RECORDS_SECONDS, Watcher, ask_for_look, is_of_others, named
 from worker.workbench import Workbench
 
 LOOK_SECONDS: Final = 0.4
@@ -264,6 +264,8 @@ class Looker:
         operation, episode = recorded.state.operation, recorded.state.episode
         if not recorded.trusted:
             return LOOK_SECONDS
+        if is_of_others(self._bench.installation, slug):
+            return LONGEST_SECONDS
         if operation is not None and operation.phase.is_open and operation.branch:
             return self._look_at(operation, slug, cluster)
         if episode is None or self._is_left(slug):

@@ -20,8 +20,9 @@ from worker.adapters.cluster import Following, Seen
 from worker.adapters.cluster.discovery import AccessDenied, ApiResource
 from worker.adapters.inventory import RECORD_LABEL
 from worker.domain.divergence import ObserveRequest
-from worker.domain.environment import OWNER_LABEL, Environment, Policy
+from worker.domain.environment import DEFAULT_INSTANCE, OWNER_LABEL, Environment, Policy
 from worker.domain.errors import PlumblineError
+from worker.domain.installation import Installation
 from worker.domain.messages import OBSERVE, looks_queue
 from worker.domain.resource import ResourceKey
 from worker.moves import Moves
@@ -82,6 +83,7 @@ class Watcher:
         self._by_label: dict[str, Known] = {}
         self._streams: dict[Place, Stream] = {}
         self._moves = Moves()
+        self._others: set[str] = set()
 
     def look(self) -> None:
         """One round: what the records say, which watches that needs, and what is to be looked at as a whole."""
@@ -134,6 +136,9 @@ class Watcher:
                 log.warning("cluster %s: %s", self._cluster, recorded.alarm)
                 self._known.pop(name, None)
                 continue
+            if is_of_others(self._bench.installation, recorded.state.environment):
+                self._leave(recorded.state.environment)
+                continue
             before = self._known.get(name)
             kinds: dict[tuple[str, str, str], set[str]] = {}
             for entry in recorded.inventory.entries:
@@ -150,6 +155,14 @@ class Watcher:
                 before.looks_at if before is not None else time.monotonic(),
             )
         self._by_label = {known.label: known for known in self._known.values()}
+
+    def _leave(self, slug: str) -> None:
+        """Says once that an environment is not this installation's to look after."""
+        if slug not in self._others:
+            self._others.add(slug)
+            log.info(
+                "cluster %s: %s is left alone: its repository or instance is not that of app.yaml", self._cluster, slug
+            )
 
     # -- watches -------------------------------------------------------------------------------------------------
 
@@ -205,6 +218,12 @@ def ask_for_look(bench: Workbench, slug: str, cluster: str, keys: Iterable[Resou
             looks_queue(cluster), OBSERVE, request.to_json(), job_id=job_id, timeout=LOOK_SECONDS
         ) or bench.queue.standing(job_id)[0] in ("queued", "scheduled"):
             return
+
+
+def is_of_others(installation: Installation, slug: str) -> bool:
+    """Whether an environment of this cluster belongs to another installation: by its instance, or by its repository."""
+    instance = slug.rpartition(":")[0] or DEFAULT_INSTANCE
+    return instance != installation.instance or installation.repository(named(slug)[0]) is None
 
 
 def named(slug: str) -> tuple[str, str]:
