@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from bot.forges.gitea import Gitea
     from bot.settings import ForgeSettings
-    from worker.domain.installation import Forge, Repository
+    from worker.domain.installation import Forge, Installation, Repository
     from worker.domain.secret_text import SecretReference
 
 SCOPES: Final[tuple[str, ...]] = ("read:user", "write:issue", "write:repository")
@@ -56,7 +56,10 @@ def run(arguments: argparse.Namespace) -> int:
     repositories = [each for each in installation.repositories if each.forge == declared.name]
     _make_secrets(declared, repositories, root, arguments.user, dry_run=arguments.dry_run)
     if arguments.dry_run and not _are_there(declared, root):
-        print("            nothing more can be said before these files are there")
+        address = _address(installation, declared)
+        for each in repositories:
+            print(f"{each.project}\n  would create or put right webhook {address} (push and pull request events)")
+        print("            what the token may do is looked at once these files are there")
         return 1
     settings = ForgeSettings.load(os.environ, "gitea", declared.name)
     done = [_repository(each, settings, root, dry_run=arguments.dry_run) for each in repositories]
@@ -87,6 +90,9 @@ def _make_secrets(
     password = ""
     for file, scopes, what in wanted:
         if file is None or file.exists():
+            continue
+        if user is None and dry_run:
+            print(f"missing     {file}: {what}; {_by_hand(declared, file, scopes)}")
             continue
         if user is None:
             raise Refused(f"{file} is not there: it holds {what}", _by_hand(declared, file, scopes))
@@ -185,14 +191,22 @@ def _grants(forge: Gitea) -> bool:
 
 
 def _register(forge: Gitea, settings: ForgeSettings, *, dry_run: bool) -> None:
-    address = f"{settings.installation.address.rstrip('/')}/webhooks/{settings.declared.name}"
+    address = _address(settings.installation, settings.declared)
     there = next((each for each in forge.hooks() if each.get("config", {}).get("url") == address), None)
     if not dry_run:
         forge.put_hook(address, settings.webhook_secrets.shared.opened(), EVENTS)
+    differing = _differing(there) if there is not None else []
+    if there is not None and not differing:
+        print(f"  as it was webhook {address} ({'its secret would be' if dry_run else 'its secret is'} set anew)")
+        return
     done = "create" if there is None else "update"
     print(f"  {'would ' + done if dry_run else done + 'd':9} webhook {address} (push and pull request events)")
-    if there is not None and (differing := _differing(there)):
+    if differing:
         print(f"            {'differing' if dry_run else 'put right'}: {', '.join(differing)}")
+
+
+def _address(installation: Installation, declared: Forge) -> str:
+    return f"{installation.address.rstrip('/')}/webhooks/{declared.name}"
 
 
 def _differing(hook: Mapping[str, Any]) -> list[str]:

@@ -58,10 +58,20 @@ def _grants(forge: GitLab) -> bool:
 
 
 def _register(forge: GitLab, settings: ForgeSettings, *, dry_run: bool) -> None:
+    from bot.forges.port import NotPermitted
+    from worker.domain.errors import Refused
+
     address = f"{settings.installation.address.rstrip('/')}/webhooks/{settings.declared.name}"
     secrets = settings.webhook_secrets
     signing = secrets.signing.opened() if secrets.signing else None
-    done, differing = forge.register(address, secrets.shared.opened(), signing, dry_run=dry_run)
+    try:
+        done, differing = forge.register(address, secrets.shared.opened(), signing, dry_run=dry_run)
+    except NotPermitted as error:
+        raise Refused(
+            f"the webhook cannot be registered: {error}",
+            f"have a Maintainer add it below Settings, Webhooks: URL {address}, the secret token of app.yaml's "
+            "`webhook_secret`, with push, merge request and comment events; or run this with a Maintainer's token",
+        ) from None
     print(f"  {'would ' + done if dry_run else done + 'd':9} webhook {address} (push, merge request and note events)")
     if differing:
         print(f"            {'differing' if dry_run else 'put right'}: {', '.join(differing)}")

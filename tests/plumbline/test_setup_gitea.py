@@ -97,7 +97,7 @@ def test_a_password_makes_the_token_and_one_run_after_another_registers_one_webh
 
     again = operator.run()
     assert again.returncode == 0, again.stderr
-    assert f"updated   webhook {HOOK}" in again.stdout
+    assert f"as it was webhook {HOOK}" in again.stdout
     assert "put right" not in again.stdout
     assert {name: path.read_text() for name, path in files.items()} == kept
     assert len(operator.hooks()) == 1
