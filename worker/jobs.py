@@ -30,12 +30,12 @@ from worker.domain.errors import (
 from worker.domain.installation import Repository
 from worker.domain.messages import CHECK, CONVERGE, CheckRequest, ConvergeRequest, GiveUp
 from worker.domain.reports import Step
+from worker.looks import ask_for_look
 from worker.operations.advancing import Fact, failed
 from worker.operations.converging import Run, look
 from worker.operations.converging import converge as converge_run
 from worker.previews import forced
 from worker.speaking import Speaker, tell
-from worker.watching import ask_for_look
 from worker.workbench import Workbench, missing_environment, shortage
 
 LOOKED_AT = (Phase.WAITING, Phase.SETTLING)

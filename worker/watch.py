@@ -24,12 +24,13 @@ from worker.domain.errors import DesiredStateError, PlumblineError, Unavailable
 from worker.domain.installation import Repository
 from worker.domain.messages import CHECK, CONVERGE, CheckRequest, ConvergeRequest, applies_queue
 from worker.log_lines import log_to_stderr
+from worker.looks import ask_for_look, named
 from worker.operations.advancing import ending_of
 from worker.settings import Settings
 from worker.signed_queue import SignedQueue, redis_answering
 from worker.speaking import Speaker, tell
 from worker.staleness import STALE_SECONDS, Staleness
-from worker.watching import RECORDS_SECONDS, Watcher, ask_for_look, is_of_others, named
+from worker.watching import RECORDS_SECONDS, Watcher, is_of_others
 from worker.workbench import Workbench
 
 LOOK_SECONDS: Final = 0.4

@@ -12,19 +12,18 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from worker.adapters.cluster import Following, Seen
 from worker.adapters.cluster.discovery import AccessDenied, ApiResource
 from worker.adapters.inventory import RECORD_LABEL
-from worker.domain.divergence import ObserveRequest
 from worker.domain.environment import DEFAULT_INSTANCE, OWNER_LABEL, Environment, Policy
 from worker.domain.errors import PlumblineError
 from worker.domain.installation import Installation
-from worker.domain.messages import OBSERVE, looks_queue
 from worker.domain.resource import ResourceKey
+from worker.looks import ask_for_look, named
 from worker.moves import Moves
 from worker.observing import is_watched
 from worker.planning.causes import mark_of
@@ -33,8 +32,6 @@ from worker.workbench import Workbench
 RECORDS_SECONDS: Final = 0.5
 """Between two looks at what the records say."""
 
-LOOK_SECONDS: Final = 120
-"""How long one look may take."""
 
 FEW_NAMESPACES: Final = 3
 """Up to so many namespaces of a kind have a watch each; more have one for all of them, where that is allowed."""
@@ -209,27 +206,10 @@ class Watcher:
             self._moves.add(known.slug, key, time.monotonic(), is_written=is_written)
 
 
-def ask_for_look(bench: Workbench, slug: str, cluster: str, keys: Iterable[ResourceKey] = ()) -> None:
-    """Has objects of an environment (none: all of them) looked at; a look that waits already will see them too."""
-    bench.store.note_moved(slug, keys)
-    request = ObserveRequest(*named(slug), cluster)
-    for job_id in request.job_ids:
-        if bench.queue.enqueue(
-            looks_queue(cluster), OBSERVE, request.to_json(), job_id=job_id, timeout=LOOK_SECONDS
-        ) or bench.queue.standing(job_id)[0] in ("queued", "scheduled"):
-            return
-
-
 def is_of_others(installation: Installation, slug: str) -> bool:
     """Whether an environment of this cluster belongs to another installation: by its instance, or by its repository."""
     instance = slug.rpartition(":")[0] or DEFAULT_INSTANCE
     return instance != installation.instance or installation.repository(named(slug)[0]) is None
-
-
-def named(slug: str) -> tuple[str, str]:
-    """The repository and the environment that a slug names."""
-    repository, _, environment = slug.rpartition(":")[2].rpartition("/")
-    return repository, environment
 
 
 class Stream:
