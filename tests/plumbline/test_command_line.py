@@ -257,7 +257,7 @@ def test_status_names_the_repository_whose_record_was_probably_meant(target: lis
     run = plumbline("status", *target)
     assert run.returncode == 1
     assert "nothing is recorded" in run.stdout
-    assert "add --repository shop" in run.stdout
+    assert "ask with --repository shop\n" in run.stdout
     assert plumbline("status", *target, "--repository", "shop").returncode == 0
     other = plumbline("status", *["other" if word == "cli" else word for word in target])
     assert "--repository" not in other.stdout
