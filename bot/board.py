@@ -14,7 +14,8 @@ from typing import Any, Final
 import redis
 
 from worker.domain.divergence import EpisodeReport
-from worker.domain.messages import KEYS, told_key, told_news_key
+from worker.domain.locks import Holding
+from worker.domain.messages import KEYS, holdings_key, told_key, told_news_key
 from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ConvergenceReport, PreviewReport
 from worker.signed_queue import redis_answering
@@ -147,6 +148,16 @@ class Board:
         pipeline = self._connection.pipeline()
         pipeline.set(told_news_key(report.repository, report.environment), report.news.name, ex=TOLD_SECONDS)
         _run(pipeline)
+
+    def holdings(self, repository: str, environment: str) -> tuple[Holding, ...]:
+        """What holds an environment, as the worker last showed it."""
+        pipeline = self._connection.pipeline()
+        pipeline.get(holdings_key(repository, environment))
+        text = _run(pipeline)[0]
+        try:
+            return tuple(Holding(**each) for each in json.loads(text or "[]"))
+        except (ValueError, TypeError):
+            return ()
 
     def told(self, report: ConvergenceReport) -> None:
         """Notes that an ending was written back."""

@@ -120,6 +120,7 @@ def environment(repository: str, name: str) -> str:
         row=standing.view(history, episodes),
         timeline=standing.timeline(history, episodes),
         proof=standing.proof(history, episodes),
+        held=board.holdings(repository, name),
         touching=touching[:LISTED],
         planned=board.planned(repository, name, revisions),
         commits=board.commits((repository, revision) for revision in revisions),

@@ -14,6 +14,7 @@ from worker.domain.messages import (
     CONVERGE,
     INTAKE_QUEUE,
     LOOK,
+    ORDER,
     POLL,
     PREVIEW,
     PREVIEWS_QUEUE,
@@ -35,6 +36,7 @@ from worker.domain.messages import (
     checked,
     job_name,
 )
+from worker.domain.orders import Order
 from worker.signed_queue import SignedQueue
 
 PREVIEW_SECONDS = 30
@@ -43,6 +45,7 @@ LOOK_SECONDS = 120
 CONVERGE_SECONDS = 600
 WRITE_SECONDS = 120
 SEND_SECONDS = 60
+ORDER_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,11 @@ class Requests:
         """Asks for a convergence; whether it was not asked for already."""
         queue = applies_queue(request.cluster)
         return self.queue.enqueue(queue, CONVERGE, request.to_json(), job_id=request.job_id, timeout=CONVERGE_SECONDS)
+
+    def order(self, order: Order) -> bool:
+        """Asks for a person's order to be carried out; whether it was not asked for already."""
+        queue = applies_queue(order.cluster)
+        return self.queue.enqueue(queue, ORDER, order.to_json(), job_id=order.job_id, timeout=ORDER_SECONDS)
 
     def write(self, request: WriteRequest, delay: float = 0.0) -> None:
         """Asks, now or after `delay` seconds, for what the outbox holds to be written to a forge."""

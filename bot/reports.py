@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from bot import alerts, divergences, results
+from bot import alerts, divergences, orders, results
 from bot.desk import Desk
 from bot.statuses import status_line
 from worker.domain.divergence import EpisodeReport
 from worker.domain.errors import Refused
 from worker.domain.installation import PLAIN
+from worker.domain.orders import OrderReport
 from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ENDINGS, ConvergenceReport, PreviewReport, Step, report_from_json
 
@@ -33,6 +34,9 @@ def deliver(desk: Desk, message: dict[str, Any]) -> None:
         return
     if isinstance(report, EpisodeReport):
         divergences.deliver(desk, report)
+        return
+    if isinstance(report, OrderReport):
+        orders.deliver(report)
         return
     repository = desk.settings.installation.repository(report.repository)
     if repository is not None and repository.forge != PLAIN:

@@ -14,6 +14,8 @@ from worker.domain.environment import Mode
 from worker.domain.episode_text import addition, drift_sides, is_vanished, lasted, lost, said, trouble, what_next
 from worker.domain.episodes import Episode, Event, Stage
 from worker.domain.health import ResourceHealth, worst
+from worker.domain.holdings import holdings
+from worker.domain.locks import Holding
 from worker.domain.proposals import VANISHED, Drift
 from worker.domain.resource import ResourceKey
 
@@ -70,6 +72,7 @@ def document(
         "additions": [_addition(each) for each in state.additions],
         "lost": [{"object": str(each.key), "path": each.field.path, "text": lost(each)} for each in state.lost],
         "next": _next(state, episode, now),
+        "held": [{**each.to_json(), "since": _iso(each.since), "text": each.text} for each in _holdings(state, now)],
         "timeline": _timeline(state),
         "proof": _proof(state),
     }
@@ -129,6 +132,10 @@ def _addition(drift: Drift) -> dict[str, Any]:
     }
 
 
+def _holdings(state: EnvironmentState, now: float) -> Sequence[Holding]:
+    return holdings(state, state.environment.rpartition("/")[2], now)
+
+
 def _next(state: EnvironmentState, episode: Episode | None, now: float) -> list[dict[str, Any]]:
     if episode is None or not state.mode:
         return []
@@ -178,6 +185,8 @@ def print_status(found: Mapping[str, Any], most: int) -> None:
     for axis in ("sync", "health", "operation"):
         cause = f" ({found['cause']})" if axis == "sync" and found["cause"] and found["sync"] != "in sync" else ""
         print_under(axis, f"{found[axis]}{cause}")
+    for number, each in enumerate(found["held"]):
+        print_under("" if number else "held", each["text"])
     if episode:
         _print_episode(episode)
     for number, each in enumerate(found["next"]):

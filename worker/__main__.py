@@ -7,7 +7,7 @@ import os
 import sys
 from functools import partial
 
-from worker import jobs, observing, previews, proposals
+from worker import jobs, observing, orders, previews, proposals
 from worker.adapters.renderer import RenderTools, jail
 from worker.domain.errors import PlumblineError
 from worker.domain.messages import (
@@ -15,6 +15,7 @@ from worker.domain.messages import (
     CONVERGE,
     GIVE_UP,
     OBSERVE,
+    ORDER,
     PREVIEW,
     PREVIEWS_QUEUE,
     PROPOSALS_QUEUE,
@@ -50,6 +51,7 @@ def main() -> int:
         CONVERGE: partial(jobs.converge, bench),
         CHECK: partial(jobs.check, bench),
         OBSERVE: partial(observing.observe, bench),
+        ORDER: partial(orders.order, bench),
         GIVE_UP: partial(jobs.give_up, bench),
     }
     for missing in RenderTools(bench.settings.tools).missing():

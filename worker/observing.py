@@ -14,7 +14,7 @@ from worker.adapters.inventory import Recorded, StateStore
 from worker.adapters.lease import Lease, held
 from worker.domain.convergence import EnvironmentState, seeing
 from worker.domain.divergence import ObserveRequest
-from worker.domain.environment import Environment
+from worker.domain.environment import Environment, Mode, Policy
 from worker.domain.episode_text import headline
 from worker.domain.episodes import Episode, Event, News, Stepped, after_heal, step
 from worker.domain.errors import DesiredStateError, LeaseLost, Moved, Stopping, Unavailable
@@ -122,8 +122,14 @@ class Watching:
             if stepped.heals:
                 self._heal(stored, observed, lease)
 
+    def _policy(self, state: EnvironmentState) -> Policy:
+        """What is done about a difference: where a person holds the environment it is alerted, and not healed."""
+        policy = self.environment.policy
+        is_closed = state.locks.closed is not None and policy.mode is Mode.HEAL
+        return replace(policy, mode=Mode.ALERT) if is_closed else policy
+
     def _stepped(self, state: EnvironmentState, observed: Observed) -> Stepped:
-        now, policy = self.bench.queue.now(), self.environment.policy
+        now, policy = self.bench.queue.now(), self._policy(state)
         return step(state.episode, observed.look, policy, now, secrets.token_hex(8), state.healed)
 
     def _is_new(self, state: EnvironmentState, observed: Observed) -> bool:
@@ -174,7 +180,7 @@ class Watching:
 
     def _expecting(self, state: EnvironmentState) -> EnvironmentState:
         """The state with what comes next of its episode, for who reads it without the environment's policy."""
-        policy, episode = self.environment.policy, state.episode
+        policy, episode = self._policy(state), state.episode
         return replace(state, mode=policy.mode.value, next_at=episode.due(policy) if episode is not None else 0.0)
 
     def _heal(self, recorded: Recorded, observed: Observed, lease: Lease) -> None:

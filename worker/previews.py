@@ -12,7 +12,9 @@ from worker.domain.declaration import FILE
 from worker.domain.environment import Environment
 from worker.domain.errors import DesiredStateError, Held, PlumblineError, Problem, Refused, Unavailable, Unfit
 from worker.domain.installation import Repository
+from worker.domain.locks import people_for
 from worker.domain.messages import PreviewRequest, RefUpdate
+from worker.domain.orders import Verb
 from worker.domain.plan import code
 from worker.domain.reports import EnvironmentPreview, Outcome, PreviewReport
 from worker.operations.predicting import Prediction, predict
@@ -139,13 +141,20 @@ def _preview_one(
     hold: Held | Refused | None = prediction.hold
     if hold is None and not update.creates and not checkout.is_ancestor(update.old, update.new):
         hold = forced(update.branch or "", update.old, update.new, code(plan.fingerprint))
-    if isinstance(hold, Held) and not confirmed:
+    if isinstance(hold, Held) and not confirmed and not _was_confirmed(bench, environment, prediction):
         return EnvironmentPreview(environment.name, Outcome.HELD, plan, (), hold.reason, hold.next_step)
     if hold is not None and not isinstance(hold, Held):
         return EnvironmentPreview(environment.name, Outcome.REFUSED, plan, (), hold.reason, hold.next_step)
     told = {"fingerprint": plan.fingerprint, "summary": dict(plan.summary), "at": bench.queue.now()}
     bench.store.remember_prediction(environment.slug, update.new, told)
     return EnvironmentPreview(environment.name, Outcome.PLANNED, plan)
+
+
+def _was_confirmed(bench: Workbench, environment: Environment, prediction: Prediction) -> bool:
+    """Whether somebody confirmed exactly this plan before the push."""
+    locks = bench.bench(environment.cluster).states.read(environment).state.locks
+    verb = Verb.APPROVE if prediction.hold is None else Verb.CONFIRM_PRUNE
+    return bool(people_for(locks.approvals, prediction.plan.fingerprint, verb, locks.people, bench.queue.now()))
 
 
 def _no_preview(environment: str, error: PlumblineError) -> EnvironmentPreview:

@@ -16,6 +16,7 @@ from tests.conftest import Kubectl, config_map, config_maps, declaration
 from worker.adapters.outbox import Outbox
 from worker.domain.divergence import EpisodeReport
 from worker.domain.messages import PROPOSALS_KEY, ProposalRequest
+from worker.domain.orders import OrderReport
 from worker.domain.plan import ABSENT, Action
 from worker.domain.proposals import EnvironmentProposal, ProposalReport
 from worker.domain.reports import ConvergenceReport, Outcome, PreviewReport, report_from_json
@@ -31,7 +32,7 @@ class Heard(Outbox):
     def __init__(self) -> None:
         self.reports: list[ProposalReport] = []
 
-    def report(self, message: PreviewReport | ProposalReport | ConvergenceReport | EpisodeReport) -> None:
+    def report(self, message: PreviewReport | ProposalReport | ConvergenceReport | EpisodeReport | OrderReport) -> None:
         """Keeps one report."""
         read = report_from_json(json.loads(json.dumps(message.to_json())))
         assert isinstance(read, ProposalReport)

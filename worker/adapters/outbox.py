@@ -6,6 +6,7 @@ import secrets
 
 from worker.domain.divergence import EpisodeReport
 from worker.domain.messages import DELIVER, REPORTS_QUEUE
+from worker.domain.orders import OrderReport
 from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ConvergenceReport, PreviewReport
 from worker.signed_queue import SignedQueue
@@ -17,6 +18,6 @@ class Outbox:
     def __init__(self, queue: SignedQueue) -> None:
         self._queue = queue
 
-    def report(self, message: PreviewReport | ProposalReport | ConvergenceReport | EpisodeReport) -> None:
+    def report(self, message: PreviewReport | ProposalReport | ConvergenceReport | EpisodeReport | OrderReport) -> None:
         """Enqueues the report. Raises Unavailable when Redis does not answer."""
         self._queue.enqueue(REPORTS_QUEUE, DELIVER, message.to_json(), job_id=f"report-{secrets.token_hex(12)}")

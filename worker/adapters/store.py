@@ -11,13 +11,25 @@ from typing import Any, Final
 
 import redis
 
-from worker.domain.messages import KEYS, PROPOSALS_KEY, ProposalRequest, proposal_field, told_key, told_news_key
+from worker.domain.locks import Holding
+from worker.domain.messages import (
+    KEYS,
+    PROPOSALS_KEY,
+    ProposalRequest,
+    holdings_key,
+    proposal_field,
+    told_key,
+    told_news_key,
+)
 from worker.domain.resource import ResourceKey
 from worker.signed_queue import redis_answering
 
 EVERYTHING: Final = "everything"
 MOVED_SECONDS: Final = 3600
 """How long it is noted that an object moved; what is forgotten is seen by the next look at everything."""
+
+HOLDINGS_SECONDS: Final = 3600
+"""What holds an environment is shown so long without being seen again."""
 
 PREDICTION_SECONDS: Final = 7 * 24 * 3600
 RETOLD_SECONDS: Final = 600
@@ -104,6 +116,12 @@ class Store:
             request = ProposalRequest.from_json(document["request"])
             found.append(OpenProposal(request, standing, document["failed"]))
         return tuple(found)
+
+    def show_holdings(self, repository: str, environment: str, holdings: Iterable[Holding]) -> None:
+        """Shows the pages what holds an environment now. Raises Unavailable."""
+        text = json.dumps([each.to_json() for each in holdings])
+        with redis_answering():
+            self._connection.set(holdings_key(repository, environment), text, ex=HOLDINGS_SECONDS)
 
     def told(self, repository: str, environment: str) -> str | None:
         """The ending of an operation that the bot last wrote back; None where that is not known (any more)."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from worker.domain.environment import Converge
 from worker.domain.episodes import Cause, Episode, Event, Healed, Look, News, Stage
+from worker.domain.locks import Awaited, Locks, lacking
 from worker.domain.proposals import Drift
 
 NEWS: Final = 4
@@ -58,9 +59,9 @@ class Phase(enum.StrEnum):
 _OPEN: Final = frozenset({Phase.QUEUED, Phase.PLANNING, Phase.APPLYING, Phase.WAITING, Phase.SETTLING})
 
 TRANSITIONS: Final[Mapping[Phase, frozenset[Phase]]] = {
-    Phase.QUEUED: frozenset({Phase.PLANNING, Phase.SUPERSEDED, Phase.FAILED}),
+    Phase.QUEUED: frozenset({Phase.PLANNING, Phase.SUPERSEDED, Phase.FAILED, Phase.HELD}),
     Phase.PLANNING: frozenset({Phase.APPLYING, Phase.WAITING, Phase.FAILED, Phase.HELD, Phase.SUPERSEDED}),
-    Phase.APPLYING: frozenset({Phase.WAITING, Phase.PLANNING, Phase.FAILED, Phase.SUPERSEDED}),
+    Phase.APPLYING: frozenset({Phase.WAITING, Phase.PLANNING, Phase.FAILED, Phase.HELD, Phase.SUPERSEDED}),
     Phase.WAITING: frozenset(
         {
             Phase.SETTLING,
@@ -69,6 +70,7 @@ TRANSITIONS: Final[Mapping[Phase, frozenset[Phase]]] = {
             Phase.SUPERSEDED,
             Phase.PLANNING,
             Phase.APPLYING,
+            Phase.HELD,
         }
     ),
     Phase.SETTLING: frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.SUPERSEDED, Phase.PLANNING}),
@@ -141,7 +143,7 @@ class EnvironmentState:
     `finished` has the manifest's hash of each Job and removed hook that has run to its end, by the object's name in words.
     `converge` is when commits were to be converged as the applied one said it.
     `ending` is the fact that ended the operation, as it was or will be said: step, text, at (Unix time), proof. It is kept
-    with the state, so a worker that dies between the two leaves nothing unsaid.
+    with the state, so a worker that dies between the two leaves nothing unsaid. `locks` is what people ordered and approved.
     """
 
     environment: str
@@ -164,6 +166,14 @@ class EnvironmentState:
     additions: tuple[Drift, ...] = ()
     lost: tuple[Drift, ...] = ()
     converge: str = Converge.AUTOMATIC
+    locks: Locks = field(default_factory=Locks)
+
+    @property
+    def awaited(self) -> Awaited | None:
+        """The plan that waits for people now; None where the open operation is another one, or is not held."""
+        awaited, operation = self.locks.awaited, self.operation
+        is_held = operation is not None and operation.phase is Phase.HELD
+        return awaited if awaited and is_held and operation and operation.revision == awaited.revision else None
 
     def telling(self, news: News) -> EnvironmentState:
         """The state with one more thing said, the oldest forgotten."""
@@ -196,6 +206,7 @@ class EnvironmentState:
             "additions": [each.to_json() for each in self.additions],
             "lost": [each.to_json() for each in self.lost],
             "converge": str(self.converge),
+            "locks": self.locks.to_json(),
         }
 
     def _marks(self) -> Mapping[str, Mark | None]:
@@ -238,6 +249,7 @@ class EnvironmentState:
             additions=tuple(Drift.from_json(each) for each in value.get("additions", ())),
             lost=tuple(Drift.from_json(each) for each in value.get("lost", ())),
             converge=value.get("converge", Converge.AUTOMATIC),
+            locks=Locks.from_json(value["locks"]) if value.get("locks") else Locks(),
         )
 
 
@@ -248,6 +260,13 @@ def seeing(state: EnvironmentState, look: Look) -> EnvironmentState:
     if [[each.to_json() for each in found] for found in (additions, lost)] == known:
         return state
     return replace(state, additions=additions, lost=lost)
+
+
+def released(state: EnvironmentState, now: float) -> bool:
+    """Whether a held operation may go on by what is recorded: the asking for it was lost (or is under way)."""
+    if state.operation is None or state.operation.phase is not Phase.HELD or state.locks.closed is not None:
+        return False
+    return state.awaited is None or not lacking(state.locks, state.awaited, (), now)
 
 
 def closing(state: EnvironmentState, now: float) -> EnvironmentState:

@@ -13,7 +13,7 @@ from typing import Final
 
 from worker.domain.command_rules import CommandRules, Rules
 from worker.domain.command_sections import read_commands
-from worker.domain.environment import NAMESPACE, Ceiling, Converge, Environment, Mode, Policy
+from worker.domain.environment import NAMESPACE, Approvers, Ceiling, Converge, Environment, Mode, Policy
 from worker.domain.errors import DesiredStateError, Problem
 from worker.domain.expression import Expression, ExpressionError
 from worker.domain.health import IGNORE, HealthPolicy, HealthRule
@@ -185,12 +185,23 @@ def _policy(section: Section, ceiling: Ceiling) -> Policy:
         remind=section.seconds("remind", default.remind, least=OFTEN),
         resync=section.seconds("resync", default.resync, least=OFTEN),
         converge=Converge(section.text("converge", default.converge, choices=tuple(Converge))),
+        approvals=_approvals(section, default.approvals),
+        approvers=Approvers(section.text("approvers", default.approvers, choices=tuple(Approvers))),
         strict=section.flag("strict", default=default.strict),
         ignore=read_ignore(section),
         conflicts=read_conflicts(section, ceiling),
     )
     section.end()
     return policy
+
+
+def _approvals(section: Section, default: int) -> int:
+    """How many people have to approve; nobody's approval is what `converge: automatic` is for."""
+    found = section.whole("approvals", default)
+    if found < 1:
+        section.problem("approvals", "`approvals`: at least 1 person approves", "converge: automatic needs nobody")
+        return default
+    return found
 
 
 def _health(section: Section | None) -> dict[str, HealthPolicy]:

@@ -95,6 +95,13 @@ class Converge(enum.StrEnum):
     ON_APPROVAL = "on-approval"
 
 
+class Approvers(enum.StrEnum):
+    """Whose approval of a plan counts: only of others than the change's authors, or anyone's who may approve."""
+
+    OTHERS = "others"
+    ANYONE = "anyone"
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What an environment asks for; durations in seconds.
@@ -104,7 +111,8 @@ class Policy:
     becomes of objects whose version the server does not serve: `refuse` the whole, or `skip` them alone. `diff_after` is how
     long a difference must last before it is alerted, `remind` how often it is alerted again, `resync` how often everything is
     looked at, whatever was noticed. `strict` makes drift of what people's tools added beside Git; `ignore` says which fields are
-    left to others, `conflicts` what becomes of a field that somebody else owns (the first rule about it decides).
+    left to others, `conflicts` what becomes of a field that somebody else owns (the first rule about it decides). `approvals` is
+    how many people have to approve a plan that is converged on approval, `approvers` whose word counts.
     """
 
     prune: bool = True
@@ -120,6 +128,8 @@ class Policy:
     remind: float = 3600.0
     resync: float = 300.0
     converge: Converge = Converge.AUTOMATIC
+    approvals: int = 1
+    approvers: Approvers = Approvers.OTHERS
     strict: bool = False
     ignore: tuple[IgnoreRule, ...] = ()
     conflicts: tuple[ConflictRule, ...] = ()

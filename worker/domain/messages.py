@@ -18,6 +18,7 @@ CONVERGE: Final = "worker.jobs.converge"
 CHECK: Final = "worker.jobs.check"
 GIVE_UP: Final = "worker.jobs.give_up"
 OBSERVE: Final = "worker.observing.observe"
+ORDER: Final = "worker.orders.order"
 PROPOSE: Final = "worker.proposals.propose"
 COMMITTED: Final = "bot.intake.committed"
 LOOK: Final = "bot.intake.look"
@@ -26,7 +27,7 @@ DELIVER: Final = "bot.reports.deliver"
 WRITE: Final = "bot.results.write"
 SEND: Final = "bot.alerts.send"
 
-JOBS: Final = (PREVIEW, PROPOSE, CONVERGE, CHECK, OBSERVE, GIVE_UP, COMMITTED, LOOK, POLL, DELIVER, WRITE, SEND)
+JOBS: Final = (PREVIEW, PROPOSE, CONVERGE, CHECK, OBSERVE, ORDER, GIVE_UP, COMMITTED, LOOK, POLL, DELIVER, WRITE, SEND)
 """The only functions that a job may name; the workers' tables hold these and nothing else."""
 
 INTAKE_QUEUE: Final = f"v{SCHEMA}-intake"
@@ -73,6 +74,11 @@ def told_key(repository: str, environment: str) -> str:
 def told_news_key(repository: str, environment: str) -> str:
     """Where the bot notes which news of an environment's episodes it delivered last."""
     return f"{KEYS}:told-news:{repository}:{environment}"
+
+
+def holdings_key(repository: str, environment: str) -> str:
+    """Where the worker shows what holds an environment, for the pages; written again with every look at the record."""
+    return f"{KEYS}:holdings:{repository}:{environment}"
 
 
 PROPOSALS_KEY: Final = f"{KEYS}:proposals"

@@ -13,6 +13,7 @@ from worker.domain.plan import Plan
 
 if TYPE_CHECKING:
     from worker.domain.divergence import EpisodeReport
+    from worker.domain.orders import OrderReport
     from worker.domain.proposals import ProposalReport
 
 
@@ -198,9 +199,12 @@ class ConvergenceReport:
         )
 
 
-def report_from_json(value: Mapping[str, Any]) -> PreviewReport | ProposalReport | ConvergenceReport | EpisodeReport:
+def report_from_json(
+    value: Mapping[str, Any],
+) -> PreviewReport | ProposalReport | ConvergenceReport | EpisodeReport | OrderReport:
     """The report that a `bot.reports.deliver` job carries; raises UnknownMessage for anything else."""
     from worker.domain.divergence import EpisodeReport  # both stand on this module's Outcome
+    from worker.domain.orders import OrderReport
     from worker.domain.proposals import ProposalReport
 
     match value.get("type"):
@@ -212,4 +216,6 @@ def report_from_json(value: Mapping[str, Any]) -> PreviewReport | ProposalReport
             return ConvergenceReport.from_json(value)
         case "episode":
             return EpisodeReport.from_json(value)
+        case "order":
+            return OrderReport.from_json(value)
     raise UnknownMessage(f"report type {value.get('type')!r}")

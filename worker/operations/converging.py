@@ -13,7 +13,8 @@ from worker.domain.episode_text import headline
 from worker.domain.episodes import Episode, Event, News
 from worker.domain.errors import DesiredStateError, Held, LeaseLost, Moved, Refused, Superseded, Unavailable, Unfit
 from worker.domain.inventory import Inventory, InventoryEntry
-from worker.domain.plan import Action, Change, code
+from worker.domain.locks import closed_text
+from worker.domain.plan import Action, Change
 from worker.domain.reports import Step
 from worker.domain.resource import Resource, ResourceKey
 from worker.operations.advancing import (
@@ -27,6 +28,7 @@ from worker.operations.advancing import (
     proof_of,
 )
 from worker.operations.applying import Checkpoint, Outcome, apply
+from worker.operations.confirming import Waits, awaiting, confirm, was_approved
 from worker.operations.predicting import Prediction, is_finished, predict
 from worker.operations.preparing import Target, prepare
 from worker.planning.assessment import assess
@@ -66,14 +68,18 @@ def converge(
 ) -> Recorded:
     """Makes the cluster what the rendered revision says, as far as one job goes; returns what is recorded then.
 
-    `hold` is a reason of the caller's (a force-pushed branch) that needs the same confirmation as a guarded prune.
+    `hold` is a reason of the caller's (a force-pushed branch) that needs an approval. Where a person holds the environment, the
+    commit is recorded as held, and not even rendered.
     Whatever ends it is said and recorded. Raises Superseded, LeaseLost and Unavailable, which are not the end.
     """
     began = run.clock()
     operation = Operation(run.revision, run.branch, Phase.PLANNING, run.arrived, began)
     before = recorded.state.operation
-    if before is not None and before.phase.is_open and before.revision != run.revision:
+    waited = before is not None and (before.phase.is_open or before.phase is Phase.HELD)
+    if before is not None and waited and before.revision != run.revision:
         run.say(before.to(Phase.SUPERSEDED), Fact(Step.SUPERSEDED, f"{short(run.revision)} took over"))
+    if recorded.state.locks.closed is not None:
+        return held_back(run, recorded, operation)
     begins = Fact(Step.CONVERGING, short(run.revision))
     is_known = _is_known(recorded, run.revision)
     if not is_known:
@@ -84,10 +90,12 @@ def converge(
         if is_known and not approvals and _is_drift_alone(run, recorded, prediction):
             return _only_looked_at(run, recorded)
         approval = prediction.approval
-        if approval is not None and (_was_approved(before, run.revision) or _is_same(recorded, run)):
+        if approval is not None and (was_approved(before, run.revision) or _is_same(recorded, run)):
             approval = None
-        _confirm(prediction, approvals, hold, approval)
-    except Held as error:
+        policy = run.target.environment.policy
+        confirm(prediction, recorded, policy, began, codes=approvals, hold=hold, approval=approval)
+    except Waits as error:
+        recorded = awaiting(recorded, error.awaited)
         return _ended(run, recorded, operation.to(Phase.HELD, said=str(error)), Step.HELD, str(error))
     except (DesiredStateError, Refused, Unfit) as error:
         text = problems_text(error.problems) if isinstance(error, DesiredStateError) else str(error)
@@ -108,9 +116,13 @@ def converge(
         unanswered=prediction.unanswered,
         prunes=tuple(change.uid for change in prediction.prunes if change.action is Action.PRUNE),
     )
+    recorded = awaiting(recorded, None)
+    used = recorded.state.locks.used(prediction.plan.fingerprint)
+    is_confirmed = approval is not None or used != recorded.state.locks
+    recorded = replace(recorded, state=replace(recorded.state, locks=used))
     union = _union(recorded.inventory, prediction.desired.resources)
     grows = {entry.key for entry in union.entries} != {entry.key for entry in recorded.inventory.entries}
-    if grows or approval is not None:  # what was approved goes on after a failure, though its plan is another then
+    if grows or is_confirmed:  # what was approved goes on after a failure, though its plan is another then
         run.checkpoint()
         recorded = _write(run, recorded, replace(recorded.state, operation=operation), union)
     return _from_stage(run, replace(recorded, inventory=union), operation, prediction)
@@ -158,7 +170,9 @@ def _from_stage(run: Run, recorded: Recorded, operation: Operation, prediction: 
         state = replace(recorded.state, operation=operation)
         if operation.stage + 1 >= operation.stages:
             state = replace(state, applied=Mark(run.revision, now), place=run.target.environment.place)
-            state = replace(state, converge=run.target.environment.policy.converge)
+            policy = run.target.environment.policy
+            locks = replace(state.locks, needed=policy.approvals, people=policy.approvers)
+            state = replace(state, converge=policy.converge, locks=locks)
         looked = advance(
             run.target, prediction.desired, replace(recorded, state=state, inventory=inventory), now, run.checkpoint
         )
@@ -193,21 +207,10 @@ def finish(run: Run, recorded: Recorded, looked: Advanced) -> Recorded:
     return stored
 
 
-def _was_approved(before: Operation | None, revision: str) -> bool:
-    """Whether this commit's writes had begun: then it was approved, and goes on where it had got to."""
-    return before is not None and before.revision == revision and before.phase.is_open and bool(before.fingerprint)
-
-
-def _confirm(
-    prediction: Prediction, approvals: tuple[str, ...], hold: Held | None, approval: Held | None = None
-) -> None:
-    given = {approval.lower() for approval in approvals}
-    expected = code(prediction.plan.fingerprint)
-    if prediction.hold is not None and not isinstance(prediction.hold, Held):
-        raise prediction.hold
-    reasons = [each.reason for each in (hold, prediction.hold, approval) if each is not None]
-    if reasons and expected not in given:
-        raise Held("; and ".join(reasons), expected)
+def held_back(run: Run, recorded: Recorded, operation: Operation) -> Recorded:
+    """Records and says that a person holds the environment: the commit waits, and nothing is written."""
+    text = closed_text(recorded.state.locks, run.target.environment.name)
+    return _ended(run, recorded, operation.to(Phase.HELD, said=text), Step.HELD, text)
 
 
 def _is_known(recorded: Recorded, revision: str) -> bool:

@@ -12,6 +12,7 @@ from worker.domain.desired import DesiredState, manifest_hash
 from worker.domain.environment import Converge
 from worker.domain.errors import Conflict, Denied, DesiredStateError, FieldOwner, Held, Moved, Problem, Refused
 from worker.domain.inventory import Inventory
+from worker.domain.locks import closed_text
 from worker.domain.plan import Action, Change, Plan, code
 from worker.domain.resource import Resource, ResourceKey, resource_of
 from worker.domain.rules import Resolution
@@ -108,6 +109,10 @@ def predict(
         dry_runs[wanting] = DryRun(None, None, virtual=f"{what} is free once {holding.key} is pruned")
     alarm = recorded.alarm or lost(recorded, observed.live, manager)
     judged, said = _judged(target, desired, seen, proofs, dry_runs)
+    if recorded.state.locks.closed is not None:
+        alarm = "; ".join(
+            filter(None, (alarm, f"{environment.name} is {closed_text(recorded.state.locks, environment.name)}"))
+        )
     said = [*warnings, *([alarm] if alarm else []), *said, *remarks.left_behind(desired, seen, recorded.state)]
     judged += [unserved(target, resource) for resource in state.unserved]
     judged += [never_run(resource) for resource in state.never]

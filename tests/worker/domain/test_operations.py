@@ -8,10 +8,10 @@ from worker.domain.convergence import ImpossibleTransition, Operation, Phase
 
 TABLE = """
 from \\ to    queued planning applying waiting settling succeeded failed superseded held
-queued        =      +        -        -       -        -         +      +          -
+queued        =      +        -        -       -        -         +      +          +
 planning      -      =        +        +       -        -         +      +          +
-applying      -      +        =        +       -        -         +      +          -
-waiting       -      +        +        =       +        +         +      +          -
+applying      -      +        =        +       -        -         +      +          +
+waiting       -      +        +        =       +        +         +      +          +
 settling      -      +        -        -       =        +         +      +          -
 succeeded     -      +        -        -       -        =         -      -          -
 failed        -      +        -        +       -        -         =      -          -

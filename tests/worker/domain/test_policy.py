@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from worker.domain.declaration import Declaration, read_declaration
-from worker.domain.environment import Ceiling, Converge, Mode, Policy
+from worker.domain.environment import Approvers, Ceiling, Converge, Mode, Policy
 from worker.domain.errors import DesiredStateError, FieldOwner
 from worker.domain.installation import Cluster, Installation, Repository
 from worker.domain.resource import Resource, resource_of
@@ -41,6 +41,8 @@ def policy_of(policy: str) -> Policy:
         ("settle: 1m", "settle", 60, 30),
         ("strict: true", "strict", True, False),
         ("converge: on-approval", "converge", Converge.ON_APPROVAL, Converge.AUTOMATIC),
+        ("approvals: 2", "approvals", 2, 1),
+        ("approvers: anyone", "approvers", Approvers.ANYONE, Approvers.OTHERS),
         ("ignore: [{managers: [a]}]", "ignore", (IgnoreRule(Selector(), (), ("a",)),), ()),
         ("conflicts: [{action: keep}]", "conflicts", (ConflictRule(Selector(), Resolution.KEEP),), ()),
     ],
@@ -79,6 +81,8 @@ def test_rules_are_read_whole() -> None:
         ("      remind: 9s\n", "`remind`: 9s is too short (give it 10s or more)"),
         ("      resync: 0s\n", "`resync`: 0s is too short (give it 10s or more)"),
         ("      converge: later\n", "is none of automatic, on-approval"),
+        ("      approvals: 0\n", "`approvals`: at least 1 person approves"),
+        ("      approvers: everybody\n", "is none of others, anyone"),
         ("      mode: fix\n", "is none of observe, alert, heal"),
         ("      strict: maybe\n", "expected true or false"),
         ("      ignore: spec.replicas\n", "expected a list"),

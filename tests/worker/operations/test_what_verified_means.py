@@ -9,12 +9,14 @@ import pytest
 
 from tests.conftest import DEPLOYMENT, Kubectl, config_map, config_maps
 from tests.world import World
-from worker.domain.convergence import Phase
+from worker.adapters.inventory import Recorded
+from worker.domain.convergence import EnvironmentState, Phase
 from worker.domain.environment import Budget
 from worker.domain.errors import Held
+from worker.domain.inventory import Inventory
 from worker.domain.plan import Action, code
 from worker.domain.reports import Step
-from worker.operations.converging import _confirm
+from worker.operations.confirming import confirm
 
 
 def until(kubectl: Kubectl, wanted: str, *arguments: str) -> None:
@@ -139,11 +141,13 @@ def test_a_plan_that_is_held_for_two_reasons_names_both_before_one_code_confirms
     careful = world.with_policy(prune_budget=Budget(0, None))
     careful.converge(config_maps("a", "b", "c"))
     prediction = careful.predict(config_maps("b", "c"))
+    recorded, policy = Recorded(EnvironmentState("shop/x", "uid"), Inventory(())), careful.environment.policy
+    forced = Held("the branch was force-pushed", "")
     with pytest.raises(Held) as held:
-        _confirm(prediction, (), Held("the branch was force-pushed", ""))
+        confirm(prediction, recorded, policy, 1.0, hold=forced)
     assert "the branch was force-pushed" in held.value.reason
     assert "would prune 1 of 3 objects" in held.value.reason
-    _confirm(prediction, (code(prediction.plan.fingerprint),), Held("the branch was force-pushed", ""))
+    confirm(prediction, recorded, policy, 1.0, codes=(code(prediction.plan.fingerprint),), hold=forced)
 
 
 FIRST, SECOND = "a" * 40, "b" * 40

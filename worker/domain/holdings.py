@@ -1,0 +1,31 @@
+"""What holds an environment: the one list of it, for pages, terminals and chat."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from worker.domain.convergence import EnvironmentState, Phase, short
+from worker.domain.locks import Holding, locked, waits
+
+RUNS: Final = {
+    Phase.QUEUED: "is to be converged",
+    Phase.PLANNING: "is being planned",
+    Phase.APPLYING: "is being applied",
+    Phase.WAITING: "waits for health",
+    Phase.SETTLING: "is settling",
+}
+
+
+def holdings(state: EnvironmentState, environment: str, now: float) -> tuple[Holding, ...]:
+    """What holds an environment at a Unix time, the longest word first: freeze, hold, a plan that waits, what runs."""
+    found, locks, operation = [], state.locks, state.operation
+    if locks.freeze is not None:
+        found.append(locked(locks.freeze, "freeze", environment))
+    if locks.hold is not None:
+        found.append(locked(locks.hold, "hold", environment))
+    if state.awaited is not None:
+        found.append(waits(locks, state.awaited, environment, now))
+    if operation is not None and operation.phase in RUNS:
+        what = f"{short(operation.revision)} {RUNS[operation.phase]}"
+        found.append(Holding(what, operation.started, operation.said, "", "ends by itself"))
+    return tuple(found)

@@ -1,0 +1,130 @@
+"""Job: what a person ordered about environments: hold, release, approve, confirm, try again.
+
+It reads as its phases: gather (the record, the branch), judge (`worker.domain.locks.ruled`), act (the record, under the lease;
+the newest commit is asked for), report.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Any, Final
+
+from worker.adapters.inventory import Recorded
+from worker.adapters.lease import held
+from worker.domain.convergence import EnvironmentState, Operation, Phase
+from worker.domain.environment import Environment
+from worker.domain.errors import DesiredStateError, LeaseLost, Moved, PlumblineError, Refused, Unavailable
+from worker.domain.holdings import holdings
+from worker.domain.locks import Done, Ruling, closed_text, ruled
+from worker.domain.messages import CONVERGE, ConvergeRequest, applies_queue, job_name
+from worker.domain.orders import Answered, Order, OrderReport, Subject, Verb
+from worker.domain.reports import Step
+from worker.operations.advancing import Fact
+from worker.speaking import Speaker
+from worker.workbench import Workbench, missing_environment, shortage
+
+STOPPED: Final = frozenset({Phase.QUEUED, Phase.PLANNING, Phase.APPLYING, Phase.WAITING})
+"""Phases in which something is still to be written; what settles is only looked at."""
+
+RELEASES: Final = frozenset({Verb.UNHOLD, Verb.THAW})
+CONVERGE_SECONDS: Final = 600
+
+log = logging.getLogger("plumbline.orders")
+
+
+def order(bench: Workbench, message: dict[str, Any]) -> None:
+    """Carries out an order for each of its environments and tells the bot what it came to. Raises Unavailable."""
+    request = Order.from_json(message)
+    answers = tuple(_guarded(bench, request, subject) for subject in request.subjects)
+    for each in answers:
+        log.info(
+            "order=%s repository=%s environment=%s by=%s: %s, %s",
+            request.verb, request.repository, each.environment, request.by, each.done, each.text,
+        )  # fmt: skip
+    now = bench.queue.now()
+    bench.outbox.report(OrderReport(request.repository, request.verb, request.by, now, answers, request.origin))
+
+
+def _guarded(bench: Workbench, request: Order, subject: Subject) -> Answered:
+    """One environment; what is wrong with it is no other one's business. Raises Unavailable."""
+    try:
+        ruling = _one(bench, request, subject)
+    except (LeaseLost, Moved) as error:
+        raise Unavailable(str(error), retry_after=1) from None
+    except Unavailable:
+        raise
+    except PlumblineError as error:
+        return Answered(subject.environment, Done.REFUSED, str(error).removesuffix("."))
+    except (OSError, MemoryError) as error:
+        raise shortage(error) from None
+    return Answered(subject.environment, ruling.done, ruling.text)
+
+
+def _one(bench: Workbench, request: Order, subject: Subject) -> Ruling:
+    tip = _declared_at(bench, request, subject)
+    states = bench.bench(request.cluster).states
+    instance = bench.installation.instance
+    name = Environment(request.repository, subject.environment, "", "", "", "", instance=instance)
+    with held(states.records, name.state_name, name.name, bench.holder) as lease:
+        recorded = states.read(name)
+        if not recorded.trusted:
+            raise Refused(recorded.alarm, "Nothing can be ordered until then")
+        now = bench.queue.now()
+        before = replace(recorded.state.locks, awaited=recorded.state.awaited)
+        ruling = ruled(before, request, name.name, now)
+        if ruling.locks != before:
+            lease.check()
+            state, stopped = _kept(recorded, ruling, name.name)
+            states.write(name, recorded, state, recorded.inventory)
+            bench.store.show_holdings(request.repository, name.name, holdings(state, name.name, now))
+            if stopped is not None:
+                speaker = Speaker(bench, request.repository, name.name, stopped.branch, stopped.arrived)
+                speaker.say(stopped, Fact(Step.HELD, stopped.said))
+    if ruling.converges and tip:
+        _ask(bench, request, subject, tip)
+    return ruling
+
+
+def _declared_at(bench: Workbench, request: Order, subject: Subject) -> str:
+    """The tip of the branch, where it declares the environment; what is not declared any more can only be released.
+
+    Raises DesiredStateError and Refused.
+    """
+    repository = bench.repository(request.repository)
+    checkout = bench.checkout(repository)
+    tip = checkout.tip(subject.branch) if repository.follows(subject.branch) else None
+    declared = None
+    if tip is not None:
+        checkout.fetch(tip, subject.branch)
+        try:
+            declaration = bench.declaration(checkout, repository, tip, subject.branch)
+            declared = declaration.environment(subject.environment)
+        except DesiredStateError:
+            if request.verb not in RELEASES and request.verb not in (Verb.HOLD, Verb.FREEZE):
+                raise
+            return ""  # a declaration that cannot be read is no reason to let go of an environment, or not to hold it
+    if declared is not None and declared.cluster == request.cluster:
+        return tip or ""
+    if request.verb in RELEASES:
+        return ""
+    raise missing_environment(subject.environment, tip or subject.branch)
+
+
+def _kept(recorded: Recorded, ruling: Ruling, environment: str) -> tuple[EnvironmentState, Operation | None]:
+    """The state with what was ordered, and the operation that a hold stops before its next write (None: it stops none)."""
+    state, operation = replace(recorded.state, locks=ruling.locks), recorded.state.operation
+    if ruling.locks.closed is None or operation is None or operation.phase not in STOPPED:
+        return state, None
+    text = closed_text(ruling.locks, environment)
+    stopped = operation.to(Phase.HELD, said=text)
+    return replace(state, operation=stopped, ending=Fact(Step.HELD, text).kept()), stopped
+
+
+def _ask(bench: Workbench, request: Order, subject: Subject, tip: str) -> None:
+    """Asks for the newest commit, under an id of the order's own: a job that runs already may have seen the environment held."""
+    now = bench.queue.now()
+    wanted = ConvergeRequest(request.repository, subject.environment, subject.branch, tip, request.cluster, now)
+    job_id = f"{wanted.job_id}-{job_name(request.job_id)}"
+    queue = applies_queue(request.cluster)
+    bench.queue.enqueue(queue, CONVERGE, wanted.to_json(), job_id=job_id, timeout=CONVERGE_SECONDS)
