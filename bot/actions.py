@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from bot import standing
+from bot import orders, standing
 from bot.change_requests import look_at_change_request
 from bot.commands import COMMANDS, help_text
 from bot.comments import marker, prediction
@@ -19,6 +19,7 @@ from bot.results import is_current
 from bot.statuses import environment_page, proposal_page
 from worker.domain.environment import Converge
 from worker.domain.episode_text import lasted
+from worker.domain.orders import Verb
 
 DIFF_LIMIT: Final = 50_000
 """Characters of a prediction in an answer; the page has the whole."""
@@ -40,9 +41,10 @@ def status(desk: Desk, given: Given) -> str:
     """How the environments stand, by what the worker told last."""
     if not given.environments:
         return f"{code(given.branch)} declares no environments."
-    now, rows = desk.requests.queue.now(), []
+    now, rows, held = desk.requests.queue.now(), [], []
     address = desk.settings.installation.address
     for name in given.environments:
+        held += [f"- {code(name)} {prose(each.text)}" for each in desk.board.holdings(given.repository.name, name)]
         history = desk.board.history(given.repository.name, name)
         if not history:
             rows.append(f"| {prose(name)} | unknown | unknown | unknown | nothing was told of it yet |")
@@ -53,7 +55,8 @@ def status(desk: Desk, given: Given) -> str:
         since = lasted(max(0.0, now - seen.since))
         rows.append(f"| {link} | {axes} | {prose(seen.sentence)} (for {since}) |")
     table = "| environment | sync | health | operation | |\n|---|---|---|---|---|\n"
-    return f"this is how {code(given.branch)} stands:\n\n{table}" + "\n".join(rows)
+    holds = "\n\nWhat holds them:\n\n" + "\n".join(held) if held else ""
+    return f"this is how {code(given.branch)} stands:\n\n{table}" + "\n".join(rows) + holds
 
 
 def plan(desk: Desk, given: Given) -> str:
@@ -141,5 +144,6 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "diff": diff,
     "ok-to-test": ok_to_test,
     "apply": apply,
+    **dict.fromkeys(map(str, Verb), orders.give),
 }
 """What each word does."""

@@ -159,6 +159,16 @@ class Board:
         except (ValueError, TypeError):
             return ()
 
+    def note_answers(self, repository: str, asked: str, answers: Mapping[str, str]) -> Mapping[str, str]:
+        """Keeps answers to what was asked, by environment, and gives all that came so far, also from other clusters."""
+        key = f"{KEYS}:answers:{repository}:{asked}"
+        pipeline = self._connection.pipeline()
+        pipeline.hset(key, mapping={**answers})
+        pipeline.expire(key, SHOWN_SECONDS)
+        pipeline.hgetall(key)
+        found: Mapping[bytes, bytes] = _run(pipeline)[2]
+        return {name.decode(): text.decode() for name, text in found.items()}
+
     def told(self, report: ConvergenceReport) -> None:
         """Notes that an ending was written back."""
         pipeline = self._connection.pipeline()

@@ -127,7 +127,7 @@ _TABLE: Final = (
     Entry("hold", "Holds an environment: nothing is converged until `/unhold`.", "/hold production the migration runs",
           (_ONE, _REASON)),
     Entry("unhold", "Lets a held environment go on.", "/unhold production", (_ONE,)),
-    Entry("freeze", "Holds all environments of the repository until `/thaw`.", "/freeze the holidays", (_REASON,)),
+    Entry("freeze", "Holds every environment that the base branch declares until `/thaw`.", "/freeze the holidays", (_REASON,)),
     Entry("thaw", "Ends a freeze.", "/thaw"),
     Entry(
         "confirm-prune",

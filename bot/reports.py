@@ -36,7 +36,7 @@ def deliver(desk: Desk, message: dict[str, Any]) -> None:
         divergences.deliver(desk, report)
         return
     if isinstance(report, OrderReport):
-        orders.deliver(report)
+        orders.deliver(desk, report)
         return
     repository = desk.settings.installation.repository(report.repository)
     if repository is not None and repository.forge != PLAIN:

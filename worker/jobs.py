@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from worker import orders
 from worker.adapters.checkout import Checkout
 from worker.adapters.inventory import Recorded
 from worker.adapters.lease import Lease, held
@@ -28,7 +29,7 @@ from worker.domain.errors import (
     Unfit,
 )
 from worker.domain.installation import Repository
-from worker.domain.messages import CHECK, CONVERGE, CheckRequest, ConvergeRequest, GiveUp
+from worker.domain.messages import CHECK, CONVERGE, ORDER, CheckRequest, ConvergeRequest, GiveUp
 from worker.domain.reports import Step
 from worker.looks import ask_for_look
 from worker.operations.advancing import Fact, failed
@@ -158,6 +159,8 @@ def give_up(bench: Workbench, message: dict[str, Any]) -> None:
         _give_up(bench, given_up, ConvergeRequest.from_json(given_up.message))
     elif given_up.job == CHECK:
         _give_up(bench, given_up, CheckRequest.from_json(given_up.message))
+    elif given_up.job == ORDER:
+        orders.give_up(bench, given_up)
     bench.queue.forget(given_up.reference)
 
 

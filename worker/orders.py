@@ -17,7 +17,7 @@ from worker.domain.environment import Environment
 from worker.domain.errors import DesiredStateError, LeaseLost, Moved, PlumblineError, Refused, Unavailable
 from worker.domain.holdings import holdings
 from worker.domain.locks import Done, Ruling, closed_text, ruled
-from worker.domain.messages import CONVERGE, ConvergeRequest, applies_queue, job_name
+from worker.domain.messages import CONVERGE, ConvergeRequest, GiveUp, applies_queue, job_name
 from worker.domain.orders import Answered, Order, OrderReport, Subject, Verb
 from worker.domain.reports import Step
 from worker.operations.advancing import Fact
@@ -28,6 +28,9 @@ STOPPED: Final = frozenset({Phase.QUEUED, Phase.PLANNING, Phase.APPLYING, Phase.
 """Phases in which something is still to be written; what settles is only looked at."""
 
 RELEASES: Final = frozenset({Verb.UNHOLD, Verb.THAW})
+LOCKS: Final = RELEASES | {Verb.HOLD, Verb.FREEZE}
+"""What is heeded also where the record was meddled with: a hold only stops, and what it stops has to be released."""
+
 CONVERGE_SECONDS: Final = 600
 
 log = logging.getLogger("plumbline.orders")
@@ -42,6 +45,20 @@ def order(bench: Workbench, message: dict[str, Any]) -> None:
             "order=%s repository=%s environment=%s by=%s: %s, %s",
             request.verb, request.repository, each.environment, request.by, each.done, each.text,
         )  # fmt: skip
+    now = bench.queue.now()
+    bench.outbox.report(OrderReport(request.repository, request.verb, request.by, now, answers, request.origin))
+
+
+def give_up(bench: Workbench, given_up: GiveUp) -> None:
+    """Tells who ordered something that every worker died of it. Raises Unavailable."""
+    request = Order.from_json(given_up.message)
+    text = (
+        f"given up: {given_up.tries} workers died while they worked on it, so whether {{}} heeds it is not known. The workers' "
+        f"logs say more (reference {given_up.reference}); look at the status, and order it again"
+    )
+    answers = tuple(
+        Answered(each.environment, Done.REFUSED, text.format(each.environment)) for each in request.subjects
+    )
     now = bench.queue.now()
     bench.outbox.report(OrderReport(request.repository, request.verb, request.by, now, answers, request.origin))
 
@@ -68,7 +85,7 @@ def _one(bench: Workbench, request: Order, subject: Subject) -> Ruling:
     name = Environment(request.repository, subject.environment, "", "", "", "", instance=instance)
     with held(states.records, name.state_name, name.name, bench.holder) as lease:
         recorded = states.read(name)
-        if not recorded.trusted:
+        if not recorded.trusted and request.verb not in LOCKS:
             raise Refused(recorded.alarm, "Nothing can be ordered until then")
         now = bench.queue.now()
         before = replace(recorded.state.locks, awaited=recorded.state.awaited)
@@ -101,7 +118,7 @@ def _declared_at(bench: Workbench, request: Order, subject: Subject) -> str:
             declaration = bench.declaration(checkout, repository, tip, subject.branch)
             declared = declaration.environment(subject.environment)
         except DesiredStateError:
-            if request.verb not in RELEASES and request.verb not in (Verb.HOLD, Verb.FREEZE):
+            if request.verb not in LOCKS:
                 raise
             return ""  # a declaration that cannot be read is no reason to let go of an environment, or not to hold it
     if declared is not None and declared.cluster == request.cluster:

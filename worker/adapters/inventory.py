@@ -13,6 +13,7 @@ import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Final
 
 from worker.adapters.cluster import Records
@@ -20,6 +21,7 @@ from worker.domain.convergence import EnvironmentState
 from worker.domain.environment import Environment
 from worker.domain.errors import Moved, Unavailable
 from worker.domain.inventory import Inventory
+from worker.domain.locks import Lock, Locks
 
 SHARD: Final = 512 * 1024
 """Characters of inventory in one ConfigMap: half of the API server's limit of 1 MiB, so the state fits beside it."""
@@ -98,9 +100,9 @@ class StateStore:
         data = record.get("data") or {}
         text = data.get("state", "")
         if not self._signed(name, text, data.get("signature", "")):
-            return Recorded(
-                fresh, Inventory(()), trusted=False, alarm=self._alarm(name, "its signature"), record=record
-            )
+            closed = replace(fresh, locks=_closed_by(text, record))
+            alarm = self._alarm(name, "its signature")
+            return Recorded(closed, Inventory(()), trusted=False, alarm=alarm, record=record)
         document = json.loads(text)
         try:
             state = EnvironmentState.from_json(document["state"])
@@ -111,7 +113,8 @@ class StateStore:
             ) from None
         if state.cluster_uid != self._cluster_uid:
             alarm = self._alarm(name, "the cluster that it was written for")
-            return Recorded(fresh, Inventory(()), trusted=False, alarm=alarm, record=record)
+            closed = replace(fresh, locks=state.locks.closing)
+            return Recorded(closed, Inventory(()), trusted=False, alarm=alarm, record=record)
         shards = [data.get("inventory", "")] if not document["shards"] else []
         for shard, digest in document["shards"]:
             found = self._records.read("ConfigMap", shard)
@@ -184,3 +187,22 @@ class StateStore:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _closed_by(text: str, record: dict[str, Any]) -> Locks:
+    """What an unsigned record says of holds and freezes; where it says nothing that can be read, a hold of Plumbline's own.
+
+    It only stops, and people release it: damage must not let go of what somebody held.
+    """
+    try:
+        found = Locks.from_json(json.loads(text)["state"].get("locks") or Locks().to_json()).closing
+    except (ValueError, KeyError, TypeError, AttributeError):
+        found = None
+    if found is not None and all(_is_lock(each) for each in (found.hold, found.freeze) if each is not None):
+        return found
+    made = datetime.fromisoformat(record["metadata"]["creationTimestamp"]).timestamp()
+    return Locks(hold=Lock("Plumbline", made, "its record cannot be read, so whether somebody held it is not known"))
+
+
+def _is_lock(lock: Lock) -> bool:
+    return isinstance(lock.by, str) and isinstance(lock.reason, str) and isinstance(lock.since, float | int)

@@ -45,7 +45,10 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Awaited:
-    """The plan of a commit that waits for people: how many approvals, of whom, and whether its deletions are to be confirmed."""
+    """The plan of a commit that waits for people: how many approvals, of whom, and whether its deletions are to be confirmed.
+
+    `first` is the commit with which just this plan began to wait (empty: `revision`): its change request is where people approve.
+    """
 
     revision: str
     fingerprint: str
@@ -54,6 +57,12 @@ class Awaited:
     approvals: int = 0
     confirmation: bool = False
     people: str = Approvers.OTHERS
+    first: str = ""
+
+    @property
+    def began(self) -> str:
+        """The commit with which just this plan began to wait."""
+        return self.first or self.revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +83,11 @@ class Locks:
     def closed(self) -> Lock | None:
         """The lock because of which nothing is written; the freeze before the hold."""
         return self.freeze or self.hold
+
+    @property
+    def closing(self) -> Locks:
+        """The hold and the freeze alone: what only stops is heeded whoever wrote it down."""
+        return Locks(hold=self.hold, freeze=self.freeze)
 
     def approved(self, approval: Approval) -> Locks:
         """The locks with one more approval; what is too old or too much is forgotten."""
@@ -209,6 +223,12 @@ def _approved(locks: Locks, order: Order, environment: str, now: float) -> Rulin
         return Ruling(locks, Done.REFUSED, f"which plan? Give its code: /{order.verb} {environment} CODE")
     waiting = code(awaited.fingerprint) if awaited else ""
     if awaited is not None and given == waiting:
+        if order.revision != awaited.began:
+            text = (
+                f"the plan {given} waits since {awaited.began[:7]}: the {what} counts on the change request that was merged as "
+                "that commit, where it is known whose change it is"
+            )
+            return Ruling(locks, Done.REFUSED, text)
         fingerprint = awaited.fingerprint
     elif order.fingerprint and given == code(order.fingerprint):
         fingerprint = order.fingerprint

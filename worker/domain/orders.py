@@ -36,8 +36,9 @@ class Order:
 
     `at` is the Unix time of the order: the same person's order of the same time is the same order. `code` quotes the plan that
     is approved or confirmed, and `fingerprint` is the whole one of the prediction that the person saw on an open change request
-    (empty: none was shown). `own`, `bot` and `old` say of an approval that an author of the change gave it, that no person did,
-    or that it was given for a commit that is not the head any more. `origin` goes back with the answer as it came.
+    (empty: none was shown); `revision` is the commit as which the change request that it was said on was merged (empty: none).
+    `own`, `bot` and `old` say of an approval that an author of the change gave it, that no person did, or that it was given for
+    a commit that is not the head any more. `origin` goes back with the answer as it came.
     """
 
     repository: str
@@ -49,6 +50,7 @@ class Order:
     reason: str = ""
     code: str = ""
     fingerprint: str = ""
+    revision: str = ""
     own: bool = False
     bot: bool = False
     old: bool = False

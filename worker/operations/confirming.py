@@ -42,26 +42,23 @@ def confirm(
     reasons = [each.reason for each in (hold, prediction.hold, approval) if each is not None]
     if not reasons:
         return
+    before = recorded.state.awaited
+    known = before if before is not None and before.fingerprint == prediction.plan.fingerprint else None
     locks, is_new = recorded.state.locks, recorded.state.applied is None
     strict = policy.approvers == Approvers.OTHERS or (locks.people == Approvers.OTHERS and not is_new)
     needed = policy.approvals if is_new else max(policy.approvals, locks.needed)
     awaited = Awaited(
         prediction.plan.revision,
         prediction.plan.fingerprint,
-        _since(recorded, prediction, now),
+        known.since if known is not None else now,  # what is asked again does not begin to wait anew
         "; and ".join(reasons),
         approvals=needed if approval is not None else int(hold is not None),
         confirmation=prediction.hold is not None,
         people=Approvers.OTHERS if strict else Approvers.ANYONE,
+        first=known.began if known is not None else prediction.plan.revision,
     )
     if left := lacking(locks, awaited, codes, now):
         raise Waits(awaited, left)
-
-
-def _since(recorded: Recorded, prediction: Prediction, now: float) -> float:
-    """Since when this plan waits; what is asked again does not begin to wait anew."""
-    before = recorded.state.awaited
-    return before.since if before is not None and before.fingerprint == prediction.plan.fingerprint else now
 
 
 def was_approved(before: Operation | None, revision: str) -> bool:

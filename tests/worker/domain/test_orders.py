@@ -24,7 +24,7 @@ HELD = Lock("ann", NOW - 3600, "incident 7")
 
 
 def order(verb: Verb, by: str = "bob", **facts: Any) -> Order:
-    return Order("shop", "east", (Subject("production", "main"),), verb, by, NOW, **facts)
+    return Order("shop", "east", (Subject("production", "main"),), verb, by, NOW, **{"revision": "a" * 40, **facts})
 
 
 def approve(by: str = "bob", **facts: Any) -> Order:
@@ -54,6 +54,10 @@ def approve(by: str = "bob", **facts: Any) -> Order:
         (Locks(awaited=replace(WAITS, people="anyone")), approve(bot=True), Done.REFUSED, False, "is a bot"),
         (Locks(awaited=WAITS), approve(old=True), Done.REFUSED, False, "not the head any more"),
         (Locks(awaited=WAITS), approve(code="ffffffff"), Done.REFUSED, False, "it changed, look at it again (ab12cd34)"),
+        (Locks(awaited=WAITS), approve(revision="b" * 40), Done.REFUSED, False, "waits since aaaaaaa"),
+        (Locks(awaited=WAITS), approve(revision="", fingerprint=PRINT), Done.REFUSED, False, "waits since aaaaaaa"),
+        (Locks(awaited=replace(WAITS, first="b" * 40)), approve(), Done.REFUSED, False, "waits since bbbbbbb"),
+        (Locks(awaited=replace(WAITS, first="b" * 40)), approve(revision="b" * 40), Done.DONE, True, "is applied now"),
         (Locks(awaited=WAITS), approve(code="ab12"), Done.REFUSED, False, "is not the code"),
         (Locks(awaited=WAITS), approve(code=""), Done.REFUSED, False, "which plan?"),
         (Locks(), approve(), Done.REFUSED, False, "no plan with the code ab12cd34 waits"),
