@@ -163,10 +163,11 @@ class Board:
         """Keeps answers to what was asked, by environment, and gives all that came so far, also from other clusters."""
         key = f"{KEYS}:answers:{repository}:{asked}"
         pipeline = self._connection.pipeline()
-        pipeline.hset(key, mapping={**answers})
+        for environment, text in answers.items():
+            pipeline.hset(key, environment, text)
         pipeline.expire(key, SHOWN_SECONDS)
         pipeline.hgetall(key)
-        found: Mapping[bytes, bytes] = _run(pipeline)[2]
+        found: Mapping[bytes, bytes] = _run(pipeline)[-1]
         return {name.decode(): text.decode() for name, text in found.items()}
 
     def told(self, report: ConvergenceReport) -> None:

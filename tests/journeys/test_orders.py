@@ -88,11 +88,16 @@ def test_a_plan_is_approved_by_another_person_and_only_as_it_is(shop: Shop) -> N
 
 def test_what_failed_is_tried_again(shop: Shop) -> None:
     shop.begin()
-    owner = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": shop.namespace}}
-    assert owner
     proposal = shop.propose(manifest("flags", a="2"))
     shop.predicted(proposal)
+    place = f"/api/v1/namespaces/{shop.namespace}/configmaps/flags"
+    code, answer = shop.plane.request("PUT", place, {**(shop.object("flags") or {}), "immutable": True})
+    assert code == 200, answer
     merged = shop.rig.merge(proposal.number)
+    told(shop, merged, State.FAILURE)
+    assert shop.value("flags") == "1"
+    code, answer = shop.plane.request("DELETE", place)
+    assert code == 200, answer
+    answered(shop, proposal.number, f"/retry {shop.name}", "is converged again")
     told(shop, merged, State.SUCCESS)
-    answered(shop, proposal.number, f"/retry {shop.name}", "is converged again", login="ada")
     assert shop.value("flags") == "2"
