@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Final
 
@@ -18,7 +19,7 @@ def answered(shop: Shop, number: int, body: str, words: str, login: str = "ada")
     shop.until(lambda: len(shop.answers(number)) > before, f"{body} is answered", "", number)
     assert len(shop.answers(number)) == before + 1
     text = shop.answers(number)[-1]
-    plain = re.sub(r"\\|`", "", text)
+    plain = html.unescape(text).replace("`", "")
     assert words in plain, plain
     assert f"@{login}" in plain
     return plain
@@ -65,7 +66,7 @@ def waiting(shop: Shop, value: str) -> tuple[Proposal, str, str]:
     return proposal, merged, found[1] or found[2]
 
 
-def test_a_plan_is_approved_by_another_person_and_only_as_it_is(shop: Shop) -> None:
+def test_a21_a_plan_is_approved_by_another_person_and_only_as_it_is(shop: Shop) -> None:
     asks = shop.declaration().replace("{settle: 1s", "{converge: on-approval, settle: 1s")
     shop.begin()
     shop.rig.permit("bob", Permission.WRITE)

@@ -6,6 +6,7 @@ import json
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,10 @@ from tests.world import World
 from worker.adapters.cluster import Records
 from worker.adapters.inventory import StateStore
 from worker.domain.errors import Unavailable
+from worker.domain.locks import Lock, Locks
 from worker.domain.messages import CONVERGE, KEYS, PREVIEW, PREVIEWS_QUEUE, SCHEMA, applies_queue
 from worker.domain.plan import Action
+from worker.domain.reports import Step
 from worker.signed_queue import SignedQueue
 
 TWO = config_map("a", n="1") + "---\n" + config_map("b", n="1")
@@ -156,6 +159,32 @@ def test_f42_a_record_cut_short_turns_pruning_off_and_says_so(world: World, kube
         assert all(change.action is not Action.PRUNE for change in plan.changes)
         whole = {"data": record["data"]}
         kubectl("-n", world.state_namespace, "patch", "configmap", name, "--type=merge", "-p", json.dumps(whole))
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ({"signature": "0" * 64}, "held by ann"),
+        ({"state": "{"}, "held by Plumbline"),
+        ({"state": "[]"}, "held by Plumbline"),
+    ],
+    ids=["another signature", "cut short", "something else"],
+)
+def test_f42_a_hold_outlives_damage_to_its_record_until_a_person_releases_it(
+    world: World, kubectl: Kubectl, damage: dict[str, str], says: str
+) -> None:
+    before = world.converge(TWO)
+    locks = Locks(hold=Lock("ann", 1_800_000_000.0, "the migration runs"))
+    world.states.write(world.environment, before, replace(before.state, locks=locks), before.inventory)
+    name = world.environment.state_name
+    kubectl("-n", world.state_namespace, "patch", "configmap", name, "--type=merge", "-p", json.dumps({"data": damage}))
+    assert any(says in warning for warning in world.plan(TWO + "---\n" + config_map("c", n="1")).warnings)
+    recorded = world.converge(TWO + "---\n" + config_map("c", n="1"))
+    assert says in world.said(Step.HELD)
+    assert names(kubectl, world.namespace) == {"a", "b"}, "nothing is written"
+    assert recorded.trusted, "the hold is signed now, and can be released"
+    assert recorded.state.locks.hold is not None
+    assert recorded.state.locks.approvals == ()
 
 
 # -- F49 -------------------------------------------------------------------------------------------------------------

@@ -79,6 +79,15 @@ def test_what_an_order_comes_to(before: Locks, given: Order, done: Done, converg
         assert ruling.locks == before, "what is refused changes nothing"
 
 
+@pytest.mark.parametrize("facts", [{"own": True}, {"bot": True}, {"old": True}, {"revision": "b" * 40}])
+def test_a21_an_approval_of_an_author_a_robot_or_for_another_head_counts_nowhere(facts: dict[str, Any]) -> None:
+    ruling = ruled(Locks(awaited=WAITS), approve(**facts), "production", NOW)
+    assert ruling.done is Done.REFUSED
+    assert ruling.locks.approvals == ()
+    assert lacking(ruling.locks, WAITS, (), NOW)
+    assert not lacking(ruled(Locks(awaited=WAITS), approve(), "production", NOW).locks, WAITS, (), NOW)
+
+
 @pytest.mark.parametrize(
     "given",
     [order(Verb.HOLD, reason="x"), order(Verb.FREEZE), approve(), order(Verb.CONFIRM_PRUNE, code="ab12cd34")],
