@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from worker.domain.messages import (
+    COMMIT,
+    COMMITS_QUEUE,
     COMMITTED,
     CONVERGE,
     INTAKE_QUEUE,
@@ -20,6 +22,7 @@ from worker.domain.messages import (
     PROPOSALS_QUEUE,
     PROPOSE,
     PROPOSE_SECONDS,
+    ROLLBACK,
     SCHEMA,
     SEND,
     WRITE,
@@ -35,6 +38,7 @@ from worker.domain.messages import (
     checked,
     job_name,
 )
+from worker.domain.rollback import RollbackReport, RollbackRequest
 from worker.signed_queue import SignedQueue
 
 PREVIEW_SECONDS = 30
@@ -43,6 +47,7 @@ LOOK_SECONDS = 120
 CONVERGE_SECONDS = 600
 WRITE_SECONDS = 120
 SEND_SECONDS = 60
+ROLLBACK_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,29 @@ class SendRequest:
         return SendRequest(value["receiver"], value["event"], value["text"])
 
 
+@dataclass(frozen=True, slots=True)
+class CommitRequest:
+    """Make the commit of a rollback at its forge; `tries` counts how often the forge was away."""
+
+    report: RollbackReport
+    tries: int = 0
+
+    @property
+    def job_id(self) -> str:
+        """The id of its job: one for each try, so that the next can be asked for while this one runs."""
+        return f"commit-{job_name(self.report.request.job_id, self.report.onto, str(self.tries))}"
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON types, with the schema number."""
+        return {"schema": SCHEMA, "report": self.report.to_json(), "tries": self.tries}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> CommitRequest:
+        """The inverse of `to_json`; raises UnknownMessage for another schema."""
+        value = checked(value)
+        return CommitRequest(RollbackReport.from_json(value["report"]), value["tries"])
+
+
 class Requests:
     """Enqueues by name. Every method raises Unavailable when Redis does not answer."""
 
@@ -127,6 +155,18 @@ class Requests:
                 WRITES_QUEUE, WRITE, request.to_json(), job_id=job_id, timeout=WRITE_SECONDS, delay=delay
             ):
                 return
+
+    def rollback(self, request: RollbackRequest) -> bool:
+        """Asks the worker what would make a rollback; whether it was not asked for already."""
+        return self.queue.enqueue(
+            PREVIEWS_QUEUE, ROLLBACK, request.to_json(), job_id=request.job_id, timeout=ROLLBACK_SECONDS
+        )
+
+    def commit(self, request: CommitRequest, delay: float = 0.0) -> bool:
+        """Asks, now or after `delay` seconds, for a rollback's commit; whether it was not asked for already."""
+        return self.queue.enqueue(
+            COMMITS_QUEUE, COMMIT, request.to_json(), job_id=request.job_id, timeout=WRITE_SECONDS, delay=delay
+        )
 
     def send(self, request: SendRequest) -> bool:
         """Asks for one receiver to be told of one alert; whether it was not asked for already."""

@@ -7,12 +7,14 @@ from typing import Any, Final
 
 from bot import alerts, divergences, results
 from bot.desk import Desk
+from bot.queue import CommitRequest
 from bot.statuses import status_line
 from worker.domain.divergence import EpisodeReport
 from worker.domain.errors import Refused
 from worker.domain.installation import PLAIN
 from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ENDINGS, ConvergenceReport, PreviewReport, Step, report_from_json
+from worker.domain.rollback import RollbackReport
 
 WRITTEN_BACK: Final = frozenset({Step.VERIFIED, Step.CONVERGED, Step.FAILED, Step.HELD, Step.SUPERSEDED})
 
@@ -30,6 +32,9 @@ def deliver(desk: Desk, message: dict[str, Any]) -> None:
     if isinstance(report, ProposalReport):
         results.put_prediction(desk, report)
         desk.sightings.note_prediction(report.repository, report.number, report.head, report.base_revision)
+        return
+    if isinstance(report, RollbackReport):
+        desk.requests.commit(CommitRequest(report))
         return
     if isinstance(report, EpisodeReport):
         divergences.deliver(desk, report)

@@ -7,7 +7,7 @@ import os
 import sys
 from functools import partial
 
-from worker import jobs, observing, previews, proposals
+from worker import jobs, observing, previews, proposals, rollbacks
 from worker.adapters.renderer import RenderTools, jail
 from worker.domain.errors import PlumblineError
 from worker.domain.messages import (
@@ -19,6 +19,7 @@ from worker.domain.messages import (
     PREVIEWS_QUEUE,
     PROPOSALS_QUEUE,
     PROPOSE,
+    ROLLBACK,
     applies_queue,
     looks_queue,
 )
@@ -47,6 +48,7 @@ def main() -> int:
     table = {
         PREVIEW: partial(previews.preview, bench),
         PROPOSE: partial(proposals.propose, bench),
+        ROLLBACK: partial(rollbacks.rollback, bench),
         CONVERGE: partial(jobs.converge, bench),
         CHECK: partial(jobs.check, bench),
         OBSERVE: partial(observing.observe, bench),

@@ -20,6 +20,7 @@ from worker.domain.plan import ABSENT, Action
 from worker.domain.proposals import EnvironmentProposal, ProposalReport
 from worker.domain.reports import ConvergenceReport, Outcome, PreviewReport, report_from_json
 from worker.domain.resource import Source
+from worker.domain.rollback import RollbackReport
 from worker.proposals import propose
 from worker.settings import Settings
 from worker.workbench import Workbench
@@ -31,7 +32,9 @@ class Heard(Outbox):
     def __init__(self) -> None:
         self.reports: list[ProposalReport] = []
 
-    def report(self, message: PreviewReport | ProposalReport | ConvergenceReport | EpisodeReport) -> None:
+    def report(
+        self, message: PreviewReport | ProposalReport | ConvergenceReport | EpisodeReport | RollbackReport
+    ) -> None:
         """Keeps one report."""
         read = report_from_json(json.loads(json.dumps(message.to_json())))
         assert isinstance(read, ProposalReport)

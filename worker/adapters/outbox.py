@@ -8,6 +8,7 @@ from worker.domain.divergence import EpisodeReport
 from worker.domain.messages import DELIVER, REPORTS_QUEUE
 from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ConvergenceReport, PreviewReport
+from worker.domain.rollback import RollbackReport
 from worker.signed_queue import SignedQueue
 
 
@@ -17,6 +18,8 @@ class Outbox:
     def __init__(self, queue: SignedQueue) -> None:
         self._queue = queue
 
-    def report(self, message: PreviewReport | ProposalReport | ConvergenceReport | EpisodeReport) -> None:
+    def report(
+        self, message: PreviewReport | ProposalReport | ConvergenceReport | EpisodeReport | RollbackReport
+    ) -> None:
         """Enqueues the report. Raises Unavailable when Redis does not answer."""
         self._queue.enqueue(REPORTS_QUEUE, DELIVER, message.to_json(), job_id=f"report-{secrets.token_hex(12)}")

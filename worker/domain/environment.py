@@ -95,6 +95,13 @@ class Converge(enum.StrEnum):
     ON_APPROVAL = "on-approval"
 
 
+class Rollback(enum.StrEnum):
+    """How far a rollback that was asked for may go: a change request, or a commit straight to the branch."""
+
+    CHANGE_REQUEST = "change-request"
+    PUSH = "push"
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What an environment asks for; durations in seconds.
@@ -105,6 +112,7 @@ class Policy:
     long a difference must last before it is alerted, `remind` how often it is alerted again, `resync` how often everything is
     looked at, whatever was noticed. `strict` makes drift of what people's tools added beside Git; `ignore` says which fields are
     left to others, `conflicts` what becomes of a field that somebody else owns (the first rule about it decides).
+    `rollback` is whether one that was asked for may be pushed.
     """
 
     prune: bool = True
@@ -123,6 +131,7 @@ class Policy:
     strict: bool = False
     ignore: tuple[IgnoreRule, ...] = ()
     conflicts: tuple[ConflictRule, ...] = ()
+    rollback: Rollback = Rollback.CHANGE_REQUEST
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from worker.domain.plan import Plan
 if TYPE_CHECKING:
     from worker.domain.divergence import EpisodeReport
     from worker.domain.proposals import ProposalReport
+    from worker.domain.rollback import RollbackReport
 
 
 class Outcome(enum.StrEnum):
@@ -198,10 +199,13 @@ class ConvergenceReport:
         )
 
 
-def report_from_json(value: Mapping[str, Any]) -> PreviewReport | ProposalReport | ConvergenceReport | EpisodeReport:
+def report_from_json(
+    value: Mapping[str, Any],
+) -> PreviewReport | ProposalReport | ConvergenceReport | EpisodeReport | RollbackReport:
     """The report that a `bot.reports.deliver` job carries; raises UnknownMessage for anything else."""
     from worker.domain.divergence import EpisodeReport  # both stand on this module's Outcome
     from worker.domain.proposals import ProposalReport
+    from worker.domain.rollback import RollbackReport
 
     match value.get("type"):
         case "preview":
@@ -212,4 +216,6 @@ def report_from_json(value: Mapping[str, Any]) -> PreviewReport | ProposalReport
             return ConvergenceReport.from_json(value)
         case "episode":
             return EpisodeReport.from_json(value)
+        case "rollback":
+            return RollbackReport.from_json(value)
     raise UnknownMessage(f"report type {value.get('type')!r}")
