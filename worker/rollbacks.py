@@ -64,7 +64,7 @@ def rollback(bench: Workbench, message: dict[str, Any]) -> None:
 def _judged(bench: Workbench, request: RollbackRequest) -> RollbackReport:
     place = _found(bench, request)
     target = _target(bench, place, request.target)
-    present = read_inputs(place.checkout, place.tip, place.environment)
+    present = _present(place)
     assert target.inputs is not None
     files = restored(target.inputs, present)
     report = RollbackReport(
@@ -115,8 +115,15 @@ def _target(bench: Workbench, place: _Place, asked: str) -> Converged:
         if not place.checkout.is_ancestor(named, place.tip):
             raise Refused(f"{named[:7]} is not in the history of {place.branch}", "Go back to one that is")
         return Converged(named, _inputs(bench, place, named))
-    present = read_inputs(place.checkout, place.tip, environment)
-    return earlier(asked, present, _candidates(bench, place, known))
+    return earlier(asked, _present(place), _candidates(bench, place, known))
+
+
+def _present(place: _Place) -> Inputs:
+    """What the environment reads now; nothing where its folder is gone, which is what a rollback may be wanted for."""
+    try:
+        return read_inputs(place.checkout, place.tip, place.environment)
+    except DesiredStateError:
+        return Inputs("" if place.environment.path == "." else place.environment.path, {})
 
 
 def _candidates(bench: Workbench, place: _Place, known: tuple[str, ...]) -> Iterator[Converged]:
