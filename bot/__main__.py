@@ -51,7 +51,7 @@ def main() -> int:
         DELIVER: partial(reports.deliver, desk),
         WRITE: partial(results.write, desk),
         SEND: partial(alerts.send, desk),
-        COMMIT: partial(rollbacks.commit, desk.beside(), rollbacks.in_the_log),
+        COMMIT: partial(rollbacks.commit, desk.beside()),
     }
     stop, permissions = Stop(), Permissions(desk)
     try:

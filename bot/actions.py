@@ -19,6 +19,7 @@ from bot.results import is_current
 from bot.statuses import environment_page, proposal_page
 from worker.domain.environment import Converge
 from worker.domain.episode_text import lasted
+from worker.domain.rollback import RollbackRequest
 
 DIFF_LIMIT: Final = 50_000
 """Characters of a prediction in an answer; the page has the whole."""
@@ -134,6 +135,20 @@ def apply(desk: Desk, given: Given) -> str:  # noqa: ARG001
     return f"{text} Nothing but a commit changes a cluster."
 
 
+def rollback(desk: Desk, given: Given) -> None:
+    """Has the worker find and prove the way back; the answer comes with the change request."""
+    asked = RollbackRequest(
+        given.repository.name,
+        given.command.environment,
+        given.command.argument("target"),
+        given.branch,
+        push="push" in given.command.flags,
+        origin=given.origin.to_json(),
+        at=desk.requests.queue.now(),
+    )
+    desk.requests.rollback(asked)
+
+
 ACTIONS: Final[Mapping[str, Action]] = {
     "help": help_,
     "status": status,
@@ -141,5 +156,6 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "diff": diff,
     "ok-to-test": ok_to_test,
     "apply": apply,
+    "rollback": rollback,
 }
 """What each word does."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from bot.answers import Origin, answer
 from bot.desk import Desk
 from bot.forges.port import FileChange, Forge, NotPermitted
 from bot.outbox import WAITS
@@ -37,9 +37,6 @@ ATTEMPTS: Final = 5
 GIVEN_UP: Final = 12 * 3600.0
 """Seconds after which a rollback that the forge never took is no longer what somebody wants without having said it again."""
 
-Say = Callable[[Desk, str, Mapping[str, Any], str], None]
-"""How who asked is answered: repository, the origin of the asking, Markdown."""
-
 log = logging.getLogger("plumbline.rollbacks")
 
 
@@ -53,7 +50,7 @@ class _Made:
     host: str
 
 
-def commit(desk: Desk, say: Say, asked: dict[str, Any]) -> None:
+def commit(desk: Desk, asked: dict[str, Any]) -> None:
     """Makes a rollback, once: what is there already is found again. While the forge is away it is tried later."""
     request = CommitRequest.from_json(asked)
     report = request.report
@@ -71,12 +68,7 @@ def commit(desk: Desk, say: Say, asked: dict[str, Any]) -> None:
     except (Refused, NotPermitted) as error:
         text = refused(report, str(error))
     if text:
-        say(desk, name, report.request.origin, text)
-
-
-def in_the_log(_desk: Desk, repository: str, origin: Mapping[str, Any], text: str) -> None:
-    """The answer to who can read the bot's log."""
-    log.info("rollback repository=%s by=%s: %s", repository, origin.get("by", ""), text)
+        answer(desk, name, Origin.from_json(report.request.origin), text)
 
 
 def _again(desk: Desk, report: RollbackReport, error: Moved) -> str:
