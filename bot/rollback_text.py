@@ -55,9 +55,9 @@ def body(report: RollbackReport) -> str:
     return "\n\n".join(lines)
 
 
-def proposed(report: RollbackReport, number: int, url: str, why_not_pushed: str = "") -> str:
+def proposed(report: RollbackReport, url: str, why_not_pushed: str = "") -> str:
     """The answer, once there is a change request."""
-    lines = [f"[{prose(title(report))}]({url}) (#{number}) is ready; its prediction follows there."]
+    lines = [f"[{prose(title(report))}]({url}) is ready; its prediction follows there."]
     if why_not_pushed:
         lines.append(f"It was not pushed straight to {code(report.branch)}: {prose(why_not_pushed)}.")
     lines += [f"Note: {prose(line)}." for line in report.warnings]

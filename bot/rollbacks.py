@@ -116,7 +116,7 @@ def _made(desk: Desk, repository: Repository, report: RollbackReport) -> str:
                 return pushed(report, revision)
         made.forge.commit(branch, report.onto, message(report, made.host), files)
     opened = made.forge.open_change_request(branch, report.branch, title(report), body(report))
-    return proposed(report, opened.number, opened.url, why)
+    return proposed(report, opened.url, why)
 
 
 def _change(made: _Made, file: Restored) -> FileChange:

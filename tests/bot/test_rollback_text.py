@@ -62,5 +62,5 @@ def test_why_a_rollback_is_not_pushed() -> None:
     assert why_no_push(replace(push, may_push=True)) == ""
     assert "policy" in why_no_push(push)
     assert "other environments" in why_no_push(replace(push, may_push=True, shared={"b": ("staging",)}))
-    assert "was not pushed" in proposed(push, 8, "http://forge/8", why_no_push(push))
-    assert "was not pushed" not in proposed(REPORT, 8, "http://forge/8")
+    assert "was not pushed" in proposed(push, "http://forge/8", why_no_push(push))
+    assert "was not pushed" not in proposed(REPORT, "http://forge/8")

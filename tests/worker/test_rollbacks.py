@@ -49,7 +49,8 @@ class Returner:
         for name, n in files.items():
             self.clone.write(f"app/{name}.yaml", config_map(name, n=n))
         revision = self.clone.commit("next")
-        assert self.clone.push().returncode == 0
+        pushed = self.clone.push()
+        assert pushed.returncode == 0, pushed.stderr
         wait_until(lambda: self._last() == revision, 60, "the commit is converged")
         return revision
 
