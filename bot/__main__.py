@@ -9,12 +9,15 @@ import threading
 from functools import partial
 from typing import Final
 
-from bot import alerts, intake, polling, reports, results
+from bot import alerts, images, intake, polling, reports, results, rollbacks
 from bot.desk import Desk
 from bot.permissions import Permissions
 from bot.settings import Settings
 from worker.domain.errors import PlumblineError
 from worker.domain.messages import (
+    COMMIT,
+    COMMIT_IMAGE,
+    COMMITS_QUEUE,
     COMMITTED,
     DELIVER,
     INTAKE_QUEUE,
@@ -42,6 +45,7 @@ def main() -> int:
         print(f"plumbline bot: {error}", file=sys.stderr)  # noqa: T201
         return 1
     serves = "repositories " + ", ".join(each.name for each in desk.settings.installation.repositories)
+    aside = desk.beside()
     table = {
         COMMITTED: partial(intake.committed, desk),
         LOOK: partial(intake.look, desk),
@@ -49,6 +53,8 @@ def main() -> int:
         DELIVER: partial(reports.deliver, desk),
         WRITE: partial(results.write, desk),
         SEND: partial(alerts.send, desk),
+        COMMIT: partial(rollbacks.commit, aside),
+        COMMIT_IMAGE: partial(images.commit, aside),
     }
     stop, permissions = Stop(), Permissions(desk)
     try:
@@ -62,6 +68,7 @@ def main() -> int:
     receivers = [each.name for each in desk.settings.installation.alerts.receivers]
     for name in receivers:
         work_beside(desk.requests.queue, [alerts_queue(name)], table, name=f"alerts-{name}", stop=stop)
+    work_beside(desk.requests.queue, [COMMITS_QUEUE], table, name="commits", stop=stop)
     try:
         run_worker(
             desk.requests.queue,
@@ -70,7 +77,7 @@ def main() -> int:
             name="bot",
             serves=serves,
             stop=stop,
-            beside=[alerts_queue(name) for name in receivers],
+            beside=[COMMITS_QUEUE, *(alerts_queue(name) for name in receivers)],
         )
         stop.finish(FINISH_SECONDS)
     except PlumblineError as error:

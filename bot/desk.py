@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from bot.board import Board
@@ -57,6 +57,10 @@ class Desk:
             Sightings(connection),
             Deliveries(connection),
         )
+
+    def beside(self) -> Desk:
+        """The same desk for another thread, with speakers of the forges of its own."""
+        return replace(self, _forges={})
 
     def plain_git(self, repository: Repository) -> PlainGit:
         """The repository's notes and refs, on a plain Git server."""

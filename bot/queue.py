@@ -9,9 +9,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from worker.domain.image_update import ImageReport, ImageRequest
 from worker.domain.messages import (
+    COMMIT,
+    COMMIT_IMAGE,
+    COMMITS_QUEUE,
     COMMITTED,
     CONVERGE,
+    IMAGE,
     INTAKE_QUEUE,
     LOOK,
     ORDER,
@@ -21,6 +26,7 @@ from worker.domain.messages import (
     PROPOSALS_QUEUE,
     PROPOSE,
     PROPOSE_SECONDS,
+    ROLLBACK,
     SCHEMA,
     SEND,
     WRITE,
@@ -31,12 +37,15 @@ from worker.domain.messages import (
     PollRequest,
     PreviewRequest,
     ProposalRequest,
+    UnknownMessage,
     alerts_queue,
     applies_queue,
     checked,
     job_name,
 )
 from worker.domain.orders import Order
+from worker.domain.reports import report_from_json
+from worker.domain.rollback import RollbackReport, RollbackRequest
 from worker.signed_queue import SignedQueue
 
 PREVIEW_SECONDS = 30
@@ -46,6 +55,8 @@ CONVERGE_SECONDS = 600
 WRITE_SECONDS = 120
 SEND_SECONDS = 60
 ORDER_SECONDS = 60
+ROLLBACK_SECONDS = 120
+IMAGE_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +110,32 @@ class SendRequest:
         return SendRequest(value["receiver"], value["event"], value["text"])
 
 
+@dataclass(frozen=True, slots=True)
+class CommitRequest:
+    """Make the commit of a rollback or of an image at its forge; `tries` counts how often the forge was away."""
+
+    report: RollbackReport | ImageReport
+    tries: int = 0
+
+    @property
+    def job_id(self) -> str:
+        """The id of its job: one for each try, so that the next can be asked for while this one runs."""
+        return f"commit-{job_name(self.report.request.job_id, self.report.onto, str(self.tries))}"
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON types, with the schema number."""
+        return {"schema": SCHEMA, "report": self.report.to_json(), "tries": self.tries}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> CommitRequest:
+        """The inverse of `to_json`; raises UnknownMessage for another schema."""
+        value = checked(value)
+        report = report_from_json(value["report"])
+        if not isinstance(report, RollbackReport | ImageReport):
+            raise UnknownMessage("a commit of something that is none")
+        return CommitRequest(report, value["tries"])
+
+
 class Requests:
     """Enqueues by name. Every method raises Unavailable when Redis does not answer."""
 
@@ -135,6 +172,25 @@ class Requests:
                 WRITES_QUEUE, WRITE, request.to_json(), job_id=job_id, timeout=WRITE_SECONDS, delay=delay
             ):
                 return
+
+    def rollback(self, request: RollbackRequest) -> bool:
+        """Asks the worker what would make a rollback; whether it was not asked for already."""
+        return self.queue.enqueue(
+            PREVIEWS_QUEUE, ROLLBACK, request.to_json(), job_id=request.job_id, timeout=ROLLBACK_SECONDS
+        )
+
+    def image(self, request: ImageRequest) -> bool:
+        """Asks the worker where an image is named; whether it was not asked for already."""
+        return self.queue.enqueue(
+            PREVIEWS_QUEUE, IMAGE, request.to_json(), job_id=request.job_id, timeout=IMAGE_SECONDS
+        )
+
+    def commit(self, request: CommitRequest, delay: float = 0.0) -> bool:
+        """Asks, now or after `delay` seconds, for a commit; whether it was not asked for already."""
+        job = COMMIT if isinstance(request.report, RollbackReport) else COMMIT_IMAGE
+        return self.queue.enqueue(
+            COMMITS_QUEUE, job, request.to_json(), job_id=request.job_id, timeout=WRITE_SECONDS, delay=delay
+        )
 
     def send(self, request: SendRequest) -> bool:
         """Asks for one receiver to be told of one alert; whether it was not asked for already."""

@@ -7,13 +7,16 @@ from typing import Any, Final
 
 from bot import alerts, divergences, orders, results
 from bot.desk import Desk
+from bot.queue import CommitRequest
 from bot.statuses import status_line
 from worker.domain.divergence import EpisodeReport
 from worker.domain.errors import Refused
+from worker.domain.image_update import ImageReport
 from worker.domain.installation import PLAIN
 from worker.domain.orders import OrderReport
 from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ENDINGS, ConvergenceReport, PreviewReport, Step, report_from_json
+from worker.domain.rollback import RollbackReport
 
 WRITTEN_BACK: Final = frozenset({Step.VERIFIED, Step.CONVERGED, Step.FAILED, Step.HELD, Step.SUPERSEDED})
 
@@ -31,6 +34,9 @@ def deliver(desk: Desk, message: dict[str, Any]) -> None:
     if isinstance(report, ProposalReport):
         results.put_prediction(desk, report)
         desk.sightings.note_prediction(report.repository, report.number, report.head, report.base_revision)
+        return
+    if isinstance(report, RollbackReport | ImageReport):
+        desk.requests.commit(CommitRequest(report))
         return
     if isinstance(report, EpisodeReport):
         divergences.deliver(desk, report)

@@ -7,19 +7,21 @@ import os
 import sys
 from functools import partial
 
-from worker import jobs, observing, orders, previews, proposals
+from worker import images, jobs, observing, orders, previews, proposals, rollbacks
 from worker.adapters.renderer import RenderTools, jail
 from worker.domain.errors import PlumblineError
 from worker.domain.messages import (
     CHECK,
     CONVERGE,
     GIVE_UP,
+    IMAGE,
     OBSERVE,
     ORDER,
     PREVIEW,
     PREVIEWS_QUEUE,
     PROPOSALS_QUEUE,
     PROPOSE,
+    ROLLBACK,
     applies_queue,
     looks_queue,
 )
@@ -48,6 +50,8 @@ def main() -> int:
     table = {
         PREVIEW: partial(previews.preview, bench),
         PROPOSE: partial(proposals.propose, bench),
+        ROLLBACK: partial(rollbacks.rollback, bench),
+        IMAGE: partial(images.image, bench),
         CONVERGE: partial(jobs.converge, bench),
         CHECK: partial(jobs.check, bench),
         OBSERVE: partial(observing.observe, bench),

@@ -16,6 +16,7 @@ from bot.forges import gitea_values as values
 from bot.forges.gitea_wire import CONFLICT, CREATED, INVALID, NOT_FOUND, Wire, words_of
 from bot.forges.memory import KnownComments, KnownWords
 from bot.forges.port import (
+    EXECUTABLE_FILE,
     ChangeRequest,
     Check,
     Comment,
@@ -276,7 +277,13 @@ class Gitea(Wire):
             made |= {"operation": "update", "sha": answer.json()["sha"]}
         if change.content is None:
             return made | {"operation": "delete"}
-        return made | {"content": base64.b64encode(change.content.encode()).decode()}
+        if change.is_executable != (change.was == EXECUTABLE_FILE):
+            raise Refused(
+                f"{change.path} would have to {'become' if change.is_executable else 'be no longer'} executable, which Gitea's "
+                "API cannot do",
+                "Make this commit by hand, with git",
+            )
+        return made | {"content": base64.b64encode(change.data).decode()}
 
     def open_change_request(self, head: str, base: str, title: str, body: str) -> ChangeRequest:
         """A pull request for a branch; the one that is open already where there is one."""

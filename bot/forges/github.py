@@ -290,7 +290,7 @@ class Github:
         if ref and ref["object"]["sha"] != onto:
             raise Moved(f"branch {branch} of {self._project}", "at the forge")
         parent = self._api.get(f"{self._at}/git/commits/{onto}", missing=())
-        entries = [values.tree_entry(file) for file in files]
+        entries = [values.tree_entry(file) or self._binary(file) for file in files]
         body = {"base_tree": parent["tree"]["sha"], "tree": entries}
         tree = self._api.write("POST", f"{self._at}/git/trees", body)
         made = self._api.write(
@@ -305,6 +305,12 @@ class Github:
             moved = self._api.attempt("POST", path, {"ref": f"{BRANCH}{branch}", "sha": revision})
         self._judge(moved, branch)
         return revision
+
+    def _binary(self, file: FileChange) -> dict[str, Any]:
+        """The tree's entry of a file that is no text: its blob is made first."""
+        body = {"content": base64.b64encode(file.data).decode(), "encoding": "base64"}
+        blob = self._api.write("POST", f"{self._at}/git/blobs", body)
+        return {"path": file.path, "mode": file.mode, "type": "blob", "sha": blob["sha"]}
 
     def _judge(self, moved: Answer, branch: str) -> None:
         said = message_of(moved)

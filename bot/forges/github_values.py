@@ -163,7 +163,12 @@ def is_same_deployment_status(there: Mapping[str, Any], deployment: Deployment) 
     return (there["state"], there["description"] or "", there.get("log_url") or "") == ours
 
 
-def tree_entry(file: FileChange) -> dict[str, Any]:
-    """A file of a tree that is to be made; one without content is taken out."""
-    entry: dict[str, Any] = {"path": file.path, "mode": "100644", "type": "blob"}
-    return {**entry, "sha": None} if file.content is None else {**entry, "content": file.content}
+def tree_entry(file: FileChange) -> dict[str, Any] | None:
+    """A file of a tree that is to be made; one without content is taken out, one that is no text has no entry yet (None)."""
+    entry: dict[str, Any] = {"path": file.path, "mode": file.mode, "type": "blob"}
+    if file.content is None:
+        return {**entry, "sha": None}
+    try:
+        return {**entry, "content": file.data.decode()}
+    except UnicodeDecodeError:
+        return None

@@ -6,6 +6,7 @@ Facts of the API that the code rests on: https://docs.gitlab.com/api/rest/ and t
 
 from __future__ import annotations
 
+import base64
 import datetime
 import time
 from collections.abc import Mapping, Sequence
@@ -300,4 +301,5 @@ class GitLab(Wire):
             action["last_commit_id"] = there["X-Gitlab-Last-Commit-Id"]
         if change.content is None:
             return {**action, "action": "delete"}
-        return {**action, "content": change.content}
+        how = {"encoding": "base64", "execute_filemode": change.is_executable}
+        return {**action, **how, "content": base64.b64encode(change.data).decode()}

@@ -10,10 +10,13 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from worker.domain.errors import PlumblineError
 from worker.domain.secret_text import SecretText
+
+PLAIN_FILE: Final = "100644"
+EXECUTABLE_FILE: Final = "100755"
 
 
 class NotPermitted(PlumblineError):
@@ -146,10 +149,25 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """A file of a commit that is to be made; `content` None deletes it."""
+    """A file of a commit that is to be made; `content` (a text, or bytes as they are) None deletes it.
+
+    `mode` is git's, of a plain or an executable file; `was` the one that the file has there now, empty where it is new.
+    """
 
     path: str
-    content: str | None
+    content: str | bytes | None
+    mode: str = PLAIN_FILE
+    was: str = PLAIN_FILE
+
+    @property
+    def data(self) -> bytes:
+        """The bytes of the file."""
+        return self.content.encode() if isinstance(self.content, str) else self.content or b""
+
+    @property
+    def is_executable(self) -> bool:
+        """Whether it is a program."""
+        return self.mode == EXECUTABLE_FILE
 
 
 @dataclass(frozen=True, slots=True)

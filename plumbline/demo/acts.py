@@ -5,13 +5,14 @@ To add one, write a function of the stage and its row in ACTS.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 from bot.comments import AS_PREDICTED
 from plumbline.demo.shop import DECLARATION, PRODUCTION, STAGING
-from plumbline.demo.stage import Stage
+from plumbline.demo.stage import Stage, StepMissing
 
 Act = Callable[[Stage], None]
 
@@ -21,6 +22,10 @@ CONVERGE: Final = {cart.environment: f"plumbline/converge/{cart.environment}" fo
 NEXT_STAGING: Final = replace(STAGING, tag="1.5.0", replicas="2")
 NEXT_PRODUCTION: Final = replace(PRODUCTION, tag="1.5.0", memory="512Mi", password="another-horse")  # noqa: S106
 LAST_PRODUCTION: Final = replace(NEXT_PRODUCTION, tag="1.6.0", flag="new")
+
+BAD_PRODUCTION: Final = replace(LAST_PRODUCTION, tag="crashing", memory="1Gi", flag="newest")
+PROPOSED: Final = re.compile(r"/pulls/([0-9]+)\) is ready")
+"""What the answer to a rollback says of its pull request."""
 
 
 def first_push(stage: Stage) -> None:
@@ -122,6 +127,39 @@ def drift(stage: Stage) -> None:
             stage.show_status(name, state, said)
 
 
+def rollback(stage: Stage) -> None:
+    """A release that crashes is merged; a comment has the way back proposed and predicted, and she merges that."""
+    good = stage.pull()
+    stage.branch("cart-1.7")
+    stage.write(BAD_PRODUCTION)
+    stage.clone.commit("Cart 1.7.0")
+    number, head = stage.propose("cart-1.7", "Cart 1.7.0", "It works on my machine.")
+    stage.show_statuses(head, {PREDICT: "success"})
+    context = CONVERGE[PRODUCTION.environment]
+    bad = stage.merge(number)
+    stage.show_last(bad, context, "failure")
+
+    answer = stage.say(number, f"/rollback {PRODUCTION.environment}")
+    found = PROPOSED.search(answer)
+    if found is None:
+        raise StepMissing("the answer names the pull request that goes back")
+    back = int(found[1])
+    stage.show_statuses(stage.head(back), {PREDICT: "success"})
+    stage.wait(lambda: "Plumbline predicts" in stage.comment(back), "the prediction is on the pull request")
+    stage.show_comment(stage.comment(back))
+    for words in ("cart:crashing", "cart:1.6.0"):
+        stage.require(words in stage.comment(back), f"the comment says `{words}`")
+    stage.require(stage.live_image(PRODUCTION).endswith(":crashing"), "asking for it changes nothing in the cluster")
+
+    stage.command(f"# and press its merge button at {stage.url}/pulls/{back}")
+    merged = stage.merge(back)
+    stage.show_statuses(merged, {context: "success"})
+    stage.require(stage.live_image(PRODUCTION).endswith(":1.6.0"), "production runs the cart from before again")
+    stage.pull()
+    stage.require(stage.holds_same(good, merged), f"the files are those of {good[:7]}, byte for byte")
+    stage.fact(f"proven     {merged[:7]} holds byte for byte what {good[:7]} held")
+
+
 ACTS: Final[tuple[tuple[str, Act], ...]] = (
     ("A first push to Gitea. It is answered with what it will do, and shows it done.", first_push),
     ("A pull request. One comment says what merging would do; the merge goes from pending to success.", pull_request),
@@ -129,5 +167,6 @@ ACTS: Final[tuple[tuple[str, Act], ...]] = (
     ("An image that does not exist. The Pod's own reason is told, not a deadline.", bad_image),
     ("The next good commit takes over at once.", next_commit),
     ("Somebody changes the cluster by hand. It is said who, and put back where that is wanted.", drift),
+    ("A bad release. A comment, `/rollback production`, brings the pull request that goes back.", rollback),
 )
 """What is said before an act, and the act."""

@@ -27,6 +27,9 @@ from sandbox.processes import SandboxError, wait_until
 PATIENCE: Final = 90.0
 """Seconds for a step that takes one or two on a machine that does nothing else."""
 
+ANSWER: Final = ":answer:"
+"""What stands in the hidden first line of an answer to a command only."""
+
 COLOURS: Final = {"pending": "33", "success": "32", "failure": "31", "error": "31", "warning": "35"}
 
 
@@ -53,16 +56,20 @@ class Stage:
 
     def comment(self, number: int) -> str:
         """Plumbline's comment on a pull request, empty where there is none. Raises StepMissing where there are several."""
-        found = [
-            each["body"]
-            for each in self.system.ask("GET", f"/issues/{number}/comments")
-            if each["user"]["login"] == BOT
-        ]
+        found = [each for each in self._said(number) if ANSWER not in each]
         if len(found) > 1:
             raise StepMissing(
                 f"pull request {number} has {len(found)} comments of Plumbline, where one is edited in place"
             )
-        return str(found[0]) if found else ""
+        return found[0] if found else ""
+
+    def answer(self, number: int) -> str:
+        """What Plumbline answered last to a command on a pull request, empty where it answered none yet."""
+        return next((each for each in reversed(self._said(number)) if ANSWER in each), "")
+
+    def _said(self, number: int) -> list[str]:
+        comments = self.system.ask("GET", f"/issues/{number}/comments")
+        return [str(each["body"]) for each in comments if each["user"]["login"] == BOT]
 
     def statuses(self, revision: str) -> list[tuple[str, str, str]]:
         """(context, state, text) of everything that was written on a commit, oldest first."""
@@ -71,6 +78,16 @@ class Stage:
             (each["context"], each["status"], each["description"])
             for each in sorted(found, key=lambda each: each["id"])
         ]
+
+    def head(self, number: int) -> str:
+        """The newest commit of a pull request."""
+        return str(self.system.ask("GET", f"/pulls/{number}")["head"]["sha"])
+
+    def holds_same(self, one: str, other: str) -> bool:
+        """Whether two commits that the clone has hold the very same files."""
+        return git("rev-parse", f"{one}^{{tree}}", at=self.clone.folder) == git(
+            "rev-parse", f"{other}^{{tree}}", at=self.clone.folder
+        )
 
     def live_image(self, cart: Cart) -> str:
         """The image that the cluster's Deployment has now."""
@@ -155,6 +172,15 @@ class Stage:
         number = int(made["number"])
         self.fact(f"opened     {self.url}/pulls/{number}")
         return number, str(made["head"]["sha"])
+
+    def say(self, number: int, text: str) -> str:
+        """Ada's comment on a pull request, and the answer to it, once it is there."""
+        before = self.answer(number)
+        self.command(f"# and say in a comment on {self.url}/pulls/{number}:  {text}")
+        self.system.ask("POST", f"/issues/{number}/comments", {"body": text})
+        self.wait(lambda: self.answer(number) != before, f"`{text}` is answered")
+        self.show_comment(self.answer(number))
+        return self.answer(number)
 
     def merge(self, number: int) -> str:
         """Merges a pull request as the button does; the commit that it became."""

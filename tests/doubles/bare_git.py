@@ -11,6 +11,9 @@ from typing import Final
 
 NOTHING: Final = "0" * 40
 
+TreeFile = str | tuple[str, bytes | str] | None
+"""A file's text, or its mode with its bytes or its blob's id; None takes it out."""
+
 
 class Conflict(Exception):
     """Git cannot merge the two, or cannot put the one on top of the other."""
@@ -54,7 +57,7 @@ class BareGit:
         """Points a ref to a commit; an empty commit deletes it."""
         self.run("update-ref", *(["-d", name] if not commit else [name, commit]))
 
-    def tree(self, onto: str, files: Mapping[str, str | None]) -> str:
+    def tree(self, onto: str, files: Mapping[str, TreeFile]) -> str:
         """The tree of a commit or tree with these files put in or (None) taken out. Raises KeyError for one that is not there."""
         with tempfile.TemporaryDirectory() as folder:
             index = f"{folder}/index"
@@ -65,14 +68,24 @@ class BareGit:
             for path, content in files.items():
                 if content is None and path not in there:
                     raise KeyError(path)
-                mode, blob = ("0", NOTHING) if content is None else ("100644", self.blob(content))
+                mode, blob = self._entry(content)
                 lines.append(f"{mode} {blob}\t{path}\0")
             self.run("update-index", "-z", "--index-info", data="".join(lines).encode(), index=index)
             return self.run("write-tree", index=index)
 
-    def blob(self, content: str) -> str:
-        """The id of a text that is now in the repository."""
-        return self.run("hash-object", "-w", "--stdin", data=content.encode())
+    def _entry(self, content: TreeFile) -> tuple[str, str]:
+        if content is None:
+            return "0", NOTHING
+        if isinstance(content, str):
+            return "100644", self.blob(content)
+        mode, inside = content
+        return mode, inside if isinstance(inside, str) else self.blob(inside)
+
+    def blob(self, content: str | bytes) -> str:
+        """The id of a content that is now in the repository."""
+        return self.run(
+            "hash-object", "-w", "--stdin", data=content if isinstance(content, bytes) else content.encode()
+        )
 
     def commit_tree(self, tree: str, parents: list[str], message: str, who: str = "Ada") -> str:
         """A commit of a tree."""
@@ -80,7 +93,7 @@ class BareGit:
             "commit-tree", tree, *(word for each in parents for word in ("-p", each)), "-m", message, who=who
         )
 
-    def commit(self, onto: str, files: Mapping[str, str | None], message: str, who: str = "Ada") -> str:
+    def commit(self, onto: str, files: Mapping[str, TreeFile], message: str, who: str = "Ada") -> str:
         """A commit of files on another commit (or as the first)."""
         return self.commit_tree(self.tree(onto, files), [onto] if onto else [], message, who)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from tests.doubles import github_contract as contract
-from tests.doubles.bare_git import NOTHING
+from tests.doubles.bare_git import NOTHING, TreeFile
 from tests.doubles.github import APP, INSTALLATION, PROJECT, Failed, GithubDouble
 
 Groups = tuple[str, ...]
@@ -145,12 +145,25 @@ def _git_commit(double: GithubDouble, commit: str) -> dict[str, Any]:
 
 @route("POST", f"{REPO}/git/trees")
 def make_tree(double: GithubDouble, _g: Groups, _q: Query, body: Any, _w: str) -> tuple[int, Any]:
-    files = {each["path"]: each.get("content") for each in body["tree"]}
+    files = {each["path"]: _tree_file(each) for each in body["tree"]}
     try:
         tree = double.git.tree(body["base_tree"], files)
     except KeyError:
         raise Failed(422, "GitRPC::BadObjectState") from None
     return 201, contract.example("git-tree", sha=tree)
+
+
+def _tree_file(entry: Any) -> TreeFile:
+    if entry.get("sha"):
+        return entry["mode"], entry["sha"]
+    return None if entry.get("content") is None else (entry["mode"], entry["content"].encode())
+
+
+@route("POST", f"{REPO}/git/blobs")
+def make_blob(double: GithubDouble, _g: Groups, _q: Query, body: Any, _w: str) -> tuple[int, Any]:
+    content = body["content"]
+    made = double.git.blob(base64.b64decode(content) if body.get("encoding") == "base64" else content)
+    return 201, {"sha": made, "url": f"https://api.github.com/repos/shop/config/git/blobs/{made}"}
 
 
 @route("POST", f"{REPO}/git/commits")

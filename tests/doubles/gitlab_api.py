@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import threading
@@ -114,8 +115,11 @@ def _act(call: Call, onto: str, action: Row, index: str) -> None:
             "update-index", "--force-remove", path, GIT_INDEX_FILE=index, GIT_WORK_TREE=str(call.project.folder)
         )
         return
-    blob = call.project.git("hash-object", "-w", "--stdin", data=action["content"].encode())
-    call.project.git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", GIT_INDEX_FILE=index)
+    is_base64 = action.get("encoding") == "base64"
+    content = base64.b64decode(action["content"]) if is_base64 else action["content"].encode()
+    blob = call.project.git("hash-object", "-w", "--stdin", data=content)
+    mode = "100755" if action.get("execute_filemode") else "100644"
+    call.project.git("update-index", "--add", "--cacheinfo", f"{mode},{blob},{path}", GIT_INDEX_FILE=index)
 
 
 def requests(call: Call) -> Any:

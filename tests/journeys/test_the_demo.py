@@ -55,6 +55,8 @@ def test_the_demo_plays_every_step_and_leaves_nothing() -> None:
         "Merged: converged as predicted in production and staging",
         "pre-receive hook declined",
         "ImagePullBackOff",
+        "Roll back production to ",
+        "holds byte for byte what",
     ):
         assert fact in run.stdout, fact
     assert "correct-horse" not in run.stdout

@@ -127,7 +127,7 @@ class Checkout:
             return True
         _checked(older)
         _checked(newer)
-        run = self._run(["merge-base", "--is-ancestor", older, newer])
+        run = self.run(["merge-base", "--is-ancestor", older, newer])
         return run.returncode == 0
 
     def tree(self, revision: str) -> str:
@@ -279,9 +279,9 @@ class Checkout:
         if not pack:
             yield self
             return
-        with self._beside() as beside:
+        with self.beside() as beside:
             strict = "--strict=" + ",".join(f"{name}=ignore" for name in HARMLESS)
-            run = beside._run(["index-pack", "--stdin", "--fix-thin", strict], data=pack)  # noqa: SLF001
+            run = beside.run(["index-pack", "--stdin", "--fix-thin", strict], data=pack)
             if run.returncode != 0:
                 raise DesiredStateError([_unreadable(run.stderr.decode(errors="replace"))])
             yield beside
@@ -294,14 +294,14 @@ class Checkout:
         say in it: no attribute, merge driver, hook or configuration of the repository. Raises Unavailable where git cannot
         merge them at all.
         """
-        with self._beside() as beside:
-            run = beside._run([*MERGE, _checked(base), _checked(head)])  # noqa: SLF001
+        with self.beside() as beside:
+            run = beside.run([*MERGE, _checked(base), _checked(head)])
             if run.returncode not in (0, 1):
                 raise Unavailable(f"git cannot merge {head[:7]} into {base[:7]}: {last_words(run.stderr)}")
             yield beside, merge_of(run.stdout, conflicts=run.returncode == 1)
 
     @contextlib.contextmanager
-    def _beside(self) -> Iterator[Checkout]:
+    def beside(self) -> Iterator[Checkout]:
         """A repository that has this one's objects and writes its own, for the block."""
         with tempfile.TemporaryDirectory(prefix="plumbline-beside-") as folder:
             git_dir = Path(folder)
@@ -320,7 +320,7 @@ class Checkout:
     # -- git -----------------------------------------------------------------------------------------------------
 
     def _git(self, *arguments: str) -> bytes:
-        run = self._run(list(arguments))
+        run = self.run(list(arguments))
         if run.returncode != 0:
             raise Unavailable(f"git {arguments[0]} failed on {self._git_dir}")
         return run.stdout
@@ -328,7 +328,7 @@ class Checkout:
     def _remote_git(self, *arguments: str, keeps: int | None = None) -> bytes:
         assert self._remote is not None
         make_mirror(self._git_dir)
-        run = self._run(list(arguments), seconds=FETCH_SECONDS, remote=True, keeps=keeps)
+        run = self.run(list(arguments), seconds=FETCH_SECONDS, remote=True, keeps=keeps)
         if run.returncode != 0:
             lines = run.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"]
             line = next((each for each in lines if "No space left" in each), lines[-1])
@@ -337,7 +337,7 @@ class Checkout:
             )
         return run.stdout
 
-    def _run(
+    def run(
         self,
         arguments: list[str],
         *,

@@ -13,7 +13,7 @@ from typing import Final
 
 from worker.domain.command_rules import CommandRules, Rules
 from worker.domain.command_sections import read_commands
-from worker.domain.environment import NAMESPACE, Approvers, Ceiling, Converge, Environment, Mode, Policy
+from worker.domain.environment import NAMESPACE, Approvers, Ceiling, Converge, Environment, Mode, Policy, Rollback
 from worker.domain.errors import DesiredStateError, Problem
 from worker.domain.expression import Expression, ExpressionError
 from worker.domain.health import IGNORE, HealthPolicy, HealthRule
@@ -190,6 +190,7 @@ def _policy(section: Section, ceiling: Ceiling) -> Policy:
         strict=section.flag("strict", default=default.strict),
         ignore=read_ignore(section),
         conflicts=read_conflicts(section, ceiling),
+        rollback=Rollback(section.text("rollback", default.rollback, choices=tuple(Rollback))),
     )
     section.end()
     return policy

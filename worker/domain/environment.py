@@ -102,6 +102,13 @@ class Approvers(enum.StrEnum):
     ANYONE = "anyone"
 
 
+class Rollback(enum.StrEnum):
+    """How far a rollback that was asked for may go: a change request, or a commit straight to the branch."""
+
+    CHANGE_REQUEST = "change-request"
+    PUSH = "push"
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What an environment asks for; durations in seconds.
@@ -113,6 +120,7 @@ class Policy:
     looked at, whatever was noticed. `strict` makes drift of what people's tools added beside Git; `ignore` says which fields are
     left to others, `conflicts` what becomes of a field that somebody else owns (the first rule about it decides). `approvals` is
     how many people have to approve a plan that is converged on approval, `approvers` whose word counts.
+    `rollback` is whether one that was asked for may be pushed.
     """
 
     prune: bool = True
@@ -133,6 +141,7 @@ class Policy:
     strict: bool = False
     ignore: tuple[IgnoreRule, ...] = ()
     conflicts: tuple[ConflictRule, ...] = ()
+    rollback: Rollback = Rollback.CHANGE_REQUEST
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,19 +20,27 @@ GIVE_UP: Final = "worker.jobs.give_up"
 OBSERVE: Final = "worker.observing.observe"
 ORDER: Final = "worker.orders.order"
 PROPOSE: Final = "worker.proposals.propose"
+ROLLBACK: Final = "worker.rollbacks.rollback"
+IMAGE: Final = "worker.images.image"
 COMMITTED: Final = "bot.intake.committed"
 LOOK: Final = "bot.intake.look"
 POLL: Final = "bot.polling.poll"
 DELIVER: Final = "bot.reports.deliver"
 WRITE: Final = "bot.results.write"
 SEND: Final = "bot.alerts.send"
+COMMIT: Final = "bot.rollbacks.commit"
+COMMIT_IMAGE: Final = "bot.images.commit"
 
-JOBS: Final = (PREVIEW, PROPOSE, CONVERGE, CHECK, OBSERVE, ORDER, GIVE_UP, COMMITTED, LOOK, POLL, DELIVER, WRITE, SEND)
+JOBS: Final = (
+    PREVIEW, PROPOSE, ROLLBACK, IMAGE, CONVERGE, CHECK, OBSERVE, ORDER, GIVE_UP,
+    COMMITTED, LOOK, POLL, DELIVER, WRITE, SEND, COMMIT, COMMIT_IMAGE,
+)  # fmt: skip
 """The only functions that a job may name; the workers' tables hold these and nothing else."""
 
 INTAKE_QUEUE: Final = f"v{SCHEMA}-intake"
 REPORTS_QUEUE: Final = f"v{SCHEMA}-reports"
 WRITES_QUEUE: Final = f"v{SCHEMA}-writes"
+COMMITS_QUEUE: Final = f"v{SCHEMA}-commits"
 PREVIEWS_QUEUE: Final = f"v{SCHEMA}-previews"
 PROPOSALS_QUEUE: Final = f"v{SCHEMA}-proposals"
 """Queues and keys carry the schema's number: two versions on one Redis leave each other's work alone."""
@@ -211,8 +219,7 @@ class Committed:
 class ConvergeRequest:
     """Make this environment what `revision` says; `at` is the Unix time of the commit's arrival.
 
-    `before` is the branch's tip before the push ("" where unknown): a revision that does not descend from the applied
-    one is held unless `approvals` holds the code of exactly that plan.
+    A revision that does not descend from the applied one is held unless `approvals` holds the code of exactly that plan.
     """
 
     repository: str

@@ -336,6 +336,21 @@ def test_a_commit_is_the_bots_and_moves_the_branch_only_forward(github: GithubRi
     assert (github.tip("main"), github.tip("plumbline/rollback#1")) == (start, next_one)
 
 
+def test_bytes_and_modes_come_into_a_commit_as_they_are(github: GithubRig, forge: Github) -> None:
+    start = github.push("main", {"old.yaml": MANIFEST})
+    files = [
+        FileChange("run.sh", b"#!/bin/sh\n", "100755", ""),
+        FileChange("logo", b"\xff\x00\xfe", was=""),
+        FileChange("tool", b"\x7fELF\xff", "100755", ""),
+    ]
+    made = forge.commit("plumbline/rollback", start, "Roll back", files)
+    assert [forge.file(made, each.path) for each in files] == [each.content for each in files]
+    listed = github.double.git.run("ls-tree", made).splitlines()
+    assert {line.split("\t")[1]: line[:6] for line in listed} == {
+        "README.md": "100644", "logo": "100644", "old.yaml": "100644", "run.sh": "100755", "tool": "100755",
+    }  # fmt: skip
+
+
 def test_a_branch_that_moves_while_a_commit_is_made_is_not_overwritten(github: GithubRig, forge: Github) -> None:
     start = github.tip("main")
 

@@ -465,6 +465,14 @@ def test_a_commit_changes_files_on_a_branch_and_on_a_new_one(rig: GitLabRig, for
         assert [forge.file(made, name) for name in ("a.yaml", "b.yaml", "c/d.yaml")] == [b"2\n", None, b"new\n"]
 
 
+def test_bytes_and_modes_come_into_a_commit_as_they_are(rig: GitLabRig, forge: Forge) -> None:
+    files = [FileChange("run.sh", b"#!/bin/sh\n", "100755", ""), FileChange("logo", b"\xff\x00\xfe", was="")]
+    made = forge.commit("plumbline/rollback", rig.tip("main"), "Roll back", files)
+    assert [forge.file(made, each.path) for each in files] == [each.content for each in files]
+    assert rig.project.git("ls-tree", made, "run.sh")[:6] == "100755"
+    assert rig.project.git("ls-tree", made, "logo")[:6] == "100644"
+
+
 def test_a_branch_that_moved_takes_no_commit(rig: GitLabRig, forge: Forge) -> None:
     old = rig.tip("main")
     tip = rig.push("main", {"a.yaml": "1\n"})

@@ -1,0 +1,64 @@
+"""Job: a rollback that the worker has proven, made a commit and a change request at the forge."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from bot.commits import Making, Site, content_of, make_commit
+from bot.desk import Desk
+from bot.forges.port import FileChange, Forge, NotPermitted
+from bot.queue import CommitRequest
+from bot.rollback_text import (
+    body,
+    branch_name,
+    message,
+    proposed,
+    pushed,
+    refused,
+    title,
+    why_no_push,
+)
+from worker.domain.errors import Refused
+from worker.domain.rollback import Restored, RollbackReport
+
+
+def commit(desk: Desk, asked: dict[str, Any]) -> None:
+    """Makes a rollback, once: what is there already is found again. While the forge is away it is tried later."""
+    request = CommitRequest.from_json(asked)
+    report = request.report
+    assert isinstance(report, RollbackReport)
+
+    def again() -> None:
+        """For the very same target."""
+        attempt = report.request.attempt + 1
+        desk.requests.rollback(replace(report.request, target=report.target, branch=report.branch, attempt=attempt))
+
+    make_commit(
+        desk, request, Making(lambda site: _made(site, report), lambda why: refused(report, why), again, report.refusal)
+    )
+
+
+def _made(site: Site, report: RollbackReport) -> str:
+    why = why_no_push(report)
+    branch, text = branch_name(report), message(report, site.host)
+    if branch not in site.tips:
+        site.require_tip(report.branch, report.onto)
+        files = [_change(site.forge, report.target, each) for each in report.files]
+        if report.request.push and not why:
+            try:
+                revision = site.forge.commit(report.branch, report.onto, text, files)
+            except (Refused, NotPermitted) as error:  # a protected branch
+                why = str(error)
+            else:
+                return pushed(report, revision)
+        site.forge.commit(branch, report.onto, text, files)
+    opened = site.forge.open_change_request(branch, report.branch, title(report), body(report))
+    return proposed(report, opened.url, why)
+
+
+def _change(forge: Forge, target: str, file: Restored) -> FileChange:
+    """The file as the forge has it at the target. Raises Refused where that is not the blob that the worker proved."""
+    if not file.blob:
+        return FileChange(file.path, None, was=file.was)
+    return FileChange(file.path, content_of(forge, target, file.source, file.blob), file.mode, file.was)

@@ -1,0 +1,102 @@
+"""The whole job `rollback` on a real repository and a real API server: what converged, the proof, what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from plumbline.local_system import Clone, LocalSystem
+from sandbox.processes import wait_until
+from tests.conftest import config_map, declaration
+from worker.adapters.outbox import Outbox, Report
+from worker.domain.reports import report_from_json
+from worker.domain.rollback import RollbackReport, RollbackRequest
+from worker.rollbacks import rollback
+from worker.settings import Settings
+from worker.workbench import Workbench
+
+
+class Heard(Outbox):
+    """Keeps what is said, as the bot would read it."""
+
+    def __init__(self) -> None:
+        self.reports: list[RollbackReport] = []
+
+    def report(self, message: Report) -> None:
+        """Keeps one report."""
+        read = report_from_json(json.loads(json.dumps(message.to_json())))
+        assert isinstance(read, RollbackReport)
+        self.reports.append(read)
+
+
+@dataclass
+class Returner:
+    """A person who converges commits and asks for the way back."""
+
+    clone: Clone
+    bench: Workbench
+    heard: Heard
+
+    def converged(self, **files: str) -> str:
+        """A commit of files in `app` (name -> n), pushed and converged."""
+        for name, n in files.items():
+            self.clone.write(f"app/{name}.yaml", config_map(name, n=n))
+        revision = self.clone.commit("next")
+        pushed = self.clone.push()
+        assert pushed.returncode == 0, pushed.stderr
+        wait_until(lambda: self._last() == revision, 60, "the commit is converged")
+        return revision
+
+    def _last(self) -> str:
+        repository, instance = self.bench.installation.repositories[0].name, self.bench.installation.instance
+        found = self.bench.bench("sandbox").states.find(repository, "production", instance).state.converged
+        return found.revision if found else ""
+
+    def asked(self, target: str = "", environment: str = "production") -> RollbackReport:
+        """The worker's answer."""
+        name = self.bench.installation.repositories[0].name
+        request = RollbackRequest(name, environment, target, "main", push=False, origin={"by": "ada"}, at=1.0)
+        rollback(self.bench, request.to_json())
+        return self.heard.reports[-1]
+
+
+@pytest.fixture
+def returner(system: LocalSystem, clone: Clone) -> Iterator[Returner]:
+    heard = Heard()
+    bench = Workbench.of(Settings.load(system.environ))
+    bench.outbox = heard
+    yield Returner(clone, bench, heard)
+    bench.checkout(bench.installation.repositories[0]).close()
+    for cluster in bench.installation.clusters:
+        bench.bench(cluster.name).cluster.close()
+
+
+def test_the_way_back_and_the_way_back_from_there(returner: Returner) -> None:
+    first = returner.converged(a="1", b="1")
+    assert "nothing that converged there differs" in returner.asked().refusal
+    second = returner.converged(a="2")
+    found = returner.asked()
+    assert (found.refusal, found.target, found.onto, found.branch) == ("", first, second, "main")
+    assert [(each.path, each.mode) for each in found.files] == [("app/a.yaml", "100644")]
+    assert found.shared == {}
+    assert not found.may_push
+    assert returner.asked(first[:8]).files == found.files
+    assert "never converged" in returner.asked("f" * 40).refusal
+    assert "no branch declares" in returner.asked(environment="nowhere").refusal
+    third = returner.converged(a="1")
+    back = returner.asked()
+    assert (back.target, back.onto) == (second, third)
+
+
+def test_what_the_files_alone_do_not_bring_back_is_refused_and_named(returner: Returner, namespace: str) -> None:
+    first = returner.converged(a="1")
+    moved = declaration(namespace, more="    renderer: kustomize\n")
+    returner.clone.write("app/kustomization.yaml", "resources: [a.yaml]\ncommonAnnotations: {tier: new}\n")
+    returner.clone.write("plumbline.yaml", moved)
+    returner.converged(a="2")
+    refused = returner.asked(first)
+    assert "kustom" in refused.refusal
+    assert refused.files == ()
