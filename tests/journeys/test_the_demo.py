@@ -23,7 +23,7 @@ def played(*command: str) -> tuple[subprocess.CompletedProcess[str], str]:
     """The demo's output, and the folder that it started everything in."""
     environ = {name: value for name, value in os.environ.items() if name != "PLUMBLINE_REDIS_URL"}
     run = subprocess.run(
-        [sys.executable, *command], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=170, check=False
+        [sys.executable, *command], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=300, check=False
     )
     found = re.search(r"start on 127\.0\.0\.1 \((\S+)\)", run.stdout)
     assert found is not None, run.stdout + run.stderr
