@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -150,6 +151,16 @@ class Shop:
     def answers(self, number: int) -> list[str]:
         """What the bot answered to commands, oldest first."""
         return [each.body for each in self._said(number) if ANSWER in each.body]
+
+    def tell_again(self, said: str) -> None:
+        """Sends once more the delivery that told of the newest comment which says exactly this."""
+        for index, delivery in reversed(list(enumerate(self.rig.deliveries()))):
+            body = json.loads(delivery.body)
+            told = body.get("comment") or body.get("object_attributes") or {}
+            if said in (told.get("body"), told.get("note")):
+                assert self.rig.redeliver(index).code < 300
+                return
+        raise AssertionError(f"no delivery told of {said!r}")
 
     def _said(self, number: int) -> Sequence[Comment]:
         return [each for each in self.rig.comments(number) if each.author.login == self.rig.bot]

@@ -80,7 +80,7 @@ def test_a_bad_release_is_taken_back_by_a_comment_and_nothing_else_is(shop: Shop
     assert shop.value("flags") == "bad", "asking for it writes nothing to the cluster"
     assert shop.rig.tip(shop.branch) == merged, "asking for it writes nothing to the branch"
 
-    shop.rig.redeliver()
+    shop.tell_again(f"/rollback {shop.name}")
     shop.all_is_done()
     assert len(branches(shop, tmp_path)) == 1
     assert len(shop.answers(release.number)) == 1

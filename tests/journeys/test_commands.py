@@ -24,7 +24,7 @@ def test_commands_are_answered_once_and_talk_never(shop: Shop) -> None:
     (text,) = shop.answers(number)
     assert "/rollback" in text or "/status" in text
     assert [name for _, name in shop.rig.reactions(number, comment)] == ["eyes"]
-    shop.rig.redeliver()
+    shop.tell_again("/help")
     shop.all_is_done()
     assert shop.answers(number) == [text]
 
