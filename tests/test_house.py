@@ -17,13 +17,13 @@ PURE = [
     for p in MODULES
     if p.is_relative_to(ROOT / "worker/domain")
     or p.is_relative_to(ROOT / "worker/planning")
+    or p.is_relative_to(ROOT / "bot/edits")
     or p.stem
     in {
         "requests",
         "authority",
         "commands",
         "comments",
-        "edits",
         "terminal",
         "statuses",
         "standing",

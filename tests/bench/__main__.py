@@ -16,6 +16,7 @@ from sandbox.redis_server import RedisServer
 from sandbox.tools import find
 from tests.bench.applying import measure_applies
 from tests.bench.door import measure_door
+from tests.bench.editing import measure_edits
 from tests.bench.figures import table
 from tests.bench.forging import measure_forge
 from tests.bench.ground import Figures, Ground
@@ -40,6 +41,7 @@ FAMILIES: Final[Mapping[str, Callable[[Ground], Figures]]] = {
     "drift": measure_drift,
     "look": measure_looks,
     "watch": measure_watching,
+    "edit": measure_edits,
 }
 """Each on a control plane and a Redis of its own, so that none works on what another left behind."""
 

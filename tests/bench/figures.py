@@ -57,6 +57,7 @@ ROWS: Final = (
     Row("the same: most memory of the watch, MiB", "watch_memory_mib", "<= 300"),
     Row("most memory of a worker, 1,500 objects, MiB", "path_memory_mib", "<= 150"),
     Row("most memory of a worker, 10,000 objects, MiB", "large_memory_mib", "<= 400"),
+    Row("one image changed in each of 2,000 manifests, every other byte kept, s", "edit_seconds", "<= 2"),
     Row("render of 1,500 objects that is in the cache, ms", "hit_memory_ms", "<= 5"),
     Row("the same by a worker that has just started (from its disk), ms", "hit_disk_ms"),
     Row("render of 1,500 objects in plain YAML that is in no cache, ms", "render_cold_ms"),
