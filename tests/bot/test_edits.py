@@ -306,3 +306,40 @@ def test_any_scalar_edit_leaves_every_other_byte(manifests: list[tuple[Path, str
         changed = changed[step]
     assert changed == value
     assert type(changed) is type(value)
+
+
+def _collections(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    if isinstance(value, dict | list):
+        if path:
+            yield path, value
+        for step, member in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _collections(member, (*path, step))
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(data=st.data())
+def test_whatever_is_added_leaves_every_byte_that_was_there(
+    manifests: list[tuple[Path, str]], data: st.DataObject
+) -> None:
+    path, text = data.draw(st.sampled_from(manifests), label="file")
+    documents = read_documents(text, path.name)
+    number = data.draw(st.integers(0, len(documents) - 1), label="document")
+    places = list(_collections(documents[number].value))
+    if not places:
+        return
+    place, there = data.draw(st.sampled_from(places), label="place")
+    value = data.draw(st.sampled_from(["x", "yes", 1, {"a": {"b": [1, {"c": "d"}]}}, ["e"]]), label="value")
+    try:
+        if isinstance(there, dict):
+            new = set_value(text.encode(), number, (*place, "added-here"), value).decode()
+        else:
+            new = append(text.encode(), number, place, value).decode()
+    except NotEditable as refused:
+        assert 1 <= refused.line <= text.count("\n") + 1
+        return
+    start, end = _differing(text, new)
+    assert text[start:end].strip() in ("", "{}", "[]"), (path, place)
+    taken = remove(new.encode(), number, (*place, "added-here" if isinstance(there, dict) else len(there)))
+    assert [each.value for each in read_documents(taken, path.name)] == [each.value for each in documents]
