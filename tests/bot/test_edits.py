@@ -258,7 +258,7 @@ def manifests(corpora: Path, tmp_path_factory: pytest.TempPathFactory) -> list[t
     for path in sorted([*(corpora / "snapshots").rglob("*"), *histories.rglob("*")]):
         if not path.is_file():
             continue
-        if path.suffix not in (".yaml", ".yml", ".json") or path.stat().st_size > 200_000:
+        if path.suffix not in (".yaml", ".yml", ".json") or path.stat().st_size > 30_000:
             left += path.suffix in (".yaml", ".yml", ".json")
             continue
         try:
@@ -273,7 +273,7 @@ def manifests(corpora: Path, tmp_path_factory: pytest.TempPathFactory) -> list[t
 
 
 @settings(
-    max_examples=200,
+    max_examples=100,
     deadline=None,
     derandomize=True,
     database=None,
@@ -321,7 +321,7 @@ def _collections(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple
 
 
 @settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     derandomize=True,
     database=None,
