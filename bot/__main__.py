@@ -9,13 +9,14 @@ import threading
 from functools import partial
 from typing import Final
 
-from bot import alerts, intake, polling, reports, results, rollbacks
+from bot import alerts, images, intake, polling, reports, results, rollbacks
 from bot.desk import Desk
 from bot.permissions import Permissions
 from bot.settings import Settings
 from worker.domain.errors import PlumblineError
 from worker.domain.messages import (
     COMMIT,
+    COMMIT_IMAGE,
     COMMITS_QUEUE,
     COMMITTED,
     DELIVER,
@@ -44,6 +45,7 @@ def main() -> int:
         print(f"plumbline bot: {error}", file=sys.stderr)  # noqa: T201
         return 1
     serves = "repositories " + ", ".join(each.name for each in desk.settings.installation.repositories)
+    aside = desk.beside()
     table = {
         COMMITTED: partial(intake.committed, desk),
         LOOK: partial(intake.look, desk),
@@ -51,7 +53,8 @@ def main() -> int:
         DELIVER: partial(reports.deliver, desk),
         WRITE: partial(results.write, desk),
         SEND: partial(alerts.send, desk),
-        COMMIT: partial(rollbacks.commit, desk.beside()),
+        COMMIT: partial(rollbacks.commit, aside),
+        COMMIT_IMAGE: partial(images.commit, aside),
     }
     stop, permissions = Stop(), Permissions(desk)
     try:

@@ -19,6 +19,8 @@ from bot.results import is_current
 from bot.statuses import environment_page, proposal_page
 from worker.domain.environment import Converge
 from worker.domain.episode_text import lasted
+from worker.domain.image_update import ImageRequest
+from worker.domain.images import ImageError, read_image
 from worker.domain.rollback import RollbackRequest
 
 DIFF_LIMIT: Final = 50_000
@@ -149,6 +151,26 @@ def rollback(desk: Desk, given: Given) -> None:
     desk.requests.rollback(asked)
 
 
+def image(desk: Desk, given: Given) -> str | None:
+    """Has the worker find where the image is named; the answer comes with the change request."""
+    try:
+        new = read_image(given.command.argument("image"))
+    except ImageError as error:
+        return f"{prose(str(error))}; nothing was done."
+    if not new.tag and not new.digest:
+        return f"{code(str(new))} says no tag and no digest: {code(f'/image {given.command.environment} {new}:1.0')}."
+    asked = ImageRequest(
+        given.repository.name,
+        given.command.environment,
+        str(new),
+        given.branch,
+        origin=given.origin.to_json(),
+        at=desk.requests.queue.now(),
+    )
+    desk.requests.image(asked)
+    return None
+
+
 ACTIONS: Final[Mapping[str, Action]] = {
     "help": help_,
     "status": status,
@@ -157,5 +179,6 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "ok-to-test": ok_to_test,
     "apply": apply,
     "rollback": rollback,
+    "image": image,
 }
 """What each word does."""

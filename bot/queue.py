@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from worker.domain.image_update import ImageReport, ImageRequest
 from worker.domain.messages import (
     COMMIT,
+    COMMIT_IMAGE,
     COMMITS_QUEUE,
     COMMITTED,
     CONVERGE,
+    IMAGE,
     INTAKE_QUEUE,
     LOOK,
     POLL,
@@ -33,11 +36,13 @@ from worker.domain.messages import (
     PollRequest,
     PreviewRequest,
     ProposalRequest,
+    UnknownMessage,
     alerts_queue,
     applies_queue,
     checked,
     job_name,
 )
+from worker.domain.reports import report_from_json
 from worker.domain.rollback import RollbackReport, RollbackRequest
 from worker.signed_queue import SignedQueue
 
@@ -48,6 +53,7 @@ CONVERGE_SECONDS = 600
 WRITE_SECONDS = 120
 SEND_SECONDS = 60
 ROLLBACK_SECONDS = 120
+IMAGE_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +109,9 @@ class SendRequest:
 
 @dataclass(frozen=True, slots=True)
 class CommitRequest:
-    """Make the commit of a rollback at its forge; `tries` counts how often the forge was away."""
+    """Make the commit of a rollback or of an image at its forge; `tries` counts how often the forge was away."""
 
-    report: RollbackReport
+    report: RollbackReport | ImageReport
     tries: int = 0
 
     @property
@@ -121,7 +127,10 @@ class CommitRequest:
     def from_json(value: Mapping[str, Any]) -> CommitRequest:
         """The inverse of `to_json`; raises UnknownMessage for another schema."""
         value = checked(value)
-        return CommitRequest(RollbackReport.from_json(value["report"]), value["tries"])
+        report = report_from_json(value["report"])
+        if not isinstance(report, RollbackReport | ImageReport):
+            raise UnknownMessage("a commit of something that is none")
+        return CommitRequest(report, value["tries"])
 
 
 class Requests:
@@ -162,10 +171,17 @@ class Requests:
             PREVIEWS_QUEUE, ROLLBACK, request.to_json(), job_id=request.job_id, timeout=ROLLBACK_SECONDS
         )
 
-    def commit(self, request: CommitRequest, delay: float = 0.0) -> bool:
-        """Asks, now or after `delay` seconds, for a rollback's commit; whether it was not asked for already."""
+    def image(self, request: ImageRequest) -> bool:
+        """Asks the worker where an image is named; whether it was not asked for already."""
         return self.queue.enqueue(
-            COMMITS_QUEUE, COMMIT, request.to_json(), job_id=request.job_id, timeout=WRITE_SECONDS, delay=delay
+            PREVIEWS_QUEUE, IMAGE, request.to_json(), job_id=request.job_id, timeout=IMAGE_SECONDS
+        )
+
+    def commit(self, request: CommitRequest, delay: float = 0.0) -> bool:
+        """Asks, now or after `delay` seconds, for a commit; whether it was not asked for already."""
+        job = COMMIT if isinstance(request.report, RollbackReport) else COMMIT_IMAGE
+        return self.queue.enqueue(
+            COMMITS_QUEUE, job, request.to_json(), job_id=request.job_id, timeout=WRITE_SECONDS, delay=delay
         )
 
     def send(self, request: SendRequest) -> bool:

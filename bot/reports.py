@@ -11,6 +11,7 @@ from bot.queue import CommitRequest
 from bot.statuses import status_line
 from worker.domain.divergence import EpisodeReport
 from worker.domain.errors import Refused
+from worker.domain.image_update import ImageReport
 from worker.domain.installation import PLAIN
 from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ENDINGS, ConvergenceReport, PreviewReport, Step, report_from_json
@@ -33,7 +34,7 @@ def deliver(desk: Desk, message: dict[str, Any]) -> None:
         results.put_prediction(desk, report)
         desk.sightings.note_prediction(report.repository, report.number, report.head, report.base_revision)
         return
-    if isinstance(report, RollbackReport):
+    if isinstance(report, RollbackReport | ImageReport):
         desk.requests.commit(CommitRequest(report))
         return
     if isinstance(report, EpisodeReport):

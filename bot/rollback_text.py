@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
+from bot.commit_text import asked_by, credit
 from bot.markdown import code, prose
 from worker.domain.convergence import short
 from worker.domain.rollback import RollbackReport
-
-LOGIN: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}(?:\[bot\])?")
-"""A name that may stand in a trailer or after an @; anything else is left out."""
 
 
 def branch_name(report: RollbackReport) -> str:
@@ -26,11 +21,10 @@ def title(report: RollbackReport) -> str:
 
 def message(report: RollbackReport, host: str) -> str:
     """The commit's message with its trailers; `host` is the forge's, for the address of who is credited."""
-    by = _login(report)
     trailers = [
         f"Plumbline-Rollback-To: {report.target}",
         f"Plumbline-Environment: {report.request.environment}",
-        *([f"Requested-by: {by}", f"Co-authored-by: {by} <{by}@users.noreply.{host}>"] if by else []),
+        *credit(report.request.origin, host),
     ]
     said = [line for line in report.explanation if line]
     return "\n".join([title(report), "", *said, "", *trailers]) + "\n"
@@ -38,7 +32,7 @@ def message(report: RollbackReport, host: str) -> str:
 
 def body(report: RollbackReport) -> str:
     """The change request's text: files that others read first, then what is done, and who asked."""
-    name, by = report.request.environment, _login(report)
+    name = report.request.environment
     what = (
         f"Makes what {code(name)} reads equal to {report.target}, which converged there; everything else stays as it is "
         f"on {code(report.branch)}. The tree was rendered: its desired state is the one of {short(report.target)}."
@@ -50,7 +44,7 @@ def body(report: RollbackReport) -> str:
         ),
         what,
         *(f"Note: {prose(line)}." for line in report.warnings),
-        f"Asked for by {f'@{by}' if by else 'somebody'}{_place(report)}.",
+        asked_by(report.request.origin),
     ]
     return "\n\n".join(lines)
 
@@ -86,13 +80,3 @@ def why_no_push(report: RollbackReport) -> str:
     if not report.may_push:
         return "the policy of the environment does not say `rollback: push`"
     return ""
-
-
-def _login(report: RollbackReport) -> str:
-    by = str(report.request.origin.get("by", ""))
-    return by if LOGIN.fullmatch(by) else ""
-
-
-def _place(report: RollbackReport) -> str:
-    number = report.request.origin.get("number")
-    return f" in #{number}" if isinstance(number, int) and number else ""

@@ -7,13 +7,14 @@ import os
 import sys
 from functools import partial
 
-from worker import jobs, observing, previews, proposals, rollbacks
+from worker import images, jobs, observing, previews, proposals, rollbacks
 from worker.adapters.renderer import RenderTools, jail
 from worker.domain.errors import PlumblineError
 from worker.domain.messages import (
     CHECK,
     CONVERGE,
     GIVE_UP,
+    IMAGE,
     OBSERVE,
     PREVIEW,
     PREVIEWS_QUEUE,
@@ -49,6 +50,7 @@ def main() -> int:
         PREVIEW: partial(previews.preview, bench),
         PROPOSE: partial(proposals.propose, bench),
         ROLLBACK: partial(rollbacks.rollback, bench),
+        IMAGE: partial(images.image, bench),
         CONVERGE: partial(jobs.converge, bench),
         CHECK: partial(jobs.check, bench),
         OBSERVE: partial(observing.observe, bench),

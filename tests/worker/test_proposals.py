@@ -13,14 +13,12 @@ import redis
 from plumbline.local_system import Clone, LocalSystem, git
 from sandbox.processes import wait_until
 from tests.conftest import Kubectl, config_map, config_maps, declaration
-from worker.adapters.outbox import Outbox
-from worker.domain.divergence import EpisodeReport
+from worker.adapters.outbox import Outbox, Report
 from worker.domain.messages import PROPOSALS_KEY, ProposalRequest
 from worker.domain.plan import ABSENT, Action
 from worker.domain.proposals import EnvironmentProposal, ProposalReport
-from worker.domain.reports import ConvergenceReport, Outcome, PreviewReport, report_from_json
+from worker.domain.reports import Outcome, report_from_json
 from worker.domain.resource import Source
-from worker.domain.rollback import RollbackReport
 from worker.proposals import propose
 from worker.settings import Settings
 from worker.workbench import Workbench
@@ -32,9 +30,7 @@ class Heard(Outbox):
     def __init__(self) -> None:
         self.reports: list[ProposalReport] = []
 
-    def report(
-        self, message: PreviewReport | ProposalReport | ConvergenceReport | EpisodeReport | RollbackReport
-    ) -> None:
+    def report(self, message: Report) -> None:
         """Keeps one report."""
         read = report_from_json(json.loads(json.dumps(message.to_json())))
         assert isinstance(read, ProposalReport)

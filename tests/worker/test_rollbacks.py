@@ -11,10 +11,8 @@ import pytest
 from plumbline.local_system import Clone, LocalSystem
 from sandbox.processes import wait_until
 from tests.conftest import config_map, declaration
-from worker.adapters.outbox import Outbox
-from worker.domain.divergence import EpisodeReport
-from worker.domain.proposals import ProposalReport
-from worker.domain.reports import ConvergenceReport, PreviewReport, report_from_json
+from worker.adapters.outbox import Outbox, Report
+from worker.domain.reports import report_from_json
 from worker.domain.rollback import RollbackReport, RollbackRequest
 from worker.rollbacks import rollback
 from worker.settings import Settings
@@ -27,9 +25,7 @@ class Heard(Outbox):
     def __init__(self) -> None:
         self.reports: list[RollbackReport] = []
 
-    def report(
-        self, message: PreviewReport | ProposalReport | ConvergenceReport | EpisodeReport | RollbackReport
-    ) -> None:
+    def report(self, message: Report) -> None:
         """Keeps one report."""
         read = report_from_json(json.loads(json.dumps(message.to_json())))
         assert isinstance(read, RollbackReport)

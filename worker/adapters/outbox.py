@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import secrets
+from typing import TypeAlias
 
 from worker.domain.divergence import EpisodeReport
+from worker.domain.image_update import ImageReport
 from worker.domain.messages import DELIVER, REPORTS_QUEUE
 from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ConvergenceReport, PreviewReport
 from worker.domain.rollback import RollbackReport
 from worker.signed_queue import SignedQueue
+
+Report: TypeAlias = PreviewReport | ProposalReport | ConvergenceReport | EpisodeReport | RollbackReport | ImageReport
 
 
 class Outbox:
@@ -18,8 +22,6 @@ class Outbox:
     def __init__(self, queue: SignedQueue) -> None:
         self._queue = queue
 
-    def report(
-        self, message: PreviewReport | ProposalReport | ConvergenceReport | EpisodeReport | RollbackReport
-    ) -> None:
+    def report(self, message: Report) -> None:
         """Enqueues the report. Raises Unavailable when Redis does not answer."""
         self._queue.enqueue(REPORTS_QUEUE, DELIVER, message.to_json(), job_id=f"report-{secrets.token_hex(12)}")

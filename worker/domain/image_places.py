@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from worker.domain.images import ImageError, read_image
@@ -61,11 +61,12 @@ def image_places(text: str | bytes) -> tuple[ImagePlace, ...]:
     for number, document in enumerate(documents):
         root = nodes[document.line]
         marked = list(_marked(number, document, root, characters))
-        paths = {place.path for place in marked}
-        found += sorted(
-            [*marked, *(place for place in _unmarked(number, document, root) if place.path not in paths)],
-            key=lambda place: place.line,
-        )
+        plain = {place.path: place for place in _unmarked(number, document, root)}
+        own = {
+            place.path: replace(place, image=place.image or plain[place.path].image) if place.path in plain else place
+            for place in marked
+        }
+        found += sorted((plain | own).values(), key=lambda place: place.line)
     return tuple(found)
 
 

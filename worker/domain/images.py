@@ -60,10 +60,3 @@ def read_image(text: str) -> Image:
     if not fits:
         raise ImageError(f"{text[:80]!r} is not the name of an image")
     return Image(name, registry.lower(), repository, tag, digest)
-
-
-def require_tag(tag: str) -> str:
-    """The tag, if it is one. Raises ImageError: nothing else may come near a manifest."""
-    if not TAG.fullmatch(tag):
-        raise ImageError(f"{tag[:80]!r} is not a tag")
-    return tag

@@ -20,6 +20,7 @@ GIVE_UP: Final = "worker.jobs.give_up"
 OBSERVE: Final = "worker.observing.observe"
 PROPOSE: Final = "worker.proposals.propose"
 ROLLBACK: Final = "worker.rollbacks.rollback"
+IMAGE: Final = "worker.images.image"
 COMMITTED: Final = "bot.intake.committed"
 LOOK: Final = "bot.intake.look"
 POLL: Final = "bot.polling.poll"
@@ -27,9 +28,11 @@ DELIVER: Final = "bot.reports.deliver"
 WRITE: Final = "bot.results.write"
 SEND: Final = "bot.alerts.send"
 COMMIT: Final = "bot.rollbacks.commit"
+COMMIT_IMAGE: Final = "bot.images.commit"
 
 JOBS: Final = (
-    PREVIEW, PROPOSE, ROLLBACK, CONVERGE, CHECK, OBSERVE, GIVE_UP, COMMITTED, LOOK, POLL, DELIVER, WRITE, SEND, COMMIT,
+    PREVIEW, PROPOSE, ROLLBACK, IMAGE, CONVERGE, CHECK, OBSERVE, GIVE_UP, COMMITTED, LOOK, POLL, DELIVER, WRITE, SEND, COMMIT,
+    COMMIT_IMAGE,
 )  # fmt: skip
 """The only functions that a job may name; the workers' tables hold these and nothing else."""
 

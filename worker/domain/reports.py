@@ -13,6 +13,7 @@ from worker.domain.plan import Plan
 
 if TYPE_CHECKING:
     from worker.domain.divergence import EpisodeReport
+    from worker.domain.image_update import ImageReport
     from worker.domain.proposals import ProposalReport
     from worker.domain.rollback import RollbackReport
 
@@ -201,9 +202,10 @@ class ConvergenceReport:
 
 def report_from_json(
     value: Mapping[str, Any],
-) -> PreviewReport | ProposalReport | ConvergenceReport | EpisodeReport | RollbackReport:
+) -> PreviewReport | ProposalReport | ConvergenceReport | EpisodeReport | RollbackReport | ImageReport:
     """The report that a `bot.reports.deliver` job carries; raises UnknownMessage for anything else."""
     from worker.domain.divergence import EpisodeReport  # both stand on this module's Outcome
+    from worker.domain.image_update import ImageReport
     from worker.domain.proposals import ProposalReport
     from worker.domain.rollback import RollbackReport
 
@@ -218,4 +220,6 @@ def report_from_json(
             return EpisodeReport.from_json(value)
         case "rollback":
             return RollbackReport.from_json(value)
+        case "image":
+            return ImageReport.from_json(value)
     raise UnknownMessage(f"report type {value.get('type')!r}")

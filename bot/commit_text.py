@@ -1,0 +1,29 @@
+"""What every commit that was asked for says of who asked, and where. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+LOGIN: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}(?:\[bot\])?")
+"""A name that may stand in a trailer or after an @; anything else is left out."""
+
+
+def login(origin: Mapping[str, Any]) -> str:
+    """Who asked, empty where the name would be more than a name."""
+    by = str(origin.get("by", ""))
+    return by if LOGIN.fullmatch(by) else ""
+
+
+def credit(origin: Mapping[str, Any], host: str) -> list[str]:
+    """The trailers that name who asked; `host` is the forge's, for the address."""
+    by = login(origin)
+    return [f"Requested-by: {by}", f"Co-authored-by: {by} <{by}@users.noreply.{host}>"] if by else []
+
+
+def asked_by(origin: Mapping[str, Any]) -> str:
+    """The sentence of a change request that says who asked, and on which one."""
+    by, number = login(origin), origin.get("number")
+    place = f" in #{number}" if isinstance(number, int) and number else ""
+    return f"Asked for by {f'@{by}' if by else 'somebody'}{place}."

@@ -1,0 +1,75 @@
+"""What the change of an image says of itself: the branch's name, the commit's message, the change request, the answer. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bot.commit_text import asked_by, credit
+from bot.markdown import code, prose
+from worker.domain.convergence import short
+from worker.domain.image_update import ImageReport
+from worker.domain.images import read_image
+from worker.domain.messages import job_name
+
+
+def branch_prefix(report: ImageReport) -> str:
+    """How the branches of all changes of this image in this environment begin."""
+    place = read_image(report.request.image).place
+    name = place.rpartition("/")[2][:40]
+    return f"plumbline/image-{report.request.environment}-{name}-{job_name(report.request.branch, place)[:8]}-"
+
+
+def branch_name(report: ImageReport) -> str:
+    """The same image onto the same tip has one branch, by which it is found again when an answer was lost."""
+    return f"{branch_prefix(report)}{job_name(report.request.image)[:8]}-onto-{short(report.onto)}"
+
+
+def title(report: ImageReport) -> str:
+    """The subject of the commit and the title of the change request."""
+    return f"Use {report.request.image} in {report.request.environment}"
+
+
+def message(report: ImageReport, host: str) -> str:
+    """The commit's message with its trailers; `host` is the forge's, for the address of who is credited."""
+    trailers = [
+        f"Plumbline-Image: {report.request.image}",
+        f"Plumbline-Environment: {report.request.environment}",
+        *credit(report.request.origin, host),
+    ]
+    return "\n".join([title(report), "", *trailers]) + "\n"
+
+
+def body(report: ImageReport, older: Iterable[int]) -> str:
+    """The change request's text: files that others read first, then the places, and who asked."""
+    lines = [f"**{prose(line)}**" for line in _shared(report)]
+    spots = [f"{file.path}:{place.line}" for file in report.files for place in file.places]
+    lines.append(
+        f"Makes {code(report.request.environment)} use {code(report.request.image)}, by these lines and nothing else: "
+        + ", ".join(code(spot) for spot in spots)
+    )
+    lines += [f"Note: {prose(line, 1000)}." for line in report.warnings]
+    lines += _replaces(older)
+    lines.append(asked_by(report.request.origin))
+    return "\n\n".join(lines)
+
+
+def proposed(report: ImageReport, number: int, url: str, older: Iterable[int]) -> str:
+    """The answer, once there is a change request."""
+    lines = [f"[{prose(title(report), 400)}]({url}) (#{number}) is ready; its prediction follows there."]
+    lines += [f"Note: {prose(line, 1000)}." for line in (*_shared(report), *report.warnings)]
+    lines += _replaces(older)
+    return "\n\n".join(lines)
+
+
+def refused(report: ImageReport, why: str) -> str:
+    """The answer, where nothing is changed."""
+    return f"{code(report.request.environment)} does not get {code(report.request.image)}: {prose(why, 1000)}"
+
+
+def _shared(report: ImageReport) -> list[str]:
+    return [f"{each.path} is shared: {', '.join(each.shared)} would change too" for each in report.files if each.shared]
+
+
+def _replaces(older: Iterable[int]) -> list[str]:
+    numbers = ", ".join(f"#{number}" for number in older)
+    return [f"It takes the place of {numbers}, which can be closed."] if numbers else []

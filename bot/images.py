@@ -1,0 +1,68 @@
+"""Job: an image that somebody asked for, written where the worker found it named, as a commit and a change request."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from bot.commits import Making, Site, content_of, make_commit
+from bot.desk import Desk
+from bot.edits.images import retagged
+from bot.edits.places import NotEditable
+from bot.forges.port import FileChange, Forge
+from bot.image_text import body, branch_name, branch_prefix, message, proposed, refused, title
+from bot.queue import CommitRequest
+from worker.domain.errors import Refused
+from worker.domain.image_places import image_places
+from worker.domain.image_update import ImageReport, NamingFile
+from worker.domain.images import Image, read_image
+
+
+def commit(desk: Desk, asked: dict[str, Any]) -> None:
+    """Makes the change, once: what is there already is found again. While the forge is away it is tried later."""
+    request = CommitRequest.from_json(asked)
+    report = request.report
+    assert isinstance(report, ImageReport)
+
+    def again() -> None:
+        desk.requests.image(replace(report.request, attempt=report.request.attempt + 1))
+
+    make_commit(
+        desk, request, Making(lambda site: _made(site, report), lambda why: refused(report, why), again, report.refusal)
+    )
+
+
+def _made(site: Site, report: ImageReport) -> str:
+    branch, base = branch_name(report), report.request.branch
+    if branch not in site.tips:
+        site.require_tip(base, report.onto)
+        new = read_image(report.request.image)
+        files = [_change(site.forge, report.onto, each, new) for each in report.files]
+        site.forge.commit(branch, report.onto, message(report, site.host), files)
+    older = _older(site, report)
+    opened = site.forge.open_change_request(branch, base, title(report), body(report, older))
+    return proposed(report, opened.number, opened.url, older)
+
+
+def _change(forge: Forge, revision: str, file: NamingFile, new: Image) -> FileChange:
+    """The file with the image in the places that the worker found. Raises Refused with the file and the line."""
+    content = content_of(forge, revision, file.path, file.blob)
+    meant = {(each.document, each.path) for each in file.places}
+    try:
+        text = retagged(content, [each for each in image_places(content) if (each.document, each.path) in meant], new)
+    except NotEditable as error:
+        raise Refused(f"{file.path}, {error.reason}", error.next_step) from None
+    return FileChange(file.path, text, file.mode, file.mode)
+
+
+def _older(site: Site, report: ImageReport) -> tuple[int, ...]:
+    """The open change requests of ours for the same image in the same environment that this one takes the place of."""
+    own, prefix = branch_name(report), branch_prefix(report)
+    heads = {tip for name, tip in site.tips.items() if name.startswith(prefix) and name != own}
+    if not heads:
+        return ()
+    return tuple(
+        each.number
+        for each in site.forge.open_change_requests()
+        if each.head in heads and each.base == report.request.branch and not each.is_from_fork
+    )
