@@ -32,13 +32,14 @@ def test_the_same_image_onto_the_same_tip_has_one_branch() -> None:
     assert branch_name(other) != name
     assert branch_prefix(other) == branch_prefix(REPORT)
     assert ".." not in branch_name(other), "a tag makes no name of a branch"
-    for each in (
-        {"image": "ghcr.io/acme/api:1"},
-        {"image": "acme/web:1.5.0"},
-        {"branch": "next"},
-        {"environment": "x"},
-    ):
-        assert branch_prefix(replace(REPORT, request=replace(ASKED, **each))) != branch_prefix(REPORT)
+    others = (
+        replace(ASKED, image="ghcr.io/acme/api:1"),
+        replace(ASKED, image="acme/web:1.5.0"),
+        replace(ASKED, branch="next"),
+        replace(ASKED, environment="staging"),
+    )
+    for asked in others:
+        assert branch_prefix(replace(REPORT, request=asked)) != branch_prefix(REPORT)
 
 
 def test_the_commit_names_the_image_and_credits_who_asked() -> None:
