@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 import pytest
@@ -53,7 +54,7 @@ def answered(shop: Shop, proposal: Proposal, words: str, *, login: str = "ada", 
     shop.rig.say(proposal.number, words, login=login)
     shop.until(lambda: len(shop.answers(proposal.number)) >= count, f"{words} is answered", "", proposal.number)
     assert len(shop.answers(proposal.number)) == count
-    return shop.answers(proposal.number)[-1]
+    return html.unescape(shop.answers(proposal.number)[-1])
 
 
 def opened(shop: Shop, text: str) -> Proposal:
