@@ -39,7 +39,7 @@ def message(report: ImageReport, host: str) -> str:
     return "\n".join([title(report), "", *trailers]) + "\n"
 
 
-def body(report: ImageReport, older: Iterable[int]) -> str:
+def body(report: ImageReport, older: Iterable[str]) -> str:
     """The change request's text: files that others read first, then the places, and who asked."""
     lines = [f"**{prose(line)}**" for line in _shared(report)]
     spots = [f"{file.path}:{place.line}" for file in report.files for place in file.places]
@@ -53,9 +53,9 @@ def body(report: ImageReport, older: Iterable[int]) -> str:
     return "\n\n".join(lines)
 
 
-def proposed(report: ImageReport, number: int, url: str, older: Iterable[int]) -> str:
+def proposed(report: ImageReport, url: str, older: Iterable[str]) -> str:
     """The answer, once there is a change request."""
-    lines = [f"[{prose(title(report), 400)}]({url}) (#{number}) is ready; its prediction follows there."]
+    lines = [f"[{prose(title(report), 400)}]({url}) is ready; its prediction follows there."]
     lines += [f"Note: {prose(line, 1000)}." for line in (*_shared(report), *report.warnings)]
     lines += _replaces(older)
     return "\n\n".join(lines)
@@ -70,6 +70,7 @@ def _shared(report: ImageReport) -> list[str]:
     return [f"{each.path} is shared: {', '.join(each.shared)} would change too" for each in report.files if each.shared]
 
 
-def _replaces(older: Iterable[int]) -> list[str]:
-    numbers = ", ".join(f"#{number}" for number in older)
-    return [f"It takes the place of {numbers}, which can be closed."] if numbers else []
+def _replaces(older: Iterable[str]) -> list[str]:
+    """By their addresses: a number means another thing at GitLab."""
+    links = ", ".join(older)
+    return [f"It takes the place of {links} , which can be closed."] if links else []

@@ -41,7 +41,7 @@ def _made(site: Site, report: ImageReport) -> str:
         site.forge.commit(branch, report.onto, message(report, site.host), files)
     older = _older(site, report)
     opened = site.forge.open_change_request(branch, base, title(report), body(report, older))
-    return proposed(report, opened.number, opened.url, older)
+    return proposed(report, opened.url, older)
 
 
 def _change(forge: Forge, revision: str, file: NamingFile, new: Image) -> FileChange:
@@ -55,14 +55,14 @@ def _change(forge: Forge, revision: str, file: NamingFile, new: Image) -> FileCh
     return FileChange(file.path, text, file.mode, file.mode)
 
 
-def _older(site: Site, report: ImageReport) -> tuple[int, ...]:
-    """The open change requests of ours for the same image in the same environment that this one takes the place of."""
+def _older(site: Site, report: ImageReport) -> tuple[str, ...]:
+    """The addresses of the open change requests of ours for the same image in the same environment that this one takes the place of."""
     own, prefix = branch_name(report), branch_prefix(report)
     heads = {tip for name, tip in site.tips.items() if name.startswith(prefix) and name != own}
     if not heads:
         return ()
     return tuple(
-        each.number
+        each.url
         for each in site.forge.open_change_requests()
         if each.head in heads and each.base == report.request.branch and not each.is_from_fork
     )

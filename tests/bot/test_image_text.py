@@ -57,10 +57,12 @@ def test_the_change_request_says_the_lines_what_is_shared_and_what_it_replaces()
     assert "shared" not in plain
     assert "takes the place" not in plain
     shared = replace(REPORT, files=(replace(FILE, shared=("staging",)),))
-    assert body(shared, (3, 4)).startswith("**app/web.yaml is shared: staging would change too**")
-    assert "takes the place of #3, #4" in body(shared, (3, 4))
-    assert "takes the place of #3," in proposed(shared, 9, "http://forge/9", (3,))
-    assert "staging would change too" in proposed(shared, 9, "http://forge/9", ())
+    assert body(shared, ("http://forge/3", "http://forge/4")).startswith(
+        "**app/web.yaml is shared: staging would change too**"
+    )
+    assert "takes the place of http://forge/3, http://forge/4" in body(shared, ("http://forge/3", "http://forge/4"))
+    assert "takes the place of http://forge/3 ," in proposed(shared, "http://forge/9", ("http://forge/3",))
+    assert "staging would change too" in proposed(shared, "http://forge/9", ())
 
 
 def test_a_refusal_says_why() -> None:

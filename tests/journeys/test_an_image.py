@@ -18,7 +18,7 @@ WORKLOAD = DEPLOYMENT.replace('"registry.example/x:1"', "'registry.example/x:1' 
     "replicas: 1", "replicas:  1 # one"
 )
 FILE = "app/web.yaml"
-READY = re.compile(r"\(#([0-9]+)\) is ready")
+READY = re.compile(r"\]\(\S+/([0-9]+)\) is ready")
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_asked_twice_and_delivered_twice_it_is_one_and_a_newer_one_names_the_old
     text = answered(shop, asked, f"/image {shop.name} registry.example/x:3", count=3)
     newer = opened(shop, text)
     assert newer.number != made.number
-    assert f"takes the place of #{made.number}" in text
+    assert f"takes the place of {shop.rig.change_request(made.number).url} " in text
     assert len(ours(shop)) == 2
 
 
