@@ -56,7 +56,7 @@ def _change(forge: Forge, revision: str, file: NamingFile, new: Image) -> FileCh
 
 
 def _older(site: Site, report: ImageReport) -> tuple[str, ...]:
-    """The addresses of the open change requests of ours for the same image in the same environment that this one takes the place of."""
+    """The addresses of our open change requests for this image in this environment that this one takes the place of."""
     own, prefix = branch_name(report), branch_prefix(report)
     heads = {tip for name, tip in site.tips.items() if name.startswith(prefix) and name != own}
     if not heads:
