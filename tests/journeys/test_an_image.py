@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from bot.desk import ADAPTERS
+from bot.forges.gitea import Gitea
 from bot.forges.port import Forge, Permission, State
 from tests.conftest import DEPLOYMENT
 from tests.journeys.shop import Proposal, Shop, manifest
@@ -38,15 +41,21 @@ def running(shop: Shop) -> str:
     return str(found["spec"]["template"]["spec"]["containers"][0]["image"])
 
 
-def forge_of(shop: Shop) -> Forge:
+@contextmanager
+def spoken(shop: Shop) -> Iterator[Forge]:
+    """The forge as Plumbline speaks it."""
     rig = shop.rig
-    return ADAPTERS[rig.declared.kind](rig.declared, rig.repository, rig.credentials)
+    forge = ADAPTERS[rig.declared.kind](rig.declared, rig.repository, rig.credentials)
+    yield forge
+    if isinstance(forge, Gitea):
+        forge.close()
 
 
 def ours(shop: Shop) -> dict[str, str]:
     """The branches that image changes of this environment are on, with their commits."""
     start = f"plumbline/image-{shop.name}-"
-    return {name: tip for name, tip in forge_of(shop).tips().items() if name.startswith(start)}
+    with spoken(shop) as forge:
+        return {name: tip for name, tip in forge.tips().items() if name.startswith(start)}
 
 
 def answered(shop: Shop, proposal: Proposal, words: str, *, login: str = "ada", count: int = 1) -> str:
@@ -73,11 +82,10 @@ def test_an_image_is_one_change_request_of_one_line_and_its_merge_converges(shop
     assert request.base == shop.branch
     assert request.author.login == shop.rig.bot
     assert list(ours(shop).values()) == [made.head]
-    forge = forge_of(shop)
-    changed = WORKLOAD.replace("x:1'", "x:2'")
-    assert forge.file(made.head, FILE) == changed.encode()
-    for path in ("plumbline.yaml", "app/flags.yaml", "app/other.yaml"):
-        assert forge.file(made.head, path) == forge.file(tip, path)
+    with spoken(shop) as forge:
+        assert forge.file(made.head, FILE) == WORKLOAD.replace("x:1'", "x:2'").encode()
+        for path in ("plumbline.yaml", "app/flags.yaml", "app/other.yaml"):
+            assert forge.file(made.head, path) == forge.file(tip, path)
     assert shop.rig.tip(shop.branch) == tip, "it was pushed to the branch"
     predicted = shop.predicted(made)
     assert f"Plumbline predicts 1 change in {shop.name}" in predicted
