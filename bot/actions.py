@@ -47,7 +47,7 @@ def status(desk: Desk, given: Given) -> str:
     now, rows, held = desk.requests.queue.now(), [], []
     address = desk.settings.installation.address
     for name in given.environments:
-        held += [f"- {code(name)} {prose(each.text)}" for each in desk.board.holdings(given.repository.name, name)]
+        held += [f"- {code(name)} {prose(each.text)}" for each in desk.board.shown(given.repository.name, name)[0]]
         history = desk.board.history(given.repository.name, name)
         if not history:
             rows.append(f"| {prose(name)} | unknown | unknown | unknown | nothing was told of it yet |")

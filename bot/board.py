@@ -15,7 +15,7 @@ import redis
 
 from worker.domain.divergence import EpisodeReport
 from worker.domain.locks import Holding
-from worker.domain.messages import KEYS, holdings_key, told_key, told_news_key
+from worker.domain.messages import KEYS, shown_key, told_key, told_news_key
 from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ConvergenceReport, PreviewReport
 from worker.signed_queue import redis_answering
@@ -149,15 +149,16 @@ class Board:
         pipeline.set(told_news_key(report.repository, report.environment), report.news.name, ex=TOLD_SECONDS)
         _run(pipeline)
 
-    def holdings(self, repository: str, environment: str) -> tuple[Holding, ...]:
-        """What holds an environment, as the worker last showed it."""
+    def shown(self, repository: str, environment: str) -> tuple[tuple[Holding, ...], tuple[str, ...]]:
+        """What holds an environment, and what lies beside Git there, as the worker last showed it."""
         pipeline = self._connection.pipeline()
-        pipeline.get(holdings_key(repository, environment))
+        pipeline.get(shown_key(repository, environment))
         text = _run(pipeline)[0]
         try:
-            return tuple(Holding(**each) for each in json.loads(text or "[]"))
-        except (ValueError, TypeError):
-            return ()
+            found = json.loads(text or '{"held": [], "beside": []}')
+            return tuple(Holding(**each) for each in found["held"]), tuple(map(str, found["beside"]))
+        except (ValueError, TypeError, KeyError):
+            return (), ()
 
     def note_answers(self, repository: str, asked: str, answers: Mapping[str, str]) -> Mapping[str, str]:
         """Keeps answers to what was asked, by environment, and gives all that came so far, also from other clusters."""

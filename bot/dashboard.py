@@ -107,6 +107,7 @@ def environment(repository: str, name: str) -> str:
     history, episodes = board.history(repository, name), board.episodes(repository, name)
     if not history:
         abort(404)
+    held, beside = board.shown(repository, name)
     proposals = board.proposals(repository)
     touching = [
         (report, request, each)
@@ -120,7 +121,8 @@ def environment(repository: str, name: str) -> str:
         row=standing.view(history, episodes),
         timeline=standing.timeline(history, episodes),
         proof=standing.proof(history, episodes),
-        held=board.holdings(repository, name),
+        held=held,
+        beside=beside,
         touching=touching[:LISTED],
         planned=board.planned(repository, name, revisions),
         commits=board.commits((repository, revision) for revision in revisions),

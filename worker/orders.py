@@ -15,7 +15,6 @@ from worker.adapters.lease import held
 from worker.domain.convergence import EnvironmentState, Operation, Phase
 from worker.domain.environment import Environment
 from worker.domain.errors import DesiredStateError, LeaseLost, Moved, PlumblineError, Refused, Unavailable
-from worker.domain.holdings import holdings
 from worker.domain.locks import Done, Ruling, closed_text, ruled
 from worker.domain.messages import CONVERGE, ConvergeRequest, GiveUp, applies_queue, job_name
 from worker.domain.orders import Answered, Order, OrderReport, Subject, Verb
@@ -94,7 +93,7 @@ def _one(bench: Workbench, request: Order, subject: Subject) -> Ruling:
             lease.check()
             state, stopped = _kept(recorded, ruling, name.name)
             states.write(name, recorded, state, recorded.inventory)
-            bench.store.show_holdings(request.repository, name.name, holdings(state, name.name, now))
+            bench.store.show(request.repository, state, name.name, now)
             if stopped is not None:
                 speaker = Speaker(bench, request.repository, name.name, stopped.branch, stopped.arrived)
                 speaker.say(stopped, Fact(Step.HELD, stopped.said))

@@ -21,7 +21,6 @@ from worker.adapters.inventory import OPEN_LABEL, RECORD_LABEL, Recorded
 from worker.domain.convergence import Operation, Phase, released
 from worker.domain.environment import Environment, Policy
 from worker.domain.errors import DesiredStateError, PlumblineError, Unavailable
-from worker.domain.holdings import holdings
 from worker.domain.installation import Repository
 from worker.domain.messages import CHECK, CONVERGE, CheckRequest, ConvergeRequest, applies_queue
 from worker.log_lines import log_to_stderr
@@ -185,8 +184,7 @@ class Poller:
         recorded = self._bench.bench(environment.cluster).states.read(environment)
         operation = recorded.state.operation
         self._tell_news_again(environment, recorded)
-        shown = holdings(recorded.state, environment.name, self._bench.queue.now())
-        self._bench.store.show_holdings(repository.name, environment.name, shown)
+        self._bench.store.show(repository.name, recorded.state, environment.name, self._bench.queue.now())
         is_free = released(recorded.state, self._bench.queue.now())
         if operation is not None and operation.revision == tip and not is_free and not self._is_stuck(operation):
             self._tell_again(repository, environment, recorded)

@@ -11,13 +11,14 @@ from typing import Any, Final
 
 import redis
 
-from worker.domain.locks import Holding
+from worker.domain.convergence import EnvironmentState
+from worker.domain.holdings import beside, holdings
 from worker.domain.messages import (
     KEYS,
     PROPOSALS_KEY,
     ProposalRequest,
-    holdings_key,
     proposal_field,
+    shown_key,
     told_key,
     told_news_key,
 )
@@ -28,7 +29,7 @@ EVERYTHING: Final = "everything"
 MOVED_SECONDS: Final = 3600
 """How long it is noted that an object moved; what is forgotten is seen by the next look at everything."""
 
-HOLDINGS_SECONDS: Final = 3600
+SHOWN_SECONDS: Final = 3600
 """What holds an environment is shown so long without being seen again."""
 
 PREDICTION_SECONDS: Final = 7 * 24 * 3600
@@ -117,11 +118,11 @@ class Store:
             found.append(OpenProposal(request, standing, document["failed"]))
         return tuple(found)
 
-    def show_holdings(self, repository: str, environment: str, holdings: Iterable[Holding]) -> None:
-        """Shows the pages what holds an environment now. Raises Unavailable."""
-        text = json.dumps([each.to_json() for each in holdings])
+    def show(self, repository: str, state: EnvironmentState, name: str, now: float) -> None:
+        """Shows the pages what holds an environment at a Unix time, and what lies beside Git there. Raises Unavailable."""
+        shown = {"held": [each.to_json() for each in holdings(state, name, now)], "beside": beside(state)}
         with redis_answering():
-            self._connection.set(holdings_key(repository, environment), text, ex=HOLDINGS_SECONDS)
+            self._connection.set(shown_key(repository, name), json.dumps(shown), ex=SHOWN_SECONDS)
 
     def told(self, repository: str, environment: str) -> str | None:
         """The ending of an operation that the bot last wrote back; None where that is not known (any more)."""

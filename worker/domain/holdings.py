@@ -1,11 +1,14 @@
-"""What holds an environment: the one list of it, for pages, terminals and chat."""
+"""What holds an environment, and what lies beside Git there: the one list of each, for pages, terminals and chat."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from worker.domain.convergence import EnvironmentState, Phase, short
+from worker.domain.episode_text import addition, lost
 from worker.domain.locks import Holding, locked, waits
+
+MOST: Final = 20
 
 RUNS: Final = {
     Phase.QUEUED: "is to be converged",
@@ -29,3 +32,11 @@ def holdings(state: EnvironmentState, environment: str, now: float) -> tuple[Hol
         what = f"{short(operation.revision)} {RUNS[operation.phase]}"
         found.append(Holding(what, operation.started, operation.said, "", "ends by itself"))
     return tuple(found)
+
+
+def beside(state: EnvironmentState) -> list[str]:
+    """What people's tools added and whose fields are not ours any more, a sentence each; at most MOST, the rest counted."""
+    found = [*map(addition, state.additions), *map(lost, state.lost)]
+    return (
+        found if len(found) <= MOST else [*found[:MOST], f"and {len(found) - MOST} more: plumbline status names them"]
+    )

@@ -84,9 +84,9 @@ def told_news_key(repository: str, environment: str) -> str:
     return f"{KEYS}:told-news:{repository}:{environment}"
 
 
-def holdings_key(repository: str, environment: str) -> str:
-    """Where the worker shows what holds an environment, for the pages; written again with every look at the record."""
-    return f"{KEYS}:holdings:{repository}:{environment}"
+def shown_key(repository: str, environment: str) -> str:
+    """Where the worker shows what an environment's record says, for the pages; written again with every look at it."""
+    return f"{KEYS}:shown:{repository}:{environment}"
 
 
 PROPOSALS_KEY: Final = f"{KEYS}:proposals"
