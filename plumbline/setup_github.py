@@ -63,6 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
     for file in files:
         if file.exists():
             raise Refused(f"{file} is there already", "move it away, or give another --folder")
+    if not os.access(arguments.folder, os.W_OK | os.X_OK):  # before GitHub is asked: the App's key is told once
+        raise Refused(f"{arguments.folder} is no folder that can be written to", "make it, or give another --folder")
     page = Page(arguments)
     print(f"open        {page.url}   in a browser on this machine, within the hour; Ctrl-C gives up", flush=True)
     made = page.wait()

@@ -28,9 +28,14 @@ def run(arguments: argparse.Namespace) -> int:
     settings = ForgeSettings.load(os.environ, "gitlab", arguments.forge)
     declared = settings.declared
     is_complete = True
-    for repository in settings.installation.repositories:
-        if repository.forge != declared.name:
-            continue
+    repositories = [each for each in settings.installation.repositories if each.forge == declared.name]
+    if not repositories:
+        print(
+            f"error no repository in app.yaml has `forge: {declared.name}`: add it below `repositories`",
+            file=sys.stderr,
+        )
+        return 1
+    for repository in repositories:
         forge = GitLab.of(declared, repository, settings.credentials)
         print(f"{repository.project}")
         try:
@@ -69,8 +74,9 @@ def _register(forge: GitLab, settings: ForgeSettings, *, dry_run: bool) -> None:
     except NotPermitted as error:
         raise Refused(
             f"the webhook cannot be registered: {error}",
-            f"have a Maintainer add it below Settings, Webhooks: URL {address}, the secret token of app.yaml's "
-            "`webhook_secret`, with push, merge request and comment events; or run this with a Maintainer's token",
+            f"have a Maintainer add it below Settings, Webhooks: URL {address}, the secret token: the text "
+            f"of `webhook-secret` in app.yaml, {'the signing token: that of `signing-key`, ' if signing else ''}"
+            "with push, merge request and comment events; or run this with a Maintainer's token",
         ) from None
     print(f"  {'would ' + done if dry_run else done + 'd':9} webhook {address} (push, merge request and note events)")
     if differing:

@@ -146,3 +146,14 @@ def test_what_is_there_already_stops_it_and_a_dry_run_writes_nothing(
     (tmp_path / "github-app.pem").write_text("mine")
     assert main(given) == 1
     assert (tmp_path / "github-app.pem").read_text() == "mine"
+
+
+def test_a_folder_that_is_not_there_is_said_before_an_app_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["setup", "github", "--address", "https://plumbline.example", "--folder", str(tmp_path / "nosuch")]
+    assert main(given) == 1
+    said = capsys.readouterr()
+    assert f"{tmp_path / 'nosuch'} is no folder that can be written to" in said.err
+    assert "internal" not in said.err
+    assert "open " not in said.out, "no page is served"

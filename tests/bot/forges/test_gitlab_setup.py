@@ -76,7 +76,20 @@ def test_what_the_token_may_not_do_is_said_with_what_is_missed(rig: GitLabRig, t
     assert "missing   status: no statuses on commits" in run.stdout
     assert "granted   read" in run.stdout
     assert "does not permit GET /hooks" in run.stderr
+    assert "the text of `webhook-secret` in app.yaml, the signing token: that of `signing-key`" in run.stderr
     assert "Traceback" not in run.stderr
+    assert rig.double.hooks == []
+
+
+def test_a_forge_that_no_repository_names_is_said(rig: GitLabRig, tmp_path: Path) -> None:
+    setup(rig, tmp_path, "https://bot.example", "--dry-run")
+    text = (tmp_path / "app.yaml").read_text().partition("repositories:")[0]
+    (tmp_path / "app.yaml").write_text(text)
+    environ = {"PATH": os.environ["PATH"], "PLUMBLINE_CONFIG": str(tmp_path / "app.yaml")}
+    command = [sys.executable, "-m", "plumbline", "setup", "gitlab"]
+    run = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=60)
+    assert run.returncode == 1
+    assert "no repository in app.yaml has `forge: gitlab`" in run.stderr
 
 
 def test_f44_a_gitlab_that_is_down_is_said_in_words(rig: GitLabRig, tmp_path: Path) -> None:
