@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bot import intake, polling, reports, results
@@ -110,3 +112,13 @@ def goes_away(rig: GithubRig | GitLabRig) -> None:
 
 def comes_back(rig: GithubRig | GitLabRig) -> None:
     rig.double.fault = lambda _method, _path: None
+
+
+@contextmanager
+def beside_a(forge: str, folder: Path, redis_url: str) -> Iterator[BesideADouble]:
+    """The bot beside the double of `github` or `gitlab`, for the block."""
+    rig = (GithubRig if forge == "github" else GitLabRig)(folder / "forge")
+    try:
+        yield BesideADouble(rig, folder / "bot", redis_url)
+    finally:
+        rig.close()

@@ -12,20 +12,16 @@ import pytest
 from bot import intake
 from bot.answers import Origin, answer
 from bot.forges.port import Permission
-from tests.bot.beside_a_double import DECLARATION, BesideADouble, comes_back, goes_away
-from tests.doubles.github_rig import GithubRig
-from tests.doubles.gitlab_rig import GitLabRig
+from tests.bot.beside_a_double import DECLARATION, BesideADouble, beside_a, comes_back, goes_away
 from worker.domain.errors import Unavailable
 from worker.domain.messages import PROPOSALS_QUEUE, LookRequest
 
 
 @pytest.fixture(params=["github", "gitlab"])
 def beside(request: pytest.FixtureRequest, tmp_path: Path, empty_redis: str) -> Iterator[BesideADouble]:
-    rig = (GithubRig if request.param == "github" else GitLabRig)(tmp_path / "forge")
-    made = BesideADouble(rig, tmp_path / "bot", empty_redis)
-    made.look()
-    yield made
-    rig.close()
+    with beside_a(request.param, tmp_path, empty_redis) as made:
+        made.look()
+        yield made
 
 
 def hear(beside: BesideADouble, comment: str, number: int = 0) -> None:

@@ -241,6 +241,13 @@ def _differing(old: str, new: str) -> tuple[int, int]:
     return start, len(old) - same
 
 
+RANDOM = settings(
+    max_examples=100,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 VALUES = st.one_of(
     st.text(max_size=20), st.integers(-(2**40), 2**40), st.booleans(), st.none(), st.text("ax/:.019@-", min_size=1, max_size=30)
 )  # fmt: skip
@@ -272,13 +279,7 @@ def manifests(corpora: Path, tmp_path_factory: pytest.TempPathFactory) -> list[t
     return found
 
 
-@settings(
-    max_examples=100,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@RANDOM
 @given(data=st.data())
 def test_any_scalar_edit_leaves_every_other_byte(manifests: list[tuple[Path, str]], data: st.DataObject) -> None:
     path, text = data.draw(st.sampled_from(manifests), label="file")
@@ -320,13 +321,7 @@ def _collections(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple
             yield from _collections(member, (*path, step))
 
 
-@settings(
-    max_examples=100,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@RANDOM
 @given(data=st.data())
 def test_whatever_is_added_leaves_every_byte_that_was_there(
     manifests: list[tuple[Path, str]], data: st.DataObject

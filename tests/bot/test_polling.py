@@ -13,9 +13,7 @@ from bot import intake, polling
 from bot.forges.port import State
 from bot.requests import MOST_MISSED
 from sandbox.processes import wait_until
-from tests.bot.beside_a_double import BesideADouble, comes_back, goes_away
-from tests.doubles.github_rig import GithubRig
-from tests.doubles.gitlab_rig import GitLabRig
+from tests.bot.beside_a_double import BesideADouble, beside_a, comes_back, goes_away
 from worker.domain.errors import Unavailable
 from worker.domain.messages import (
     INTAKE_QUEUE,
@@ -31,9 +29,8 @@ POLL = PollRequest("shop").to_json()
 @pytest.fixture(params=["github", "gitlab"])
 def beside(request: pytest.FixtureRequest, tmp_path: Path, empty_redis: str) -> Iterator[BesideADouble]:
     """The bot beside a double, on an empty Redis."""
-    rig = (GithubRig if request.param == "github" else GitLabRig)(tmp_path / "forge")
-    yield BesideADouble(rig, tmp_path / "bot", empty_redis)
-    rig.close()
+    with beside_a(request.param, tmp_path, empty_redis) as made:
+        yield made
 
 
 def looks(beside: BesideADouble) -> int:

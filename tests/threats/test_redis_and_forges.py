@@ -15,10 +15,8 @@ from plumbline.forge_system import BOT, ForgeSystem
 from plumbline.local_system import REPOSITORY, Clone, git
 from sandbox.processes import wait_until
 from sandbox.redis_server import RedisServer
-from tests.bot.beside_a_double import BesideADouble, comes_back, goes_away
+from tests.bot.beside_a_double import BesideADouble, beside_a, comes_back, goes_away
 from tests.conftest import Kubectl, StartForgeSystem, config_map, declaration
-from tests.doubles.github_rig import GithubRig
-from tests.doubles.gitlab_rig import GitLabRig
 from tests.invariants import recorded_of
 from worker.domain.messages import (
     PROPOSALS_QUEUE,
@@ -35,9 +33,8 @@ CONVERGE = "plumbline/converge/production"
 @pytest.fixture(params=["github", "gitlab"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path, empty_redis: str) -> Iterator[BesideADouble]:
     """The bot beside a double, on an empty Redis."""
-    rig = (GithubRig if request.param == "github" else GitLabRig)(tmp_path / "forge")
-    yield BesideADouble(rig, tmp_path / "bot", empty_redis)
-    rig.close()
+    with beside_a(request.param, tmp_path, empty_redis) as made:
+        yield made
 
 
 def test_f05_a_prediction_that_the_outbox_held_when_redis_was_emptied_is_made_again(bench: BesideADouble) -> None:

@@ -11,9 +11,7 @@ import pytest
 from bot import intake
 from bot.forges.port import Permission, State
 from bot.requests import judged
-from tests.bot.beside_a_double import BesideADouble
-from tests.doubles.github_rig import GithubRig
-from tests.doubles.gitlab_rig import GitLabRig
+from tests.bot.beside_a_double import BesideADouble, beside_a
 from worker.domain.messages import PROPOSALS_QUEUE, LookRequest, applies_queue
 
 PREDICT = "plumbline/predict"
@@ -23,11 +21,9 @@ RULES = {"CODEOWNERS": "* @eve\n", ".github/CODEOWNERS": "* @eve\n", "OWNERS": "
 @pytest.fixture(params=["github", "gitlab"])
 def beside(request: pytest.FixtureRequest, tmp_path: Path, empty_redis: str) -> Iterator[BesideADouble]:
     """The bot beside a double, where everything that is there was looked at."""
-    rig = (GithubRig if request.param == "github" else GitLabRig)(tmp_path / "forge")
-    made = BesideADouble(rig, tmp_path / "bot", empty_redis)
-    made.look()
-    yield made
-    rig.close()
+    with beside_a(request.param, tmp_path, empty_redis) as made:
+        made.look()
+        yield made
 
 
 def asked(beside: BesideADouble, queue: str = PROPOSALS_QUEUE) -> int:
