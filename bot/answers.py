@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from bot import results
 from bot.desk import Desk
+from bot.markdown import LOGIN
 
-LOGIN: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}(?:\[bot\])?")
 LONGEST: Final = 60_000
 """Characters of an answer; every forge takes as many."""
 
@@ -48,12 +48,12 @@ def answer(desk: Desk, repository: str, origin: Origin, text: str) -> None:
     May be called again, from any job: a later answer takes the place of the earlier one. What is to be written lies in the
     outbox until the forge took it.
     """
-    now = desk.requests.queue.now()
     if origin.ticket:
         desk.board.say(origin.ticket, text)
         return
     own = marker(desk.settings.installation.instance, origin.comment)
-    results.put_answer(desk, repository, origin.number, own, body(own, origin.by, text), now)
+    at = desk.requests.queue.now()
+    results.put_answer(desk, repository, origin.number, own, body(own, origin.by, text), at)
 
 
 def body(own: str, by: str, text: str) -> str:

@@ -151,11 +151,8 @@ class Board:
 
     def shown(self, repository: str, environment: str) -> tuple[tuple[Holding, ...], tuple[str, ...]]:
         """What holds an environment, and what lies beside Git there, as the worker last showed it."""
-        pipeline = self._connection.pipeline()
-        pipeline.get(shown_key(repository, environment))
-        text = _run(pipeline)[0]
         try:
-            found = json.loads(text or '{"held": [], "beside": []}')
+            found = json.loads(self._get(shown_key(repository, environment)) or '{"held": [], "beside": []}')
             return tuple(Holding(**each) for each in found["held"]), tuple(map(str, found["beside"]))
         except (ValueError, TypeError, KeyError):
             return (), ()

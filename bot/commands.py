@@ -140,8 +140,6 @@ _TABLE: Final = (
 COMMANDS: Final[Mapping[str, Entry]] = {entry.word: entry for entry in _TABLE}
 """Every command there is; the parser, the help, the nearest word and the page of the documentation follow from it."""
 
-WHOLE_REPOSITORY: Final = frozenset({"freeze", "thaw"})
-
 
 @dataclass(frozen=True, slots=True)
 class Command:

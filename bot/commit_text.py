@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-LOGIN: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}(?:\[bot\])?")
-"""A name that may stand in a trailer or after an @; anything else is left out."""
+from bot.markdown import LOGIN
 
 
 def login(origin: Mapping[str, Any]) -> str:

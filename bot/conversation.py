@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from bot.actions import ACTIONS
@@ -139,17 +140,11 @@ def carry_out(desk: Desk, given: Given, facts_of: FactsOf) -> str | None:
         return f"{code('/' + command.word)} is not available here."
     audit("command", repository, by, origin, command.word, flags=sorted(command.flags), **about)
     try:
-        return action(desk, _with(given, command))
+        return action(desk, replace(given, command=command))
     except Unavailable:
         raise
     except PlumblineError as error:
         return f"{code('/' + command.word)} did not succeed: {prose(str(error))}"
-
-
-def _with(given: Given, command: Command) -> Given:
-    return Given(
-        given.repository, command, given.by, given.origin, given.branch, given.declaration, given.change_request
-    )
 
 
 def audit(event: str, repository: Repository, by: Person, origin: Origin, word: str, **more: Any) -> None:

@@ -17,6 +17,9 @@ from worker.domain.field_text import visible
 LONGEST: Final = 400
 """Characters of one user-made text or line; a manifest may hold lines of megabytes."""
 
+LOGIN: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}(?:\[bot\])?")
+"""A name of an account that may stand after an @ or in a trailer as it is; anything else is left out there."""
+
 _BREAK: Final = "&#8203;"
 _NAMED: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
 _PUNCTUATION: Final = frozenset("!\"#$%&'*+-./:<=>@[\\]^_`{|}~")

@@ -38,10 +38,8 @@ def body(report: RollbackReport) -> str:
         f"on {code(report.branch)}. The tree was rendered: its desired state is the one of {short(report.target)}."
     )
     lines = [
-        *(
-            f"**{prose(line)}**" if report.shared and " is shared: " in line else prose(line)
-            for line in report.explanation
-        ),
+        *(f"**{prose(line)}**" for line in report.explanation[: len(report.shared)]),
+        *(prose(line) for line in report.explanation[len(report.shared) :]),
         what,
         *(f"Note: {prose(line)}." for line in report.warnings),
         asked_by(report.request.origin),

@@ -11,18 +11,17 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from worker.adapters.checkout import Checkout
-from worker.adapters.reading_inputs import read_inputs
+from worker.adapters.reading_inputs import read_inputs, readers
 from worker.domain.declaration import Declaration
 from worker.domain.environment import Environment
 from worker.domain.errors import DesiredStateError, PlumblineError, Refused, Unavailable
 from worker.domain.image_places import image_places
 from worker.domain.image_update import ImageReport, ImageRequest, Naming, NamingFile
 from worker.domain.images import ImageError, read_image
-from worker.domain.rollback import Inputs
+from worker.domain.rollback import PLAIN_MODES, Inputs
 from worker.planning.retagging import Found, by_file, listed, to_change
 from worker.workbench import Workbench, shortage
 
-PLAIN_MODES: Final = frozenset({"100644", "100755"})
 TEXTS: Final = frozenset({".yaml", ".yml", ".json"})
 
 
@@ -58,15 +57,17 @@ def _judged(bench: Workbench, request: ImageRequest) -> ImageReport:
     warnings = []
     if left:
         warnings.append(f"left as it is, because a kustomization sets the image over it: {listed(left)}")
+    to_write = by_file(changed)
+    shared = readers([(place.checkout, place.tip)], place.declaration, request.environment, to_write)
     files = tuple(
         NamingFile(
             path,
             place.inputs.files[path][1],
             place.inputs.files[path][0],
             tuple(Naming(each.document, each.path, each.line) for each in places),
-            _readers(place, path),
+            shared.get(path, ()),
         )
-        for path, places in by_file(changed).items()
+        for path, places in to_write.items()
     )
     return ImageReport(request, place.tip, files, tuple(warnings))
 
@@ -98,16 +99,3 @@ def _named(place: _Place) -> Iterator[Found]:
             except (DesiredStateError, UnicodeDecodeError):
                 continue
             yield from (Found(path, each) for each in places)
-
-
-def _readers(place: _Place, path: str) -> tuple[str, ...]:
-    """The other environments of the branch that read a file."""
-    found = []
-    for other in place.declaration.environments:
-        if other.name != place.environment.name:
-            try:
-                if path in read_inputs(place.checkout, place.tip, other).files:
-                    found.append(other.name)
-            except DesiredStateError:
-                continue
-    return tuple(found)

@@ -1,4 +1,4 @@
-"""Asking for a look at what was applied: who notices something asks, and a look that waits already is enough."""
+"""Asking for a look at what was applied, and for a convergence: who notices something asks."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections.abc import Iterable
 from typing import Final
 
 from worker.domain.divergence import ObserveRequest
-from worker.domain.messages import OBSERVE, looks_queue
+from worker.domain.messages import CONVERGE, OBSERVE, ConvergeRequest, applies_queue, looks_queue
 from worker.domain.resource import ResourceKey
 from worker.workbench import Workbench
 
 LOOK_SECONDS: Final = 120
 """How long one look may take."""
+
+CONVERGE_SECONDS: Final = 600
+"""How long one convergence may take to write; none waits for health."""
 
 
 def ask_for_look(bench: Workbench, slug: str, cluster: str, keys: Iterable[ResourceKey] = ()) -> None:
@@ -23,6 +26,12 @@ def ask_for_look(bench: Workbench, slug: str, cluster: str, keys: Iterable[Resou
             looks_queue(cluster), OBSERVE, request.to_json(), job_id=job_id, timeout=LOOK_SECONDS
         ) or bench.queue.standing(job_id)[0] in ("queued", "scheduled"):
             return
+
+
+def ask_for_convergence(bench: Workbench, request: ConvergeRequest, job_id: str = "") -> bool:
+    """Asks for one environment's convergence; whether it was not asked for already. `job_id`: instead of the request's own."""
+    queue, job_id = applies_queue(request.cluster), job_id or request.job_id
+    return bench.queue.enqueue(queue, CONVERGE, request.to_json(), job_id=job_id, timeout=CONVERGE_SECONDS)
 
 
 def named(slug: str) -> tuple[str, str]:

@@ -16,9 +16,10 @@ from worker.domain.convergence import EnvironmentState, Operation, Phase
 from worker.domain.environment import Environment
 from worker.domain.errors import DesiredStateError, LeaseLost, Moved, PlumblineError, Refused, Unavailable
 from worker.domain.locks import Done, Ruling, closed_text, ruled
-from worker.domain.messages import CONVERGE, ConvergeRequest, GiveUp, applies_queue, job_name
+from worker.domain.messages import ConvergeRequest, GiveUp, job_name
 from worker.domain.orders import Answered, Order, OrderReport, Subject, Verb
 from worker.domain.reports import Step
+from worker.looks import ask_for_convergence
 from worker.operations.advancing import Fact
 from worker.speaking import Speaker
 from worker.workbench import Workbench, missing_environment, shortage
@@ -29,8 +30,6 @@ STOPPED: Final = frozenset({Phase.QUEUED, Phase.PLANNING, Phase.APPLYING, Phase.
 RELEASES: Final = frozenset({Verb.UNHOLD, Verb.THAW})
 LOCKS: Final = RELEASES | {Verb.HOLD, Verb.FREEZE}
 """What is heeded also where the record was meddled with: a hold only stops, and what it stops has to be released."""
-
-CONVERGE_SECONDS: Final = 600
 
 log = logging.getLogger("plumbline.orders")
 
@@ -44,8 +43,7 @@ def order(bench: Workbench, message: dict[str, Any]) -> None:
             "order=%s repository=%s environment=%s by=%s: %s, %s",
             request.verb, request.repository, each.environment, request.by, each.done, each.text,
         )  # fmt: skip
-    now = bench.queue.now()
-    bench.outbox.report(OrderReport(request.repository, request.verb, request.by, now, answers, request.origin))
+    _report(bench, request, answers)
 
 
 def give_up(bench: Workbench, given_up: GiveUp) -> None:
@@ -58,6 +56,10 @@ def give_up(bench: Workbench, given_up: GiveUp) -> None:
     answers = tuple(
         Answered(each.environment, Done.REFUSED, text.format(each.environment)) for each in request.subjects
     )
+    _report(bench, request, answers)
+
+
+def _report(bench: Workbench, request: Order, answers: tuple[Answered, ...]) -> None:
     now = bench.queue.now()
     bench.outbox.report(OrderReport(request.repository, request.verb, request.by, now, answers, request.origin))
 
@@ -141,6 +143,4 @@ def _ask(bench: Workbench, request: Order, subject: Subject, tip: str) -> None:
     """Asks for the newest commit, under an id of the order's own: a job that runs already may have seen the environment held."""
     now = bench.queue.now()
     wanted = ConvergeRequest(request.repository, subject.environment, subject.branch, tip, request.cluster, now)
-    job_id = f"{wanted.job_id}-{job_name(request.job_id)}"
-    queue = applies_queue(request.cluster)
-    bench.queue.enqueue(queue, CONVERGE, wanted.to_json(), job_id=job_id, timeout=CONVERGE_SECONDS)
+    ask_for_convergence(bench, wanted, f"{wanted.job_id}-{job_name(request.job_id)}")

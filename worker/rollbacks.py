@@ -6,19 +6,19 @@ is made beside the repository and rendered: its desired state must equal that of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from worker.adapters.checkout import Checkout
 from worker.adapters.grafting import grafted
-from worker.adapters.reading_inputs import read_inputs
+from worker.adapters.reading_inputs import read_inputs, readers
 from worker.domain.declaration import Declaration
 from worker.domain.environment import Environment, Rollback
 from worker.domain.errors import DesiredStateError, PlumblineError, Refused, Unavailable
 from worker.domain.installation import Repository
 from worker.domain.resource import Resource
-from worker.domain.rollback import Inputs, Restored, RollbackReport, RollbackRequest
+from worker.domain.rollback import Inputs, RollbackReport, RollbackRequest
 from worker.planning.returning import (
     Converged,
     chosen,
@@ -173,7 +173,12 @@ def _proven(bench: Workbench, place: _Place, report: RollbackReport) -> Rollback
                 f"{', '.join(others[:MOST_NAMED])}{more}",
                 "What else it is made of has changed since (plumbline.yaml, or a remote base): change that by hand",
             )
-        shared = _shared(place, beside, tree, report.files)
+        shared = readers(
+            [(place.checkout, place.tip), (beside, tree)],
+            place.declaration,
+            place.environment.name,
+            [each.path for each in report.files],
+        )
     unserved = sorted(
         {each.key.group_kind for each in made if side.cluster.discovery.find(each.key.group, each.key.kind) is None}
         - {str(each.body.get("spec", {}).get("names", {}).get("kind", "")) for each in made}
@@ -188,21 +193,3 @@ def _proven(bench: Workbench, place: _Place, report: RollbackReport) -> Rollback
         explanation=sentences(report.target, report.files, shared),
         warnings=(*report.warnings, *warnings),
     )
-
-
-def _shared(place: _Place, beside: Checkout, tree: str, files: tuple[Restored, ...]) -> Mapping[str, tuple[str, ...]]:
-    """The files that other environments read too, and which: path -> names."""
-    found: dict[str, list[str]] = {}
-    for other in place.declaration.environments:
-        if other.name == place.environment.name:
-            continue
-        read: set[str] = set()
-        for checkout, revision in ((place.checkout, place.tip), (beside, tree)):
-            try:
-                read |= set(read_inputs(checkout, revision, other).files)
-            except DesiredStateError:
-                continue
-        for each in files:
-            if each.path in read:
-                found.setdefault(each.path, []).append(other.name)
-    return {path: tuple(names) for path, names in found.items()}

@@ -22,9 +22,9 @@ from worker.domain.convergence import Operation, Phase, released
 from worker.domain.environment import Environment, Policy
 from worker.domain.errors import DesiredStateError, PlumblineError, Unavailable
 from worker.domain.installation import Repository
-from worker.domain.messages import CHECK, CONVERGE, CheckRequest, ConvergeRequest, applies_queue
+from worker.domain.messages import CHECK, CheckRequest, ConvergeRequest, applies_queue
 from worker.log_lines import log_to_stderr
-from worker.looks import ask_for_look, named
+from worker.looks import ask_for_convergence, ask_for_look, named
 from worker.operations.advancing import ending_of
 from worker.settings import Settings
 from worker.signed_queue import SignedQueue, redis_answering
@@ -192,8 +192,7 @@ class Poller:
         request = ConvergeRequest(
             repository.name, environment.name, branch, tip, environment.cluster, self._bench.queue.now()
         )
-        queue = applies_queue(environment.cluster)
-        if self._bench.queue.enqueue(queue, CONVERGE, request.to_json(), job_id=request.job_id, timeout=600):
+        if ask_for_convergence(self._bench, request):
             log.info("asks for %s of %s/%s, which nothing is recorded of", tip[:7], repository.name, environment.name)
 
     def _is_stuck(self, operation: Operation) -> bool:

@@ -32,7 +32,6 @@ from worker.workbench import Workbench
 RECORDS_SECONDS: Final = 0.5
 """Between two looks at what the records say."""
 
-
 FEW_NAMESPACES: Final = 3
 """Up to so many namespaces of a kind have a watch each; more have one for all of them, where that is allowed."""
 

@@ -52,8 +52,8 @@ class Gitea(Wire):
         """The speaker for a declared repository. Raises Refused where no token is declared."""
         if credentials.token is None:
             raise Refused(f"{declared.name} has no token", "give `token` under `forges` in app.yaml")
-        asks_teams = any(role.teams for role in repository.roles)
-        return Gitea(declared.address, repository.project, credentials.token.opened(), asks_teams=asks_teams)
+        token = credentials.token.opened()
+        return Gitea(declared.address, repository.project, token, asks_teams=repository.asks_teams)
 
     @property
     def limits(self) -> Limits:

@@ -80,8 +80,8 @@ class Github:
     @staticmethod
     def of(declared: DeclaredForge, repository: Repository, credentials: Credentials) -> Github:
         """The adapter for a repository; nothing is asked yet. Raises Refused where the App's key is no key."""
-        asks_teams = any(role.teams for role in repository.roles)
-        return Github(Api(declared.address, repository.project, credentials), repository.project, asks_teams=asks_teams)
+        api = Api(declared.address, repository.project, credentials)
+        return Github(api, repository.project, asks_teams=repository.asks_teams)
 
     @property
     def limits(self) -> Limits:

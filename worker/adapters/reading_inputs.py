@@ -6,18 +6,21 @@ word that leads to something in the commit is followed; one that turns out to be
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Final
 
 from worker.adapters.checkout import Checkout
 from worker.adapters.confined.references import KUSTOMIZATIONS
-from worker.adapters.renderer.inputs import choose, is_manifest
+from worker.adapters.renderer.inputs import choose, is_manifest, reaches_out
 from worker.adapters.trees import LINK, TreeEntry
 from worker.domain.declaration import FILE as DECLARATION
+from worker.domain.declaration import Declaration
 from worker.domain.environment import Environment
+from worker.domain.errors import DesiredStateError
 from worker.domain.rollback import Inputs
 
 _COMMENT: Final = re.compile(r"(?:^|(?<=\s))#.*$", re.MULTILINE)
@@ -33,12 +36,27 @@ def read_inputs(checkout: Checkout, revision: str, environment: Environment) -> 
     if renderer == "yaml":
         own = tuple(entry for entry, name in zip(own, names, strict=True) if is_manifest(name))
     own = tuple(entry for entry in own if entry.path != DECLARATION)
-    starts = [posixpath.normpath(posixpath.join(folder, value)) for value in environment.values if ".." in value]
-    if not starts and not any(_may_lead_out(entry) for entry in own):
+    if not reaches_out(own, checkout, environment.values):
         return Inputs(folder, {entry.path: (entry.mode, entry.id) for entry in own})
+    starts = [posixpath.normpath(posixpath.join(folder, value)) for value in environment.values if ".." in value]
     tree = {entry.path: entry for entry in checkout.entries(revision, "")}
     found, whole = _followed(checkout, tree, {entry.path: entry for entry in own}, starts)
     return Inputs(folder, {path: (entry.mode, entry.id) for path, entry in found.items()}, tuple(sorted(whole)))
+
+
+def readers(
+    places: Sequence[tuple[Checkout, str]], declaration: Declaration, environment: str, paths: Iterable[str]
+) -> Mapping[str, tuple[str, ...]]:
+    """The other environments of a branch that read some of these files at any of these commits or trees: path -> names."""
+    read: dict[str, set[str]] = {}
+    for other in declaration.environments:
+        if other.name != environment:
+            read[other.name] = set()
+            for checkout, revision in places:
+                with contextlib.suppress(DesiredStateError):
+                    read[other.name] |= set(read_inputs(checkout, revision, other).files)
+    found = {path: tuple(name for name, files in read.items() if path in files) for path in paths}
+    return {path: names for path, names in found.items() if names}
 
 
 def _followed(

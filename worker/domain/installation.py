@@ -99,6 +99,11 @@ class Repository:
     roles: tuple[Role, ...] = ()
     commands: Rules = field(default_factory=dict)
 
+    @property
+    def asks_teams(self) -> bool:
+        """Whether a role of its people rests on a team, so that the forge is asked who is in it."""
+        return any(role.teams for role in self.roles)
+
     def follows(self, branch: str) -> bool:
         """Whether environments may be declared on this branch; never on a merge queue's, which is not merged yet."""
         return not branch.startswith(CANDIDATES) and any(fnmatchcase(branch, pattern) for pattern in self.branches)

@@ -104,11 +104,6 @@ class OrderReport:
     answers: tuple[Answered, ...]
     origin: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def text(self) -> str:
-        """What is said to who ordered it: a line for each environment."""
-        return "\n".join(each.text[:1].upper() + each.text[1:] + "." for each in self.answers)
-
     def to_json(self) -> dict[str, Any]:
         """JSON types, with the schema number and the message's type."""
         return {

@@ -14,6 +14,9 @@ from worker.domain.messages import SCHEMA, UnknownMessage, checked, job_name
 
 LAST_CONVERGED: Final = "last-converged"
 
+PLAIN_MODES: Final = frozenset({"100644", "100755"})
+"""git's modes of files that a forge's API can write; links and submodules have others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Inputs:

@@ -14,12 +14,10 @@ from typing import Any, Final
 from worker.domain.declaration import FILE as DECLARATION
 from worker.domain.errors import Refused
 from worker.domain.resource import Resource
-from worker.domain.rollback import LAST_CONVERGED, Inputs, Restored
+from worker.domain.rollback import LAST_CONVERGED, PLAIN_MODES, Inputs, Restored
 
 BACK: Final = re.compile(r"~([1-9][0-9]{0,2})")
 ABBREVIATED: Final = re.compile(r"[0-9a-f]{4,64}")
-PLAIN_MODES: Final = frozenset({"100644", "100755"})
-"""Files that a forge's API can write; links and submodules are neither."""
 
 
 @dataclass(frozen=True, slots=True)
