@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from bot.forges import github_values as values
-from bot.forges.github_api import TOKEN_PERMISSIONS, Answer, Api, checked, message_of
+from bot.forges.github_api import TEAM_PERMISSIONS, TOKEN_PERMISSIONS, Answer, Api, checked, message_of
 from bot.forges.github_door import BRANCH
 from bot.forges.memory import KnownComments, KnownWords
 from bot.forges.port import (
@@ -55,15 +55,8 @@ PURPOSES: Final[Mapping[str, str]] = {
 }
 """What will not work without each."""
 
-APP_PERMISSIONS: Final[Mapping[str, str]] = {
-    **{name: level for name, level in TOKEN_PERMISSIONS.items() if name != "members"},
-    "issues": "read",
-    "merge_queues": "read",
-}
+APP_PERMISSIONS: Final[Mapping[str, str]] = {**TOKEN_PERMISSIONS, "issues": "read", "merge_queues": "read"}
 """What a GitHub App is given; the last two let its webhooks tell of comments and of the merge queue, no token has them."""
-
-TEAM_PERMISSIONS: Final[Mapping[str, str]] = {**APP_PERMISSIONS, "members": "read"}
-"""What it is given where a role of the repository names a team."""
 
 
 class Github:
@@ -71,7 +64,7 @@ class Github:
 
     def __init__(self, api: Api, project: str, *, asks_teams: bool = False) -> None:
         self._api = api
-        self._permissions = TEAM_PERMISSIONS if asks_teams else APP_PERMISSIONS
+        self._permissions = {**APP_PERMISSIONS, **(TEAM_PERMISSIONS if asks_teams else {})}
         self._project = project
         self._at = f"/repos/{project}"
         self._comments, self._statuses, self._runs = KnownComments(), KnownWords(), KnownWords()
@@ -80,8 +73,9 @@ class Github:
     @staticmethod
     def of(declared: DeclaredForge, repository: Repository, credentials: Credentials) -> Github:
         """The adapter for a repository; nothing is asked yet. Raises Refused where the App's key is no key."""
-        api = Api(declared.address, repository.project, credentials)
-        return Github(api, repository.project, asks_teams=repository.asks_teams)
+        asks_teams = repository.asks_teams
+        api = Api(declared.address, repository.project, credentials, asks_teams=asks_teams)
+        return Github(api, repository.project, asks_teams=asks_teams)
 
     @property
     def limits(self) -> Limits:

@@ -41,12 +41,14 @@ TOKEN_PERMISSIONS: Final[Mapping[str, str]] = {
     "checks": "write",
     "contents": "write",
     "deployments": "write",
-    "members": "read",
     "metadata": "read",
     "pull_requests": "write",
     "statuses": "write",
 }
 """What a token of ours may do at most; less where the App was given less."""
+
+TEAM_PERMISSIONS: Final[Mapping[str, str]] = {"members": "read"}
+"""What is needed beside that where a role of the repository names a team."""
 
 
 def api_address(address: str) -> str:
@@ -122,7 +124,7 @@ class AppToken(Auth.Auth):
     Raises, where it is asked for: Unavailable, NotPermitted, Refused (the key is no key).
     """
 
-    def __init__(self, address: str, project: str, app: str, key: str) -> None:
+    def __init__(self, address: str, project: str, app: str, key: str, permissions: Mapping[str, str]) -> None:
         try:
             load_pem_private_key(key.encode(), None)
         except (ValueError, TypeError):
@@ -131,7 +133,7 @@ class AppToken(Auth.Auth):
             ) from None
         self.id = app
         self._wire = Wire(address, Auth.AppAuth(app, key))
-        self._project = project
+        self._project, self._permissions = project, permissions
         self._lock = threading.Lock()
         self._token = ""
         self._ends = 0.0
@@ -173,7 +175,7 @@ class AppToken(Auth.Auth):
         installation = self.installation()
         self.slug = str(installation.get("app_slug") or "")
         given = installation.get("permissions") or {}
-        wanted = {name: _least(level, given[name]) for name, level in TOKEN_PERMISSIONS.items() if name in given}
+        wanted = {name: _least(level, given[name]) for name, level in self._permissions.items() if name in given}
         body = {"repositories": [self._project.partition("/")[2]], "permissions": wanted}
         path = f"/app/installations/{installation['id']}/access_tokens"
         made = checked(self._wire.ask("POST", path, body=body), "a token of the GitHub App's")
@@ -188,10 +190,10 @@ def _least(wanted: str, given: str) -> str:
 class Api:
     """One repository's API. Every method raises Unavailable (with the seconds to wait), NotPermitted and Refused."""
 
-    def __init__(self, address: str, project: str, credentials: Credentials) -> None:
-        self.app = (
-            AppToken(address, project, credentials.app, credentials.app_key.opened()) if credentials.app_key else None
-        )
+    def __init__(self, address: str, project: str, credentials: Credentials, *, asks_teams: bool = False) -> None:
+        key = credentials.app_key
+        permissions = {**TOKEN_PERMISSIONS, **(TEAM_PERMISSIONS if asks_teams else {})}
+        self.app = AppToken(address, project, credentials.app, key.opened(), permissions) if key else None
         token = credentials.token.opened() if credentials.token else ""
         self._wire = Wire(address, self.app or Auth.Token(token))
         self._seen: dict[tuple[str, str], Answer] = {}
