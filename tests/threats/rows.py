@@ -125,10 +125,6 @@ ROWS: Final = {
     "F52": "everything killed at random, for long: all is well afterwards",
 }
 
-_COMMANDS: Final = "nothing is rolled back by a comment yet"
-
 NOT_APPLICABLE: Final = {
-    **dict.fromkeys(("A19",), _COMMANDS),
-    "A63": "images are not updated by commits yet",
     "F10": "a job runs inside its worker's process: there is no work-horse that could outlive it",
 }

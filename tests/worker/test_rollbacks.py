@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from plumbline.local_system import Clone, LocalSystem
+from plumbline.local_system import Clone, LocalSystem, git
 from sandbox.processes import wait_until
 from tests.conftest import config_map, declaration
 from worker.adapters.outbox import Outbox, Report
@@ -100,3 +100,16 @@ def test_what_the_files_alone_do_not_bring_back_is_refused_and_named(returner: R
     refused = returner.asked(first)
     assert "kustom" in refused.refusal
     assert refused.files == ()
+
+
+def test_a19_a_commit_that_only_another_branch_has_is_no_target(returner: Returner) -> None:
+    first = returner.converged(a="1")
+    folder = returner.clone.folder
+    tree = git("rev-parse", f"{first}^{{tree}}", at=folder).strip()
+    elsewhere = git("commit-tree", tree, "-p", first, "-m", "elsewhere", at=folder).strip()
+    git("push", "--quiet", "origin", f"{elsewhere}:refs/heads/elsewhere", at=folder)
+    returner.converged(a="2")
+    refused = returner.asked(elsewhere)
+    assert f"{elsewhere[:12]} never converged there" in refused.refusal
+    assert refused.files == ()
+    assert returner.asked(first).files != ()

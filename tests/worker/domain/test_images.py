@@ -35,7 +35,7 @@ def test_a_reference_is_read_and_written_as_it_was(text: str, place: str, tag: s
     "text",
     ["", ":1", "a:", "a@", "a@sha256:1", "A", "a/B", "a//b", "-a", "a:--x y", 'a:1"\n  privileged: true', "a b", "a:" + "x" * 129, "x" * 256, "a:-v"],
 )  # fmt: skip
-def test_what_is_no_reference_is_refused(text: str) -> None:
+def test_a63_what_is_no_reference_is_refused(text: str) -> None:
     with pytest.raises(ImageError):
         read_image(text)
 

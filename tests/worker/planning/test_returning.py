@@ -56,7 +56,7 @@ def test_a_revision_is_named_by_as_much_of_its_id_as_tells_it_apart(asked: str, 
         ("HEAD~1", "is no revision"),
     ],
 )
-def test_what_did_not_converge_or_is_no_id_is_refused(asked: str, why: str) -> None:
+def test_a19_what_did_not_converge_or_is_no_id_is_refused(asked: str, why: str) -> None:
     with pytest.raises(Refused, match=why):
         chosen(asked, (ONE, TWO, THREE))
 
