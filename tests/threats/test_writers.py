@@ -17,6 +17,7 @@ import pytest
 from tests.conftest import Kubectl, config_map
 from tests.world import World
 from worker.adapters.lease import held
+from worker.domain.environment import Mode
 from worker.domain.errors import LeaseLost, Superseded
 from worker.domain.reports import Step
 
@@ -129,10 +130,18 @@ def test_f01_f05_the_same_revision_again_says_how_it_ended_records_nothing_and_n
     assert kubectl(*record).stdout == before
 
     kubectl("-n", world.namespace, "patch", "configmap", "a", "-p", '{"data":{"n":"9"}}')
-    world.converge(text, revision=revision)
-    steps = [fact.step for fact in world.facts]
+    left = world.converge(text, revision=revision)
+    assert [fact.step for fact in world.facts] == [Step.CONVERGED], "drift is not healed by asking again, in mode alert"
+    assert left.state == first.state
+    live = ("-n", world.namespace, "get", "configmap", "a", "-o", "jsonpath={.data.n}")
+    assert kubectl(*live).stdout == "9"
+
+    healing = world.with_policy(mode=Mode.HEAL)
+    healing.converge(text, revision=revision)
+    steps = [fact.step for fact in healing.facts]
     assert steps[0] is Step.CONVERGING, "something is to be done after all"
     assert steps[-1] is Step.CONVERGED
+    assert kubectl(*live).stdout == "1"
 
 
 def test_lease_lost_is_an_error_of_its_own() -> None:
