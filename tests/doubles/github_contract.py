@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 import json
-import os
-import pathlib
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -15,9 +13,8 @@ from urllib.parse import quote
 from openapi_core import OpenAPI
 from openapi_core.testing import MockRequest, MockResponse
 
-CONTRACTS: Final = pathlib.Path(
-    os.environ.get("PLUMBLINE_CONTRACTS", pathlib.Path(__file__).parents[3] / "shared/contracts")
-)
+from tests.doubles.contracts import CONTRACTS
+
 HOST: Final = "https://api.github.com"
 TAILS: Final = re.compile(r"^(/repos/[^/]+/[^/]+/(?:git/ref|git/refs|git/matching-refs|contents))/(.+)$")
 """Paths that end in a name with slashes, which a template of OpenAPI does not match."""

@@ -20,6 +20,7 @@ from bot.forges.port import (
     Status,
 )
 from tests.doubles.bare_git import NOTHING, Conflict
+from tests.doubles.contracts import require_contracts
 from tests.doubles.forge_rig import OWNER, Delivery, MergeRefused
 from tests.doubles.github import APP, BOT, PROJECT, TOKEN, GithubDouble, app_key
 from worker.domain.environment import Ceiling
@@ -65,6 +66,7 @@ class GithubRig:
     """The ForgeRig of GitHub's double; `with_app` says how the bot proves itself there."""
 
     def __init__(self, folder: Path, *, with_app: bool = True) -> None:
+        require_contracts()
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._with_app = with_app

@@ -6,7 +6,6 @@ import copy
 import hashlib
 import hmac
 import json
-import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -15,9 +14,9 @@ import pytest
 
 from bot.forges.github_door import read, verify
 from bot.forges.port import Hint, Rejected
+from tests.doubles.contracts import CONTRACTS
 
 SECRET = b"It's a Secret to Everybody"
-CONTRACTS = pathlib.Path(os.environ.get("PLUMBLINE_CONTRACTS", pathlib.Path(__file__).parents[4] / "shared/contracts"))
 WEBHOOKS = CONTRACTS / "github/webhooks"
 EXAMPLES = sorted(
     [*(WEBHOOKS / "examples").glob("*/*.json"), *(WEBHOOKS / "examples-hub4j").glob("*.json")],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import time
 from collections.abc import Callable, Iterator
@@ -26,12 +25,12 @@ from bot.forges.port import (
     Status,
 )
 from sandbox.processes import free_port
+from tests.doubles.contracts import CONTRACTS
 from tests.doubles.forge_rig import MergeRefused
 from tests.doubles.gitlab import Fault, Refusal
 from tests.doubles.gitlab_rig import BOT, GitLabRig
 from worker.domain.errors import Moved, Refused, Unavailable
 
-CONTRACTS = pathlib.Path(os.environ.get("PLUMBLINE_CONTRACTS", pathlib.Path(__file__).parents[4] / "shared/contracts"))
 MARKER = "<!-- plumbline:default:prediction -->"
 ABSENT = "f" * 40
 

@@ -7,8 +7,6 @@ import copy
 import hashlib
 import hmac
 import json
-import os
-import pathlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,8 +14,8 @@ import pytest
 
 from bot.forges.gitlab_door import delivery_id, read, signing_key, verify
 from bot.forges.port import Hint, Rejected
+from tests.doubles.contracts import CONTRACTS
 
-CONTRACTS = pathlib.Path(os.environ.get("PLUMBLINE_CONTRACTS", pathlib.Path(__file__).parents[4] / "shared/contracts"))
 EXAMPLES = CONTRACTS / "gitlab/webhooks/examples"
 SECRET = b"5f1d3c6c4a5b"
 KEY = bytes(range(32))
