@@ -236,20 +236,22 @@ def test_f07_another_redis_under_the_same_address_does_not_make_two_writers(
             writing.set()
             assert swapped.wait(30)
 
+    # Both are there before the write begins, whichever takes it: a process that only starts then may come too late.
+    own_system.run("worker", "worker-2")
+    wait_until(lambda: "ready:" in own_system.log("worker-2"), 60, "the second worker is ready")
     proxy.before = before
     mark = len(proxy.requests)
     revision = push_unheard(own_system, own_clone, "1")
     assert writing.wait(30)
-    own_system.run("worker", "worker-2")
     own_redis.server.kill()
     (tmp_path / "redis" / "dump.rdb").unlink(missing_ok=True)
     own_redis.server.restart()
 
-    # The lease is read by the second worker while the first one holds it: that is the moment of danger.
-    def second_looks() -> bool:
-        return "is being written by" in (own_system.directory / "worker-2.log").read_text()
+    # The lease is read by the other worker while the first one holds it: that is the moment of danger.
+    def other_looks() -> bool:
+        return any("is being written by" in own_system.log(name) for name in ("worker", "worker-2"))
 
-    wait_until(second_looks, 30, "the second worker finds the environment taken")
+    wait_until(other_looks, 30, "the other worker finds the environment taken")
     assert [m for m, p in proxy.requests[mark:] if m == "PATCH" and "dryRun" not in p] == ["PATCH"]
     swapped.set()
     wait_converged(own_system, revision, 60)
