@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import resource
 import struct
 import subprocess
 import time
@@ -314,6 +315,19 @@ def test_a32_a_path_without_end_is_refused(repository: RawRepository) -> None:
         tree = repository.tree([("40000", "d", tree)])
     assert "has a path of more than 1024 characters" in repository.refusal(repository.tree([("40000", "app", tree)]))
     assert "cannot be written" in repository.refusal({"app": {"kustomization.yaml": KUSTOMIZATION, "x" * 300: A}})
+
+
+def test_f15_a_machine_that_cannot_write_is_at_fault_and_not_the_commit(repository: RawRepository) -> None:
+    files: Files = {"app": {"kustomization.yaml": KUSTOMIZATION, "a.yaml": A}}
+    commit, production = repository.commit(files), Environment("r", "e", "main", "app", "c", "ns")
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, most[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            repository.renderer.render_revision(repository.checkout, commit, production, Capabilities())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
+    assert repository.names(files) == ["a"]
 
 
 def test_a32_a_file_that_is_too_large_is_named(repository: RawRepository) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,12 @@ from worker.domain.errors import DesiredStateError, Problem
 from worker.domain.installation import RenderLimits
 
 MANIFESTS: Final = (".yaml", ".yml", ".json")
+
+BY_ITS_NAME: Final = frozenset({
+    errno.ENAMETOOLONG, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.EILSEQ, errno.EINVAL, errno.ELOOP,
+})  # fmt: skip
+"""What a file's own path is to blame for, on any machine (errno(3)); everything else is this machine's trouble."""
+
 LFS: Final = b"version https://git-lfs.github.com/spec/v1"
 
 
@@ -66,7 +73,7 @@ def write_tree(
 
     Links are written only where they stay inside; submodules are named and left out. What cannot be written is left out
     where it lies outside the environment's `folder`. Raises DesiredStateError for it inside, and where there is more than
-    the limits allow.
+    the limits allow; OSError where this machine is at fault and not the commit (a full disk, a limit).
     """
     problems: list[Problem] = []
     warnings: list[str] = []
@@ -108,8 +115,15 @@ def _write_file(root: Path, entry: TreeEntry, content: bytes) -> Problem | None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
     except (OSError, ValueError) as error:
-        return Problem(f"cannot be written ({getattr(error, 'strerror', None) or error})", entry.path)
+        return _unwritable(error, entry.path)
     return None
+
+
+def _unwritable(error: OSError | ValueError, path: str) -> Problem:
+    """What is wrong with a path of the commit; raises the error again where another machine could write it."""
+    if isinstance(error, OSError) and error.errno not in BY_ITS_NAME:
+        raise error
+    return Problem(f"cannot be written ({getattr(error, 'strerror', None) or error})", path)
 
 
 def _write_links(root: Path, links: dict[Path, str]) -> list[Problem]:
@@ -123,8 +137,7 @@ def _write_links(root: Path, links: dict[Path, str]) -> list[Problem]:
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(points_to)
         except (OSError, ValueError) as error:
-            message = f"cannot be written ({getattr(error, 'strerror', None) or error})"
-            problems.append(Problem(message, link.relative_to(root).as_posix()))
+            problems.append(_unwritable(error, link.relative_to(root).as_posix()))
     real = os.path.realpath(root)
     outside = [link for link in links if os.path.commonpath((os.path.realpath(link), real)) != real]
     for link in outside:
