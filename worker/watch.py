@@ -30,7 +30,7 @@ from worker.settings import Settings
 from worker.signed_queue import SignedQueue, redis_answering
 from worker.speaking import Speaker, tell
 from worker.staleness import STALE_SECONDS, Staleness
-from worker.watching import RECORDS_SECONDS, Watcher, is_of_others
+from worker.watching import RECORDS_SECONDS, IsLeft, Watcher, is_of_others
 from worker.workbench import Workbench
 
 LOOK_SECONDS: Final = 0.4
@@ -127,7 +127,7 @@ class Poller:
         self._bench = bench
         self._seen: dict[tuple[str, str], str] = {}
         self.policies: dict[str, Policy] = {}
-        self._declared: dict[str, frozenset[str]] = {}
+        self._declared: dict[str, tuple[float, frozenset[str]]] = {}
         self._untold: dict[str, str] = {}
         self._untold_news: dict[str, list[str]] = {}
 
@@ -139,14 +139,18 @@ class Poller:
             except PlumblineError as error:
                 log.warning("repository %s: %s", repository.name, error)
 
-    def is_left(self, slug: str) -> bool:
-        """Whether no branch declares an environment any more, as far as is known: then nobody looks after it."""
+    def is_left(self, slug: str, begun: float) -> bool:
+        """Whether no branch declares an environment any more, as far as is known: then nobody looks after it.
+
+        `begun` is when its last operation began (Unix time): what was read of the branches before that does not know it yet.
+        """
         repository, environment = named(slug)
-        declared = self._declared.get(repository)
-        return declared is not None and environment not in declared
+        read_at, declared = self._declared.get(repository, (0.0, frozenset()))
+        return begun < read_at and environment not in declared
 
     def _poll(self, repository: Repository) -> None:
         checkout = self._bench.checkout(repository)
+        began = self._bench.queue.now()
         declared: set[str] = set()
         is_whole = True
         for branch, tip in checkout.tips().items():
@@ -171,7 +175,7 @@ class Poller:
                 self.policies[environment.slug] = environment.policy
                 self._try(repository, environment, branch, tip)
         if is_whole:
-            self._declared[repository.name] = frozenset(declared)
+            self._declared[repository.name] = (began, frozenset(declared))
 
     def _try(self, repository: Repository, environment: Environment, branch: str, tip: str) -> None:
         """Asks for one environment; what is wrong with it is no other one's business."""
@@ -241,7 +245,7 @@ class Looker:
     """Asks for a look at every open operation, soon while it waits for health, seldom while it settles; and at every open
     episode when something is due of it."""
 
-    def __init__(self, bench: Workbench, is_left: Callable[[str], bool]) -> None:
+    def __init__(self, bench: Workbench, is_left: IsLeft) -> None:
         self._bench = bench
         self._is_left = is_left
         self._next: dict[tuple[str, str], tuple[str, float]] = {}
@@ -270,7 +274,7 @@ class Looker:
             return LONGEST_SECONDS
         if operation is not None and operation.phase.is_open and operation.branch:
             return self._look_at(operation, slug, cluster)
-        if episode is None or self._is_left(slug):
+        if episode is None or self._is_left(slug, operation.started if operation is not None else 0.0):
             return SETTLING_SECONDS
         due = recorded.state.next_at - self._bench.queue.now()
         if due <= 0:

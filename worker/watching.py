@@ -41,6 +41,9 @@ log = logging.getLogger("plumbline.watch")
 
 Place = tuple[ApiResource, str]
 
+IsLeft = Callable[[str, float], bool]
+"""Whether nobody looks after an environment: of its slug, and when its last operation began (Unix time)."""
+
 
 class OnMove(Protocol):
     """Told of an object that is not as it was: the label that says whose it is, its key, whether more than a status is new."""
@@ -51,7 +54,8 @@ class OnMove(Protocol):
 
 @dataclass(slots=True)
 class Known:
-    """What a record says of an environment; `looks_at` is when everything is looked at again (monotonic)."""
+    """What a record says of an environment; `looks_at` is when everything is looked at again (monotonic), `begun` when its
+    last operation began (Unix time)."""
 
     slug: str
     label: str
@@ -59,6 +63,7 @@ class Known:
     keys: frozenset[ResourceKey]
     is_watched: bool
     looks_at: float
+    begun: float
 
 
 class Watcher:
@@ -67,9 +72,7 @@ class Watcher:
     `is_left` says which environments no branch declares any more: nobody looks after those.
     """
 
-    def __init__(
-        self, bench: Workbench, cluster: str, policies: Mapping[str, Policy], is_left: Callable[[str], bool]
-    ) -> None:
+    def __init__(self, bench: Workbench, cluster: str, policies: Mapping[str, Policy], is_left: IsLeft) -> None:
         self._bench = bench
         self._cluster = cluster
         self._policies = policies
@@ -105,7 +108,7 @@ class Watcher:
             ask_for_look(self._bench, slug, self._cluster, keys)
 
     def _is_looked_after(self, known: Known) -> bool:
-        return known.is_watched and not self._is_left(known.slug)
+        return known.is_watched and not self._is_left(known.slug, known.begun)
 
     # -- what the records say ------------------------------------------------------------------------------------
 
@@ -149,6 +152,7 @@ class Watcher:
                 frozenset(entry.key for entry in recorded.inventory.entries),
                 is_watched(recorded),
                 before.looks_at if before is not None else time.monotonic(),
+                operation.started if (operation := recorded.state.operation) is not None else 0.0,
             )
         self._by_label = {known.label: known for known in self._known.values()}
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from plumbline.local_system import Clone, LocalSystem
+from sandbox.control_plane import ControlPlane
 from sandbox.processes import wait_until
-from tests.conftest import DEPLOYMENT, Kubectl, config_map, declaration
+from tests.conftest import DEPLOYMENT, Kubectl, StartSystem, config_map, declaration
 from tests.invariants import note_of, recorded_of, wait_converged
 from worker.domain.convergence import EnvironmentState, Phase
 from worker.domain.episodes import FIGHT_AFTER, Cause, Episode, Event, Stage
@@ -265,6 +267,27 @@ def test_a_commit_that_does_not_touch_what_drifted_is_told_of_it_and_heals_nothi
     edit(kubectl, namespace, "1")
     wait_converged(system, revision, 20)
     assert len({each.episode.id for each in state_of(system).news}) == 1
+
+
+def test_an_environment_is_looked_after_before_the_branches_were_read_again(
+    control_plane: ControlPlane,
+    empty_redis: str,
+    start_system: StartSystem,
+    kubectl: Kubectl,
+    namespace: str,
+    tmp_path: Path,
+) -> None:
+    """The poller has read an empty repository and sleeps; that it saw no environment says nothing of one pushed since."""
+    with start_system(control_plane.kubeconfig("worker"), empty_redis, poll="10m") as system:
+        clone = Clone(tmp_path / "clone", system.repository)
+        clone.write("plumbline.yaml", with_policy(namespace, HEAL))
+        clone.write("app/a.yaml", config_map("a", n="1"))
+        revision = clone.commit("first")
+        assert clone.push("-o", "plumbline.wait=0", "origin", "main").returncode == 0
+        wait_converged(system, revision)
+        edit(kubectl, namespace, "9")
+        wait_until(lambda: Event.HEALED in events_of(system), 20, "it is healed")
+        assert value_of(kubectl, namespace) == "1"
 
 
 def test_an_environment_that_left_plumbline_yaml_is_looked_after_no_more_and_again_once_it_is_back(
