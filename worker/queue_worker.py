@@ -28,7 +28,7 @@ from rq.timeouts import TimerDeathPenalty
 from rq.utils import now
 
 from worker.domain.errors import PlumblineError, Stopping, Unavailable
-from worker.signed_queue import ForeignJob, ForgedJob, JobFunction, SignedJob, SignedQueue, redis_time
+from worker.signed_queue import ForeignJob, ForgedJob, JobFunction, SignedJob, SignedQueue, redis_failed, redis_time
 from worker.sweeper import HEARTBEAT_SECONDS, SWEEP_SECONDS, Sweeper
 
 BACKOFF_SECONDS: Final = (1, 2, 5, 10, 30, 60, 120, 300)
@@ -268,8 +268,7 @@ def run_worker(
                 waits = iter(RECONNECT_SECONDS)
                 _work(queue, queues, table, name, stop)
             except (redis.RedisError, Unavailable, OSError) as error:
-                if said := queue.outage.away(error):
-                    log.warning("%s", said)
+                _log_outage(queue, error)
             stop.asked.wait(next(waits, RECONNECT_SECONDS[-1]))
     except (StopRequested, Stopping):
         pass
@@ -294,12 +293,17 @@ def work_beside(
                 stop.beside.append((thread, worker))
                 worker.work(logging_level="WARNING")
             except (redis.RedisError, Unavailable, OSError) as error:
-                if said := queue.outage.away(error):
-                    log.warning("%s", said)
+                _log_outage(queue, error)
             stop.asked.wait(RECONNECT_SECONDS[-1])
 
     thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()
+
+
+def _log_outage(queue: SignedQueue, error: redis.RedisError | Unavailable | OSError) -> None:
+    """Logs that Redis is away in our words: which thread meets it first, and in whose code, is chance."""
+    if said := queue.outage.away(redis_failed(error) if isinstance(error, redis.RedisError) else error):
+        log.warning("%s", said)
 
 
 def _work(queue: SignedQueue, queues: Sequence[str], table: Mapping[str, JobFunction], name: str, stop: Stop) -> None:
