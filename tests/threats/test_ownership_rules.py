@@ -10,6 +10,7 @@ import pytest
 from tests.api_proxy import ApiProxy
 from tests.conftest import DEPLOYMENT, Kubectl, config_map
 from tests.world import World
+from worker.adapters.cluster import FEW
 from worker.domain.convergence import Phase
 from worker.domain.environment import Ceiling, Policy
 from worker.domain.field_paths import read_pattern
@@ -225,6 +226,23 @@ SIDECAR = {
     },
 }
 CONTAINERS = "spec.template.spec.containers"
+
+
+def test_a_namespace_in_which_nobody_added_anything_beside_many_objects_is_looked_at_all_the_same(
+    world: World, kubectl: Kubectl
+) -> None:
+    """The API server lists nothing as null, not as an empty list."""
+    secrets = [
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"s{number}"}, "data": {}}
+        for number in range(FEW + 1)
+    ]
+    text = "".join(f"---\n{json.dumps(each)}\n" for each in secrets)
+    world.converge(text)
+    look = world.look(text).look
+    assert (look.drift, look.additions, look.reason) == ((), (), "")
+    kubectl("-n", world.namespace, "create", "secret", "generic", "by-hand")
+    (added,) = world.look(text).look.additions
+    assert added.key.name == "by-hand"
 
 
 def test_what_a_person_s_tool_added_is_told_and_what_a_controller_added_is_not(world: World, kubectl: Kubectl) -> None:

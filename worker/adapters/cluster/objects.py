@@ -123,7 +123,7 @@ class Cluster:
             if answer.status != 200:
                 raise self._reading_failed(served, namespace, answer)
             document = answer.json()
-            found += _listed(document["items"], served)
+            found += _listed(document["items"] or (), served)
             token = document["metadata"].get("continue")
             if not token:
                 return tuple(found)
@@ -209,7 +209,7 @@ class Cluster:
         if answer.status != 200:
             raise self._reading_failed(served, namespace, answer)
         try:
-            items = answer.json()["items"]
+            items = answer.json()["items"] or ()  # null where there are none
         except Unavailable:  # nested deeper than anything here reads: of it nothing is told, and all else is looked at
             return ()
         return tuple(_listed([{"metadata": item["metadata"]} for item in items], served))
@@ -382,7 +382,7 @@ class Cluster:
         return texts
 
 
-def _listed(items: list[Body], served: ApiResource) -> Iterator[Resource]:
+def _listed(items: Iterable[Body], served: ApiResource) -> Iterator[Resource]:
     """The items of a LIST, which leaves out what all of them have in common: their kind and version."""
     group, kind, version = served.group, served.kind, served.version
     api_version = f"{group}/{version}" if group else version

@@ -50,7 +50,7 @@ class Records:
         if answer.status == 404:
             return [], ""
         document = self._body(answer, "list", kind)
-        return document["items"], document["metadata"]["resourceVersion"]
+        return document["items"] or [], document["metadata"]["resourceVersion"]
 
     def versions(self, kind: str, label: str) -> dict[str, str]:
         """The resourceVersion of every record with a label, by its name; the records themselves are not read."""
