@@ -17,6 +17,12 @@ LATER: Final = 1.0
 BETWEEN: Final = 0.2
 """Seconds between two looks at one environment, however much moves in it."""
 
+IN_A_ROW: Final = 10
+"""Looks without a pause after which an environment counts as one where something always moves: two seconds of it."""
+
+BETWEEN_ALWAYS: Final = 1.0
+"""Seconds between two looks at such an environment: a look costs the same for one object and for fifty."""
+
 
 @dataclass(slots=True)
 class _Gathered:
@@ -24,12 +30,28 @@ class _Gathered:
     due: float = float("inf")
 
 
+@dataclass(slots=True)
+class _Asked:
+    """When a look was last asked for, and how many were without a pause before it."""
+
+    at: float = float("-inf")
+    in_a_row: int = 0
+
+    @property
+    def between(self) -> float:
+        return BETWEEN_ALWAYS if self.in_a_row >= IN_A_ROW else BETWEEN
+
+    def again(self, now: float) -> None:
+        self.in_a_row = self.in_a_row + 1 if now - self.at < 2 * self.between else 0
+        self.at = now
+
+
 class Moves:
     """What moved and was not looked at yet, by environment. Threads may share it."""
 
     def __init__(self) -> None:
         self._gathered: dict[str, _Gathered] = {}
-        self._asked: dict[str, float] = {}
+        self._asked: dict[str, _Asked] = {}
         self._guard = threading.Lock()
         self.news = threading.Event()
 
@@ -38,7 +60,8 @@ class Moves:
         with self._guard:
             gathered = self._gathered.setdefault(slug, _Gathered())
             gathered.keys.add(key)
-            earliest = self._asked.get(slug, float("-inf")) + BETWEEN
+            asked = self._asked.setdefault(slug, _Asked())
+            earliest = asked.at + asked.between
             gathered.due = min(gathered.due, max(now + (SOON if is_written else LATER), earliest))
         self.news.set()
 
@@ -52,7 +75,7 @@ class Moves:
             }
             for slug in found:
                 del self._gathered[slug]
-                self._asked[slug] = now
+                self._asked[slug].again(now)
         return found
 
     def wait(self, now: float, ready: frozenset[str]) -> float | None:
