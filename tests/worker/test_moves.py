@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 from worker.domain.resource import ResourceKey
@@ -51,7 +52,7 @@ def test_what_is_not_ready_is_kept_until_it_is() -> None:
 def test_where_something_always_moves_looks_grow_apart_and_come_soon_again_after_a_pause() -> None:
     storm = [number / 50 for number in range(50 * 10)]
     found = looks(Moves(), [*storm, 20.0], until=22)
-    gaps = [later - earlier for earlier, later in zip(found, found[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(found)]
     assert all(gap >= BETWEEN - 0.011 for gap in gaps)
     assert all(gap < 2 * BETWEEN for gap in gaps[: IN_A_ROW - 1]), "for two seconds it is followed closely"
     assert all(gap >= BETWEEN_ALWAYS - 0.011 for gap in gaps[IN_A_ROW + 1 :])
