@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import redis
 
-from worker.domain.divergence import EpisodeReport
+from worker.domain.divergence import EpisodeReport, told_news_key
 from worker.domain.locks import Holding
-from worker.domain.messages import KEYS, shown_key, told_key, told_news_key
+from worker.domain.messages import KEYS, shown_key, told_key
 from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ConvergenceReport, PreviewReport
 from worker.signed_queue import redis_answering

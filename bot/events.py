@@ -38,6 +38,7 @@ _COMMITS: Final = {
     Step.CONVERGING: (AlertType.CHANGE_COMMITTED, Severity.INFO),
     Step.CONVERGED: (AlertType.CONVERGED, Severity.INFO),
     Step.FAILED: (AlertType.FAILED, Severity.ERROR),
+    Step.LEFT: (AlertType.LEFT, Severity.WARNING),
 }
 
 _MENTION: Final = str.maketrans({"@": "@\u200b", "<": "‹", ">": "›", "&": "+", "`": "ˋ", "*": "∗", "[": "⟦", "]": "⟧"})
@@ -73,8 +74,16 @@ def _of_commit(report: ConvergenceReport, instance: str, address: str) -> Alert 
         facts |= {"after": round(report.seconds, 3), "proof": _proof(report.proof)}
     elif alert_type is AlertType.FAILED:
         facts |= {"cause": str(Cause.FAILURE), "since": _stamp(said), "objects": [], "more": 0}
+    elif alert_type is AlertType.LEFT:
+        facts |= {"after": round(report.seconds, 3), **_ended(report)}
     name = f"{report.revision} {int(report.at * 1000)}"
     return _alert(report, instance, address, alert_type, severity, name, said, status_line(report), facts)
+
+
+def _ended(report: ConvergenceReport) -> dict[str, Any]:
+    """The divergence that ends because its environment is left; nothing where none was alerted."""
+    episode = (report.proof or {}).get("episode")
+    return {"episode": episode} if episode else {}
 
 
 def _of_episode(report: EpisodeReport, instance: str, address: str) -> Alert | None:

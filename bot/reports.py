@@ -8,7 +8,7 @@ from typing import Any, Final
 from bot import alerts, divergences, orders, results
 from bot.desk import Desk
 from bot.queue import CommitRequest
-from bot.statuses import status_line
+from bot.statuses import is_written, status_line
 from worker.domain.divergence import EpisodeReport
 from worker.domain.errors import Refused
 from worker.domain.image_update import ImageReport
@@ -18,7 +18,7 @@ from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ENDINGS, ConvergenceReport, PreviewReport, Step, report_from_json
 from worker.domain.rollback import RollbackReport
 
-WRITTEN_BACK: Final = frozenset({Step.VERIFIED, Step.CONVERGED, Step.FAILED, Step.HELD, Step.SUPERSEDED})
+WRITTEN_BACK: Final = frozenset({Step.VERIFIED, Step.CONVERGED, Step.FAILED, Step.HELD, Step.SUPERSEDED, Step.LEFT})
 
 WRITTEN: Final = "  written    refs/notes/plumbline ({}: {})"
 
@@ -49,6 +49,8 @@ def deliver(desk: Desk, message: dict[str, Any]) -> None:
         desk.board.record(report)
         results.put_convergence(desk, report)
         alerts.announce(desk, report)
+        if report.step is Step.LEFT and not is_written(report):
+            desk.board.told(report)  # nothing is written on the commit, which had converged
         return
     ends = report.step in ENDINGS
     if not ends:
@@ -59,8 +61,7 @@ def deliver(desk: Desk, message: dict[str, Any]) -> None:
     )  # fmt: skip
     if repository is not None:
         alerts.announce(desk, report)
-    proves = report.step is not Step.VERIFIED or report.proof is not None
-    written = report.step in WRITTEN_BACK and proves and _write_back(desk, report)
+    written = report.step in WRITTEN_BACK and is_written(report) and _write_back(desk, report)
     if ends:
         desk.board.record(report, WRITTEN.format(report.environment, report.step) if written else "")
         desk.board.told(report)

@@ -20,11 +20,11 @@ from bot.forges.port import ChangeRequest, Forge, NotPermitted, RequestState, St
 from bot.outbox import Row
 from bot.queue import WriteRequest
 from bot.statuses import (
-    WRITTEN,
     converging,
     converging_check,
     deployment,
     environment_page,
+    is_written,
     predicted,
     predicted_check,
     predicting,
@@ -93,7 +93,7 @@ def put_prediction(desk: Desk, report: ProposalReport) -> None:
 
 def put_convergence(desk: Desk, report: ConvergenceReport) -> None:
     """Has a fact of a convergence written on its commit; steps that pass at once are left out."""
-    if report.step in WRITTEN and (report.step is not Step.VERIFIED or report.proof is not None):
+    if is_written(report):
         name = _row("convergence", report)
         _put(desk, report.repository, name, report.sequence, "convergence", report.to_json())
 

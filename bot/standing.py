@@ -63,10 +63,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """What was said of one episode, oldest first; `is_open` where it goes on."""
+    """What was said of one episode, oldest first; `is_open` where it goes on, `is_left` where its environment was left in it."""
 
     reports: tuple[EpisodeReport, ...]
     is_open: bool
+    is_left: bool = False
 
     @property
     def at(self) -> float:
@@ -90,6 +91,8 @@ class Divergence:
     def word(self) -> str:
         """How it ended or goes, in a word."""
         events = [each.news.event for each in self.reports]
+        if self.is_left:
+            return "left"
         if not self.is_open:
             return "gone" if Event.GONE in events else "healed" if Event.HEALED in events else "closed"
         return "fight" if self.reports[-1].news.episode.quarrel else str(self.reports[-1].news.episode.stage)
@@ -190,8 +193,10 @@ def timeline(history: Sequence[ConvergenceReport], episodes: Sequence[EpisodeRep
     grouped: dict[str, list[EpisodeReport]] = {}
     for report in episodes:
         grouped.setdefault(report.news.episode.id, []).append(report)
+    ended = {(each.proof or {}).get("episode") for each in history if each.step is Step.LEFT}
     found: list[Run | Divergence] = [
-        Divergence(tuple(reports), is_open is not None and reports[-1] is is_open) for reports in grouped.values()
+        Divergence(tuple(reports), is_open is not None and reports[-1] is is_open, episode in ended)
+        for episode, reports in grouped.items()
     ]
     return sorted([*found, *runs(history)], key=lambda each: each.at, reverse=True)
 

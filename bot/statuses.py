@@ -32,14 +32,22 @@ _STATES: Final = {
     Step.CONVERGED: State.SUCCESS,
     Step.FAILED: State.FAILURE,
     Step.SUPERSEDED: State.CANCELLED,
+    Step.LEFT: State.CANCELLED,
 }
 """Every other step is pending: only what stayed as it is for the settle window is green."""
 
-WRITTEN: Final = frozenset({
+_WRITTEN: Final = frozenset({
     Step.CONVERGING, Step.WAITING, Step.DEGRADED, Step.RETRYING, Step.VERIFIED, Step.CONVERGED, Step.FAILED, Step.HELD,
-    Step.SUPERSEDED,
+    Step.SUPERSEDED, Step.LEFT,
 })  # fmt: skip
 """Steps that are written on a commit; the others pass within a second and are shown on the pages."""
+
+
+def is_written(report: ConvergenceReport) -> bool:
+    """Whether a fact is written on its commit: a commit that had converged did so, also where its environment is left later."""
+    if report.step is Step.VERIFIED:
+        return report.proof is not None
+    return report.step in _WRITTEN and not (report.step is Step.LEFT and (report.proof or {}).get("was") == "converged")
 
 
 # -- names and addresses ---------------------------------------------------------------------------------------------
@@ -253,6 +261,8 @@ def status_line(report: ConvergenceReport) -> str:
             text = f"Held: {report.text}"
         case Step.FAILED:
             text = report.text
+        case Step.LEFT:
+            text = f"{report.text[:1].upper()}{report.text[1:]}"
         case _:
             text = f"{report.step.capitalize()}: {report.text}"
     return _line(text)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from plumbline.screen import coloured, print_under, safe
 from worker.domain.axes import Plumb, recorded, standing
-from worker.domain.convergence import EnvironmentState, short
+from worker.domain.convergence import EnvironmentState, Phase, short
 from worker.domain.environment import Mode
 from worker.domain.episode_text import addition, drift_sides, is_vanished, lasted, lost, said, trouble, what_next
 from worker.domain.episodes import Episode, Event, Stage
@@ -56,7 +56,7 @@ def document(
         "health": summed.value if healths else stands.axes.health.value,
         "operation": stands.axes.operation.value,
         "cause": stands.cause.value if stands.cause else None,
-        "watched": bool(operation.branch),
+        "watched": bool(operation.branch) and operation.phase is not Phase.LEFT,
         "revision": state.applied.revision if state.applied else None,
         "applied": _mark(state, "applied"),
         "verified": _mark(state, "verified"),
@@ -202,7 +202,11 @@ def print_status(found: Mapping[str, Any], most: int) -> None:
     _print_objects(found, most)
     if found["proof"]:
         _print_proof(found["proof"])
-    if not found["watched"]:
+    if found["operation"] == Phase.LEFT:
+        print_under(
+            "watched", "no: nobody looks at it any more; plumbline plan says whether it still is as it was applied"
+        )
+    elif not found["watched"]:
         print_under("watched", "no: it follows no branch; plumbline plan says whether it still is as it was applied")
     for number, entry in enumerate(found["timeline"][-LATEST:]):
         text = f"{_clock(entry['at'])}  {entry['what']:<10} {short(entry['revision'])}  {entry['text']}".rstrip()

@@ -7,7 +7,7 @@ import os
 import sys
 from functools import partial
 
-from worker import images, jobs, observing, orders, previews, proposals, rollbacks
+from worker import images, jobs, leaving, observing, orders, previews, proposals, rollbacks
 from worker.adapters.renderer import RenderTools, jail
 from worker.domain.errors import PlumblineError
 from worker.domain.messages import (
@@ -15,6 +15,7 @@ from worker.domain.messages import (
     CONVERGE,
     GIVE_UP,
     IMAGE,
+    LEAVE,
     OBSERVE,
     ORDER,
     PREVIEW,
@@ -55,6 +56,7 @@ def main() -> int:
         CONVERGE: partial(jobs.converge, bench),
         CHECK: partial(jobs.check, bench),
         OBSERVE: partial(observing.observe, bench),
+        LEAVE: partial(leaving.leave, bench),
         ORDER: partial(orders.order, bench),
         GIVE_UP: partial(jobs.give_up, bench),
     }

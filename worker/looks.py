@@ -1,12 +1,12 @@
-"""Asking for a look at what was applied, and for a convergence: who notices something asks."""
+"""Asking for a look at what was applied, for its leaving, and for a convergence: who notices something asks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Final
 
-from worker.domain.divergence import ObserveRequest
-from worker.domain.messages import CONVERGE, OBSERVE, ConvergeRequest, applies_queue, looks_queue
+from worker.domain.divergence import LeaveRequest, ObserveRequest
+from worker.domain.messages import CONVERGE, LEAVE, OBSERVE, ConvergeRequest, applies_queue, looks_queue
 from worker.domain.resource import ResourceKey
 from worker.workbench import Workbench
 
@@ -26,6 +26,12 @@ def ask_for_look(bench: Workbench, slug: str, cluster: str, keys: Iterable[Resou
             looks_queue(cluster), OBSERVE, request.to_json(), job_id=job_id, timeout=LOOK_SECONDS
         ) or bench.queue.standing(job_id)[0] in ("queued", "scheduled"):
             return
+
+
+def ask_for_leaving(bench: Workbench, slug: str, cluster: str) -> None:
+    """Has an environment of a cluster left, that no branch seems to declare any more."""
+    request = LeaveRequest(*named(slug), cluster)
+    bench.queue.enqueue(looks_queue(cluster), LEAVE, request.to_json(), job_id=request.job_id, timeout=LOOK_SECONDS)
 
 
 def ask_for_convergence(bench: Workbench, request: ConvergeRequest, job_id: str = "") -> bool:

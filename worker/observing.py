@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from worker.adapters.inventory import Recorded, StateStore
 from worker.adapters.lease import Lease, held
-from worker.domain.convergence import EnvironmentState, seeing
+from worker.domain.convergence import EnvironmentState, Phase, seeing
 from worker.domain.divergence import ObserveRequest
 from worker.domain.environment import Environment, Mode, Policy
 from worker.domain.episode_text import headline
@@ -62,10 +62,12 @@ def observe(bench: Workbench, message: dict[str, Any]) -> None:
 
 
 def is_watched(recorded: Recorded) -> bool:
-    """Whether there is something applied that no open operation looks after, and that came from a branch."""
+    """Whether something is applied that no open operation looks after, from a branch that declares it still."""
     state = recorded.state
-    ended = state.operation is not None and not state.operation.phase.is_open and bool(state.operation.branch)
-    return recorded.trusted and state.applied is not None and ended
+    operation = state.operation
+    ended = operation is not None and not operation.phase.is_open and operation.phase is not Phase.LEFT
+    followed = operation is not None and bool(operation.branch)
+    return recorded.trusted and state.applied is not None and ended and followed
 
 
 def _watching(

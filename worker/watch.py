@@ -18,7 +18,7 @@ from typing import Final
 import redis
 
 from worker.adapters.inventory import OPEN_LABEL, RECORD_LABEL, Recorded
-from worker.domain.convergence import Operation, Phase, released
+from worker.domain.convergence import EnvironmentState, Operation, Phase, released
 from worker.domain.environment import Environment, Policy
 from worker.domain.errors import DesiredStateError, PlumblineError, Unavailable
 from worker.domain.installation import Repository
@@ -127,7 +127,7 @@ class Poller:
         self._bench = bench
         self._seen: dict[tuple[str, str], str] = {}
         self.policies: dict[str, Policy] = {}
-        self._declared: dict[str, tuple[float, frozenset[str]]] = {}
+        self._declared: dict[str, tuple[float, frozenset[tuple[str, str]]]] = {}
         self._untold: dict[str, str] = {}
         self._untold_news: dict[str, list[str]] = {}
 
@@ -139,21 +139,25 @@ class Poller:
             except PlumblineError as error:
                 log.warning("repository %s: %s", repository.name, error)
 
-    def is_left(self, slug: str, begun: float) -> bool:
-        """Whether no branch declares an environment any more, as far as is known: then nobody looks after it.
+    def is_left(self, slug: str, cluster: str, begun: float) -> bool:
+        """Whether no branch declares an environment of a cluster any more, as far as is known: then nobody looks after it.
 
         `begun` is when its last operation began (Unix time): what was read of the branches before that does not know it yet.
         """
         repository, environment = named(slug)
         read_at, declared = self._declared.get(repository, (0.0, frozenset()))
-        return begun < read_at and environment not in declared
+        return begun < read_at and (environment, cluster) not in declared
 
     def _poll(self, repository: Repository) -> None:
-        checkout = self._bench.checkout(repository)
         began = self._bench.queue.now()
-        declared: set[str] = set()
-        is_whole = True
-        for branch, tip in checkout.tips().items():
+        checkout = self._bench.checkout(repository)
+        declared: set[tuple[str, str]] = set()
+        tips = checkout.tips()
+        gone = [seen for seen in self._seen if seen[0] == repository.name and seen[1] not in tips]
+        for seen in gone:
+            del self._seen[seen]
+        is_whole = not gone
+        for branch, tip in tips.items():
             if not repository.follows(branch):
                 continue
             before = self._seen.get((repository.name, branch))
@@ -168,7 +172,7 @@ class Poller:
                 log.warning("repository %s, branch %s at %s: %s", repository.name, branch, tip[:7], error)
                 is_whole = False
                 continue
-            declared |= {name for name, _ in declaration.targets()}
+            declared |= set(declaration.targets())
             for broken in declaration.broken:
                 log.warning("repository %s, %s: %s", repository.name, broken.name, DesiredStateError(broken.problems))
             for environment in declaration.environments:
@@ -189,7 +193,7 @@ class Poller:
         operation = recorded.state.operation
         self._tell_news_again(environment, recorded)
         self._bench.store.show(repository.name, recorded.state, environment.name, self._bench.queue.now())
-        is_free = released(recorded.state, self._bench.queue.now())
+        is_free = released(recorded.state, self._bench.queue.now()) or _is_left(recorded.state)
         if operation is not None and operation.revision == tip and not is_free and not self._is_stuck(operation):
             self._tell_again(repository, environment, recorded)
             return
@@ -241,6 +245,11 @@ class Poller:
             log.info("told again: %s of %s", news.name, environment.slug)
 
 
+def _is_left(state: EnvironmentState) -> bool:
+    """Whether an environment that a branch declares is recorded as left: it is declared again."""
+    return state.operation is not None and state.operation.phase is Phase.LEFT
+
+
 class Looker:
     """Asks for a look at every open operation, soon while it waits for health, seldom while it settles; and at every open
     episode when something is due of it."""
@@ -274,7 +283,7 @@ class Looker:
             return LONGEST_SECONDS
         if operation is not None and operation.phase.is_open and operation.branch:
             return self._look_at(operation, slug, cluster)
-        if episode is None or self._is_left(slug, operation.started if operation is not None else 0.0):
+        if episode is None or self._is_left(slug, cluster, operation.started if operation is not None else 0.0):
             return SETTLING_SECONDS
         due = recorded.state.next_at - self._bench.queue.now()
         if due <= 0:

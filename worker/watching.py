@@ -18,12 +18,14 @@ from typing import Final, Protocol
 
 from worker.adapters.cluster import Following, Seen
 from worker.adapters.cluster.discovery import AccessDenied, ApiResource
-from worker.adapters.inventory import RECORD_LABEL
+from worker.adapters.inventory import RECORD_LABEL, Recorded
+from worker.domain.convergence import Phase
 from worker.domain.environment import DEFAULT_INSTANCE, OWNER_LABEL, Environment, Policy
 from worker.domain.errors import PlumblineError
 from worker.domain.installation import Installation
+from worker.domain.reports import Step
 from worker.domain.resource import ResourceKey
-from worker.looks import ask_for_look, named
+from worker.looks import ask_for_leaving, ask_for_look, named
 from worker.moves import Moves
 from worker.observing import is_watched
 from worker.planning.causes import mark_of
@@ -41,8 +43,8 @@ log = logging.getLogger("plumbline.watch")
 
 Place = tuple[ApiResource, str]
 
-IsLeft = Callable[[str, float], bool]
-"""Whether nobody looks after an environment: of its slug, and when its last operation began (Unix time)."""
+IsLeft = Callable[[str, str, float], bool]
+"""Whether nobody looks after an environment: its slug, its cluster, and when its last operation began (Unix time)."""
 
 
 class OnMove(Protocol):
@@ -55,7 +57,10 @@ class OnMove(Protocol):
 @dataclass(slots=True)
 class Known:
     """What a record says of an environment; `looks_at` is when everything is looked at again (monotonic), `begun` when its
-    last operation began (Unix time)."""
+    last operation began (Unix time).
+
+    `left` is how it was left, as the bot notes it (empty: it was not); `leaves_at` is when that is looked at again.
+    """
 
     slug: str
     label: str
@@ -64,12 +69,14 @@ class Known:
     is_watched: bool
     looks_at: float
     begun: float
+    left: str = ""
+    leaves_at: float = 0.0
 
 
 class Watcher:
     """Watches what was applied to one cluster; `policies` are those of the environments by their slug, as far as known.
 
-    `is_left` says which environments no branch declares any more: nobody looks after those.
+    `is_left` says which environments (slug) of which clusters no branch declares any more: nobody looks after those.
     """
 
     def __init__(self, bench: Workbench, cluster: str, policies: Mapping[str, Policy], is_left: IsLeft) -> None:
@@ -90,7 +97,9 @@ class Watcher:
         self._follow()
         now = time.monotonic()
         for known in self._known.values():
-            if self._is_looked_after(known) and now >= known.looks_at:
+            if self._is_without_branch(known):
+                self._see_off(known, now)
+            elif known.is_watched and now >= known.looks_at:
                 resync = self._policies.get(known.slug, Policy()).resync
                 known.looks_at = now + resync * random.uniform(0.9, 1.1)  # noqa: S311 (spread, not secrecy)
                 ask_for_look(self._bench, known.slug, self._cluster)
@@ -108,7 +117,18 @@ class Watcher:
             ask_for_look(self._bench, slug, self._cluster, keys)
 
     def _is_looked_after(self, known: Known) -> bool:
-        return known.is_watched and not self._is_left(known.slug, known.begun)
+        return known.is_watched and not self._is_without_branch(known)
+
+    def _is_without_branch(self, known: Known) -> bool:
+        return self._is_left(known.slug, self._cluster, known.begun)
+
+    def _see_off(self, known: Known, now: float) -> None:
+        """Asks for an environment to be left that no branch declares, or for that to be told again where nobody heard it."""
+        if now < known.leaves_at:
+            return
+        known.leaves_at = now + self._bench.installation.poll_seconds
+        if not known.left or self._bench.store.told(*named(known.slug)) != known.left:
+            ask_for_leaving(self._bench, known.slug, self._cluster)
 
     # -- what the records say ------------------------------------------------------------------------------------
 
@@ -153,6 +173,7 @@ class Watcher:
                 is_watched(recorded),
                 before.looks_at if before is not None else time.monotonic(),
                 operation.started if (operation := recorded.state.operation) is not None else 0.0,
+                _left(recorded),
             )
         self._by_label = {known.label: known for known in self._known.values()}
 
@@ -207,6 +228,13 @@ class Watcher:
         known = self._by_label.get(label)
         if known is not None and key in known.keys:
             self._moves.add(known.slug, key, time.monotonic(), is_written=is_written)
+
+
+def _left(recorded: Recorded) -> str:
+    """How an environment was left, as `Store.told` has it; empty where it was not."""
+    operation = recorded.state.operation
+    is_left = operation is not None and operation.phase is Phase.LEFT
+    return f"{operation.revision} {Step.LEFT}" if operation is not None and is_left else ""
 
 
 def is_of_others(installation: Installation, slug: str) -> bool:

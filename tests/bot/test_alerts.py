@@ -29,11 +29,11 @@ from sandbox.processes import Server, stop_all, wait_until
 from tests.bot.divergences import BEGAN, SCALED, fact, said
 from tests.bot.web import TOKEN, web
 from tests.doubles.receiver import SECRET, Receiver, answering, receiving
-from worker.domain.divergence import EpisodeReport
+from worker.domain.divergence import EpisodeReport, told_news_key
 from worker.domain.environment import Mode
 from worker.domain.episodes import Event
 from worker.domain.errors import Unavailable
-from worker.domain.messages import DELIVER, REPORTS_QUEUE, alerts_queue, told_news_key
+from worker.domain.messages import DELIVER, REPORTS_QUEUE, alerts_queue
 from worker.domain.reports import ConvergenceReport, Step
 from worker.domain.secret_text import SettingsError
 from worker.queue_worker import BACKOFF_SECONDS

@@ -41,6 +41,7 @@ def data(report: ConvergenceReport | EpisodeReport) -> dict[str, Any]:
         (fact(Step.CONVERGING, "3f9c2ab", after=0.0), "change-committed", "info"),
         (fact(Step.CONVERGED), "converged", "info"),
         (fact(Step.FAILED, "Deployment shop/cart: ImagePullBackOff"), "failed", "error"),
+        (fact(Step.LEFT, "no longer declared in 3f9c2ab: its objects stay"), "left", "warning"),
         (said(Event.OPENED, SCALED), "diff", "warning"),
         (said(Event.OPENED, TAKEN), "diff", "warning"),
         (said(Event.OPENED, PULL), "failed", "error"),
@@ -64,7 +65,7 @@ def test_what_is_alerted(report: ConvergenceReport | EpisodeReport, alert_type: 
 @pytest.mark.parametrize(
     "report",
     [
-        *(fact(step) for step in Step if step not in (Step.CONVERGING, Step.CONVERGED, Step.FAILED)),
+        *(fact(step) for step in Step if step not in (Step.CONVERGING, Step.CONVERGED, Step.FAILED, Step.LEFT)),
         *(said(event, SCALED) for event in (Event.NOTICED, Event.CHANGED, Event.HEALED, Event.CLOSING)),
         *(said(event, SCALED, mode=Mode.OBSERVE, quarrel="x") for event in Event),
         said(Event.CONVERGED, of_operation=True),  # its end is the commit's own, which is told
@@ -109,6 +110,14 @@ def test_what_converged_says_what_it_closes_and_why_that_is_known() -> None:
     found = data(fact(Step.CONVERGED))
     assert (found["revision"], found["after"], found["proof"]) == (REVISION, 34.1, PROOF)
     assert "episode" not in found
+
+
+def test_what_is_left_says_which_divergence_that_ends() -> None:
+    left = fact(Step.LEFT, "no longer declared in 3f9c2ab: its objects stay as they are")
+    open_then = replace(left, proof={"was": "diverged", "episode": "e1d2c3b4a5968778"})
+    assert data(open_then)["episode"] == data(said(Event.OPENED, SCALED))["episode"]
+    assert "episode" not in data(replace(left, proof={"was": "converged", "episode": ""}))
+    assert data(open_then)["text"].startswith("No longer declared in 3f9c2ab: ")
 
 
 def test_an_episode_has_one_diff_one_converged_and_reminders_of_their_own() -> None:

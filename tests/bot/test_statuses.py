@@ -16,6 +16,7 @@ from bot.statuses import (
     converging,
     converging_check,
     deployment,
+    is_written,
     predict_context,
     predicted,
     predicted_check,
@@ -70,7 +71,10 @@ def test_f13_only_a_known_prediction_is_green(found: ProposalReport, state: Stat
 @pytest.mark.parametrize("step", Step)
 def test_only_converged_is_green_and_everything_else_says_what_it_is(step: Step) -> None:
     status = converging(verdict(step, "why " * 100), "default", LINK)
-    expected = {Step.CONVERGED: State.SUCCESS, Step.FAILED: State.FAILURE, Step.SUPERSEDED: State.CANCELLED}
+    expected = {
+        Step.CONVERGED: State.SUCCESS, Step.FAILED: State.FAILURE, Step.SUPERSEDED: State.CANCELLED,
+        Step.LEFT: State.CANCELLED,
+    }  # fmt: skip
     assert status.state is state_of(verdict(step)) is expected.get(step, State.PENDING)
     assert status.context == "plumbline/converge/production"
     assert 0 < len(status.text) <= LONGEST
@@ -85,11 +89,19 @@ def test_only_converged_is_green_and_everything_else_says_what_it_is(step: Step)
         (Step.CONVERGED, "", "Converged in 4.1 s, as predicted; stayed so for 30 s"),
         (Step.SUPERSEDED, "5b1e0aa took over", "Superseded before it converged: 5b1e0aa took over"),
         (Step.HELD, "frozen", "Held: frozen"),
+        (Step.LEFT, "its branch next is gone: its objects stay", "Its branch next is gone: its objects stay"),
         (Step.FAILED, "Deployment shop/cart:\nImagePullBackOff", "Deployment shop/cart: ImagePullBackOff"),
     ],
 )
 def test_a_convergence_in_a_line(step: Step, text: str, said: str) -> None:
     assert converging(verdict(step, text), "default", LINK).text == said
+
+
+@pytest.mark.parametrize(
+    ("was", "written"), [("converged", False), ("diverged", True), ("failed", True), ("held", True), ("waiting", True)]
+)
+def test_a_commit_that_had_converged_did_so_also_where_its_environment_is_left(was: str, written: bool) -> None:
+    assert is_written(replace(verdict(Step.LEFT, "left"), proof={"was": was})) is written
 
 
 def test_a_commit_that_changes_nothing_for_an_environment_says_so_in_status_and_comment() -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import redis
 
 from worker.domain.convergence import EnvironmentState
+from worker.domain.divergence import told_news_key
 from worker.domain.holdings import beside, holdings
 from worker.domain.messages import (
     KEYS,
@@ -20,7 +21,6 @@ from worker.domain.messages import (
     proposal_field,
     shown_key,
     told_key,
-    told_news_key,
 )
 from worker.domain.resource import ResourceKey
 from worker.signed_queue import redis_answering

@@ -27,6 +27,7 @@ class AlertType(enum.StrEnum):
     FIGHT = "fight"
     FAILED = "failed"
     CONVERGED = "converged"
+    LEFT = "left"
 
 
 class Severity(enum.StrEnum):

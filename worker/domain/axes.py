@@ -33,6 +33,7 @@ PHASES: Final = {
     Step.HELD: Phase.HELD,
     Step.RETRYING: Phase.QUEUED,
     Step.SUPERSEDED: Phase.SUPERSEDED,
+    Step.LEFT: Phase.LEFT,
 }
 """Where an operation is once a fact of it was said."""
 
@@ -60,6 +61,7 @@ class Word(enum.StrEnum):
     CONVERGING = "converging"
     SETTLING = "settling"
     CONVERGED = "converged"
+    LEFT = "no longer declared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +136,21 @@ def told(history: Sequence[ConvergenceReport], episodes: Sequence[EpisodeReport]
 
 
 def open_news(history: Sequence[ConvergenceReport], episodes: Sequence[EpisodeReport]) -> EpisodeReport | None:
-    """The last news of the divergence that is open; None where it was closed, or all of it was verified since."""
+    """The last news of the divergence that is open; None where it was closed, or all of it was verified or left since."""
     if not episodes or episodes[-1].news.event in (Event.CONVERGED, Event.GONE):
         return None
-    proven = max((each.sequence for each in history if each.step in (Step.VERIFIED, Step.CONVERGED)), default=-1)
+    proven = max((each.sequence for each in history if each.step in _OVER), default=-1)
     return episodes[-1] if episodes[-1].sequence > proven else None
 
 
+_OVER: Final = frozenset({Step.VERIFIED, Step.CONVERGED, Step.LEFT})
+"""Facts after which no divergence from before is open."""
+
+
 def _without_overtaken(known: Known) -> Known:
-    """Without a divergence that was before all of it was verified: while it settles there is none."""
+    """Without what was before all of it was verified, and without anything where nobody looks any more."""
+    if known.phase is Phase.LEFT:
+        return replace(known, episode=None, health=None)
     return replace(known, episode=None) if known.phase is Phase.SETTLING else known
 
 
@@ -202,6 +210,8 @@ def _sync(known: Known) -> Sync:
             return Sync.DIVERGED if drifts else Sync.IN_SYNC
         case Phase.APPLYING | Phase.WAITING | Phase.HELD:
             return Sync.DIVERGED
+        case Phase.LEFT:
+            return Sync.UNKNOWN
         case Phase.FAILED:
             if not drifts and _is_seen(known):
                 return Sync.IN_SYNC
@@ -253,6 +263,7 @@ _PLUMB: Final = {
     Word.RETRYING: Plumb.MOVING,
     Word.PROGRESSING: Plumb.MOVING,
     Word.DEGRADED: Plumb.MOVING,
+    Word.LEFT: Plumb.MOVING,
 }
 """Every other word is out of true."""
 
@@ -260,6 +271,7 @@ _WORDS: Final = {
     Phase.FAILED: Word.FAILED,
     Phase.HELD: Word.HELD,
     Phase.SUPERSEDED: Word.SUPERSEDED,
+    Phase.LEFT: Word.LEFT,
     Phase.SETTLING: Word.SETTLING,
     Phase.QUEUED: Word.RETRYING,
     Phase.PLANNING: Word.CONVERGING,

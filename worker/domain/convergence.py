@@ -38,7 +38,7 @@ class Sync(enum.StrEnum):
 
 
 class Phase(enum.StrEnum):
-    """Where the operation of one revision is."""
+    """Where the operation of one revision is; LEFT where its environment is not declared any more, and nobody looks at it."""
 
     QUEUED = "queued"
     PLANNING = "planning"
@@ -49,6 +49,7 @@ class Phase(enum.StrEnum):
     FAILED = "failed"
     SUPERSEDED = "superseded"
     HELD = "held"
+    LEFT = "left"
 
     @property
     def is_open(self) -> bool:
@@ -59,9 +60,9 @@ class Phase(enum.StrEnum):
 _OPEN: Final = frozenset({Phase.QUEUED, Phase.PLANNING, Phase.APPLYING, Phase.WAITING, Phase.SETTLING})
 
 TRANSITIONS: Final[Mapping[Phase, frozenset[Phase]]] = {
-    Phase.QUEUED: frozenset({Phase.PLANNING, Phase.SUPERSEDED, Phase.FAILED, Phase.HELD}),
-    Phase.PLANNING: frozenset({Phase.APPLYING, Phase.WAITING, Phase.FAILED, Phase.HELD, Phase.SUPERSEDED}),
-    Phase.APPLYING: frozenset({Phase.WAITING, Phase.PLANNING, Phase.FAILED, Phase.HELD, Phase.SUPERSEDED}),
+    Phase.QUEUED: frozenset({Phase.PLANNING, Phase.SUPERSEDED, Phase.FAILED, Phase.HELD, Phase.LEFT}),
+    Phase.PLANNING: frozenset({Phase.APPLYING, Phase.WAITING, Phase.FAILED, Phase.HELD, Phase.SUPERSEDED, Phase.LEFT}),
+    Phase.APPLYING: frozenset({Phase.WAITING, Phase.PLANNING, Phase.FAILED, Phase.HELD, Phase.SUPERSEDED, Phase.LEFT}),
     Phase.WAITING: frozenset(
         {
             Phase.SETTLING,
@@ -71,15 +72,20 @@ TRANSITIONS: Final[Mapping[Phase, frozenset[Phase]]] = {
             Phase.PLANNING,
             Phase.APPLYING,
             Phase.HELD,
+            Phase.LEFT,
         }
     ),
-    Phase.SETTLING: frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.SUPERSEDED, Phase.PLANNING}),
-    Phase.SUCCEEDED: frozenset({Phase.PLANNING}),
-    Phase.FAILED: frozenset({Phase.PLANNING, Phase.WAITING}),
-    Phase.HELD: frozenset({Phase.PLANNING, Phase.SUPERSEDED}),
-    Phase.SUPERSEDED: frozenset({Phase.PLANNING}),
+    Phase.SETTLING: frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.SUPERSEDED, Phase.PLANNING, Phase.LEFT}),
+    Phase.SUCCEEDED: frozenset({Phase.PLANNING, Phase.LEFT}),
+    Phase.FAILED: frozenset({Phase.PLANNING, Phase.WAITING, Phase.LEFT}),
+    Phase.HELD: frozenset({Phase.PLANNING, Phase.SUPERSEDED, Phase.LEFT}),
+    Phase.SUPERSEDED: frozenset({Phase.PLANNING, Phase.LEFT}),
+    Phase.LEFT: frozenset({Phase.PLANNING}),
 }
-"""From each phase, the ones that may follow; a failed operation may still turn out well (the image appears)."""
+"""From each phase, the ones that may follow; a failed operation may still turn out well (the image appears).
+
+LEFT is an operation of an environment that no branch declares any more; declared again, it begins anew.
+"""
 
 
 class ImpossibleTransition(Exception):

@@ -1,4 +1,4 @@
-"""What is asked and said about divergences: look at what was applied, and one event of one episode."""
+"""What is asked and said about divergences: look at what was applied, or leave it, and one event of one episode."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from worker.domain.environment import Mode
 from worker.domain.episodes import News
-from worker.domain.messages import SCHEMA, checked, job_name
+from worker.domain.messages import KEYS, SCHEMA, checked, job_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,35 @@ class ObserveRequest:
         """The inverse of `to_json`; raises UnknownMessage for another schema."""
         value = checked(value)
         return ObserveRequest(value["repository"], value["environment"], value["cluster"])
+
+
+def told_news_key(repository: str, environment: str) -> str:
+    """Where the bot notes which news of an environment's episodes it delivered last."""
+    return f"{KEYS}:told-news:{repository}:{environment}"
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveRequest:
+    """Leave an environment of one cluster that no branch declares any more; what a branch does declare stays as it is."""
+
+    repository: str
+    environment: str
+    cluster: str
+
+    @property
+    def job_id(self) -> str:
+        """The id of its job: one at a time."""
+        return f"leave-{job_name(self.repository, self.environment, self.cluster)}"
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON types, with the schema number."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> LeaveRequest:
+        """The inverse of `to_json`; raises UnknownMessage for another schema."""
+        value = checked(value)
+        return LeaveRequest(value["repository"], value["environment"], value["cluster"])
 
 
 @dataclass(frozen=True, slots=True)

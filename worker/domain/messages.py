@@ -18,6 +18,7 @@ CONVERGE: Final = "worker.jobs.converge"
 CHECK: Final = "worker.jobs.check"
 GIVE_UP: Final = "worker.jobs.give_up"
 OBSERVE: Final = "worker.observing.observe"
+LEAVE: Final = "worker.leaving.leave"
 ORDER: Final = "worker.orders.order"
 PROPOSE: Final = "worker.proposals.propose"
 ROLLBACK: Final = "worker.rollbacks.rollback"
@@ -32,7 +33,7 @@ COMMIT: Final = "bot.rollbacks.commit"
 COMMIT_IMAGE: Final = "bot.images.commit"
 
 JOBS: Final = (
-    PREVIEW, PROPOSE, ROLLBACK, IMAGE, CONVERGE, CHECK, OBSERVE, ORDER, GIVE_UP,
+    PREVIEW, PROPOSE, ROLLBACK, IMAGE, CONVERGE, CHECK, OBSERVE, LEAVE, ORDER, GIVE_UP,
     COMMITTED, LOOK, POLL, DELIVER, WRITE, SEND, COMMIT, COMMIT_IMAGE,
 )  # fmt: skip
 """The only functions that a job may name; the workers' tables hold these and nothing else."""
@@ -77,11 +78,6 @@ def job_name(*parts: str) -> str:
 def told_key(repository: str, environment: str) -> str:
     """Where the bot notes which ending of an environment it wrote back: `<revision> <step>`."""
     return f"{KEYS}:told:{repository}:{environment}"
-
-
-def told_news_key(repository: str, environment: str) -> str:
-    """Where the bot notes which news of an environment's episodes it delivered last."""
-    return f"{KEYS}:told-news:{repository}:{environment}"
 
 
 def shown_key(repository: str, environment: str) -> str:

@@ -133,12 +133,13 @@ class Step(enum.StrEnum):
     HELD = "held"
     RETRYING = "retrying"
     SUPERSEDED = "superseded"
+    LEFT = "left"
 
 
-ENDINGS: Final = frozenset({Step.CONVERGED, Step.FAILED, Step.HELD})
+ENDINGS: Final = frozenset({Step.CONVERGED, Step.FAILED, Step.HELD, Step.LEFT})
 """The steps that end an operation and are kept in its state, so that they are said even if the first saying got lost."""
 
-FINAL_STEPS: Final = frozenset({Step.CONVERGED, Step.FAILED, Step.HELD, Step.SUPERSEDED})
+FINAL_STEPS: Final = frozenset({*ENDINGS, Step.SUPERSEDED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,8 @@ class ConvergenceReport:
 
     `text` is the sentence ("Deployment shop/cart 3/3", "2 of 2", why it failed); `seconds` counts from the commit's
     arrival (`at`, Unix time) to the fact. `proof` is there on VERIFIED, CONVERGED and FAILED: revision, digest,
-    objects, health, verdict ("as predicted", or what differed), times; it is what is written back to Git.
+    objects, health, verdict ("as predicted", or what differed), times; it is what is written back to Git. On LEFT it says how the
+    environment stood (`was`) and which divergence that ends (`episode`).
     """
 
     repository: str

@@ -104,7 +104,6 @@ def _looked(
     healths = tuple(known.get(each.key) or assess(live.get(each.key), each.key, policy.health) for each in resources)
     doubted = tuple(each for each in resources if each.key not in known)
     differing = {each.key: _drift_of(target, recorded, each, live) for each in doubted}
-    added = {each.key: ownership.additions(now) for each in resources if (now := live.get(each.key)) is not None}
     strict = ownership.policy.strict
     lost = [
         gone
@@ -112,6 +111,14 @@ def _looked(
         if (now := live.get(each.key)) is not None
         for gone in ownership.lost(ownership.sent(each, now).resource, now)
     ]
+    in_git = {
+        (each.key, each.field.path) for each in (*lost, *(each for found in differing.values() for each in found))
+    }
+    added = {
+        each.key: tuple(found for found in ownership.additions(now) if (each.key, found.field.path) not in in_git)
+        for each in resources
+        if (now := live.get(each.key)) is not None
+    }
     doubted = tuple(each for each in doubted if differing[each.key] or (strict and added.get(each.key)))
     tried = try_unproven(target, doubted, observed, {})
     changes: dict[ResourceKey, Change] = {}

@@ -17,11 +17,10 @@ from bot.settings import Settings
 from plumbline.local_system import git
 from tests.bot.divergences import PULL, REMOVED, SCALED, fact, said
 from tests.doubles.github_rig import GithubRig
-from worker.domain.divergence import EpisodeReport
+from worker.domain.divergence import EpisodeReport, told_news_key
 from worker.domain.environment import Mode
 from worker.domain.episodes import Event
 from worker.domain.installation import Forge, Installation, Repository
-from worker.domain.messages import told_news_key
 from worker.domain.reports import ConvergenceReport, Step
 from worker.domain.secret_text import SecretReference, SecretText
 

@@ -83,6 +83,8 @@ superseded | before   | healthy     |          |           || diverged | healthy
 held       | never    |             |          |           || diverged | unknown     | held       | committed | tilted   | held
 held       | before   | healthy     |          |           || diverged | healthy     | held       | committed | tilted   | held
 held       | before   | healthy     |          | drifted   || diverged | healthy     | held       | committed | tilted   | held
+left       | before   |             |          |           || unknown  | unknown     | left       |           | moving   | no longer declared
+left       | this     | healthy     |          |           || unknown  | healthy     | left       |           | moving   | no longer declared
 """
 """`verified`: whether the newest revision ever was (this), only another one (before), or none; `degraded` while waited for."""
 
@@ -162,6 +164,7 @@ DONE = Mark(NEW, 3.0)
         (state(Phase.SETTLING, "c" * 40, verified=Mark("c" * 40, 23.0), health="healthy", episode=DRIFTED), [*CONVERGED, *NEXT, fact(Step.VERIFIED, 23, "c" * 40, {"healthy": 1})], [said(Event.OPENED, 12, DRIFTED)]),
         (state(Phase.FAILED, "c" * 40, verified=DONE, health="healthy"), [*CONVERGED, *NEXT, fact(Step.FAILED, 24, "c" * 40)], []),
         (state(Phase.HELD, "c" * 40, verified=DONE, health="healthy"), [*CONVERGED, NEXT[0], fact(Step.HELD, 24, "c" * 40)], []),
+        (state(Phase.LEFT, verified=DONE), [*CONVERGED, fact(Step.LEFT, 24)], [said(Event.OPENED, 12, DRIFTED)]),
     ],
 )  # fmt: skip
 def test_pages_and_terminals_say_the_same_of_the_same_story(
@@ -192,3 +195,6 @@ def test_a_divergence_is_over_once_all_of_it_was_verified_also_where_its_end_was
     assert open_news([*CONVERGED, *NEXT], news) is news[0], "a commit on its way ends nothing"
     assert open_news([*CONVERGED, *NEXT, fact(Step.VERIFIED, 23, "c" * 40)], news) is None
     assert open_news([*CONVERGED, *NEXT, fact(Step.FAILED, 23, "c" * 40)], news) is news[0]
+    assert open_news([*CONVERGED, fact(Step.LEFT, 23)], news) is None, "nobody looks any more"
+    again = said(Event.OPENED, 40, DRIFTED)
+    assert open_news([*CONVERGED, fact(Step.LEFT, 23)], [*news, again]) is again

@@ -7,16 +7,17 @@ import pytest
 from worker.domain.convergence import ImpossibleTransition, Operation, Phase
 
 TABLE = """
-from \\ to    queued planning applying waiting settling succeeded failed superseded held
-queued        =      +        -        -       -        -         +      +          +
-planning      -      =        +        +       -        -         +      +          +
-applying      -      +        =        +       -        -         +      +          +
-waiting       -      +        +        =       +        +         +      +          +
-settling      -      +        -        -       =        +         +      +          -
-succeeded     -      +        -        -       -        =         -      -          -
-failed        -      +        -        +       -        -         =      -          -
-superseded    -      +        -        -       -        -         -      =          -
-held          -      +        -        -       -        -         -      +          =
+from \\ to    queued planning applying waiting settling succeeded failed superseded held left
+queued        =      +        -        -       -        -         +      +          +      +
+planning      -      =        +        +       -        -         +      +          +      +
+applying      -      +        =        +       -        -         +      +          +      +
+waiting       -      +        +        =       +        +         +      +          +      +
+settling      -      +        -        -       =        +         +      +          -      +
+succeeded     -      +        -        -       -        =         -      -          -      +
+failed        -      +        -        +       -        -         =      -          -      +
+superseded    -      +        -        -       -        -         -      =          -      +
+held          -      +        -        -       -        -         -      +          =      +
+left          -      +        -        -       -        -         -      -          -      =
 """
 """+ may follow, - never, = stays what it is (and may learn something new)."""
 

@@ -1,4 +1,8 @@
-"""Bodies as they are sent: the only place where secret values are unwrapped, and known again in what comes back."""
+"""Bodies as they are read and sent: the only place where secret values are unwrapped, and known again in what comes back.
+
+Whoever may write one object of a kind may nest it deeper than a decoder goes (the API server takes 10,000 levels), and so has
+its managedFields; in a LIST that would hide all others too. No manifest is that deep, so what lies below is nothing of ours.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,37 @@ from worker.domain.resource import MASK, SecretValue
 
 _NOT_IN_YAML: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xef\xbb\xbf|\xef\xbf[\xbe\xbf]")
 """DEL, the C1 controls, the byte order mark and the two non-characters, in UTF-8 (YAML 1.2, production 1)."""
+
+_OF_SHAPE: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+"""The texts and the brackets of a JSON document; nothing else of it says how deep it is."""
+
+DEEPEST: Final = 300
+"""Levels of an answer that are kept where it is too deep to be decoded; manifests have 200, and a LIST adds a few."""
+
+
+def decoded(text: bytes) -> Any:
+    """A JSON document; of one that is nested too deep, what lies below `DEEPEST` levels is empty. Raises ValueError."""
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        if text.count(b"{") + text.count(b"[") <= DEEPEST:
+            raise
+    return orjson.loads(_shallow(text))
+
+
+def _shallow(text: bytes) -> bytes:
+    kept, begin, depth = [], 0, 0
+    for found in _OF_SHAPE.finditer(text):
+        match text[found.start() : found.start() + 1]:
+            case b"{" | b"[":
+                depth += 1
+                if depth == DEEPEST + 1:
+                    kept.append(text[begin : found.end()])
+            case b"}" | b"]":
+                if depth == DEEPEST + 1:
+                    begin = found.start()
+                depth -= 1
+    return b"".join((*kept, text[begin:]))
 
 
 def spellings(value: SecretValue) -> dict[str, str]:

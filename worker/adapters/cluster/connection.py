@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
-import orjson
 import urllib3
 
+from worker.adapters.cluster.bodies import decoded
 from worker.adapters.cluster.kubeconfig import mistake
 from worker.domain.errors import Unavailable, Unfit
 
@@ -47,7 +47,7 @@ class Answer:
     def json(self) -> Any:
         """The decoded body. Raises Unavailable where it is not JSON: then no API server has answered."""
         try:
-            return orjson.loads(self.body)
+            return decoded(self.body)
         except ValueError:
             raise Unavailable(
                 f"cluster unreachable: something that is no API server answers (HTTP {self.status}, not JSON)"

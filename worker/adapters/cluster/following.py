@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
 import urllib3
 
+from worker.adapters.cluster.bodies import decoded
 from worker.adapters.cluster.connection import Connection
 from worker.adapters.cluster.discovery import AccessDenied, ApiResource
 from worker.domain.errors import Unavailable
@@ -131,7 +131,7 @@ class Following:
                 return
             self._check(response.status)
             for line in _lines(response):
-                event = orjson.loads(line)
+                event = decoded(line)
                 body = event["object"]
                 if event["type"] == "ERROR":
                     if body.get("code") != GONE:

@@ -192,7 +192,7 @@ class Cluster:
         """Begins to read the metadata of objects by (group, kind, version, namespace) and label selector.
 
         One page of each place at most: it is for people to look at. The result gives them, when they are there, and raises
-        Unavailable; what may not be listed, or cannot be read, is left out.
+        Unavailable; what may not be listed is left out.
         """
         reads = [
             self._pool.submit(self._metadata_of, served, namespace, label)
@@ -208,11 +208,7 @@ class Cluster:
             return ()
         if answer.status != 200:
             raise self._reading_failed(served, namespace, answer)
-        try:
-            items = answer.json()["items"] or ()  # null where there are none
-        except Unavailable:  # nested deeper than anything here reads: of it nothing is told, and all else is looked at
-            return ()
-        return tuple(_listed([{"metadata": item["metadata"]} for item in items], served))
+        return tuple(_listed([{"metadata": item["metadata"]} for item in answer.json()["items"] or ()], served))
 
     def _get_one(self, key: ResourceKey, version: str) -> tuple[Resource, ...]:
         found = self.get(key, version)
