@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from bot.edits.changes import Append, Put, Remove, append, edited, remove, set_scalar, set_value
-from bot.edits.places import NotEditable
+from worker.domain.edits.changes import Append, Put, Remove, append, edited, remove, set_scalar, set_value
+from worker.domain.edits.places import NotEditable
 from worker.domain.errors import DesiredStateError
 from worker.domain.resource import ResourceKey
 from worker.domain.yaml_text import read_documents

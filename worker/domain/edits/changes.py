@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from bot.edits.places import NotEditable, Selector, document_of, steps_of
-from bot.edits.splices import Splice, appended, put, removed
+from worker.domain.edits.places import NotEditable, Selector, document_of, steps_of
+from worker.domain.edits.splices import Splice, appended, put, removed
 from worker.domain.errors import DesiredStateError
 from worker.domain.yaml_places import Node, roots
 from worker.domain.yaml_text import Document, Path, read_documents

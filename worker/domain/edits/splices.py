@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bot.edits.places import NotEditable
-from bot.edits.spelling import block_lines, flow_text, scalar_text
+from worker.domain.edits.places import NotEditable
+from worker.domain.edits.spelling import block_lines, flow_text, scalar_text
 from worker.domain.yaml_places import Node
 
 _ANCHOR: Final = re.compile(r"&[^\s,\[\]{}]+[ \t]*")
