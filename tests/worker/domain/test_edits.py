@@ -101,6 +101,35 @@ def test_a_field_that_was_empty_and_one_that_was_not_there() -> None:
     )
 
 
+BLOCK = b"a: | # why\n    one\n    two  \n\nb: >-\n  x\nc:\n- |\n  z"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "was", "becomes"),
+    [
+        ("a", "new\n\n  text\n", b"    one\n    two  \n", b"    new\n\n      text\n"),
+        ("a", "new\ntext", b"| # why\n    one\n    two  \n", b"|- # why\n    new\n    text\n"),
+        ("a", "single", b"| # why\n    one\n    two  \n", b"single # why\n"),
+        ("a", "---\nkind: Role\n", b"    one\n    two  \n", b"    ---\n    kind: Role\n"),
+        ("a", " led\n", b"| # why\n    one\n    two  \n", b'" led\\n" # why\n'),
+        ("a", "x\x01\ny", b"| # why\n    one\n    two  \n", b'"x\\u0001\\ny" # why\n'),
+        ("b", "p\nq\n", b">-\n  x\n", b"|\n  p\n  q\n"),
+        ("c[0]", "z\ny\n", b"  z", b"  z\n  y\n"),
+        ("c[0]", {"d": "m\nn\n"}, b"- |\n  z", b"- d: |\n    m\n    n"),
+    ],
+)  # fmt: skip
+def test_a_text_of_several_lines_becomes_another_one_where_it_stands(
+    path: str, value: Any, was: bytes, becomes: bytes
+) -> None:
+    assert BLOCK.count(was) == 1
+    if isinstance(value, dict):
+        with pytest.raises(NotEditable, match="other values would change"):  # the last line has no end
+            set_value(BLOCK, 0, path, value)
+        value = {"d": value["d"].removesuffix("\n")}
+        becomes = becomes.replace(b"|", b"|-")
+    assert set_value(BLOCK, 0, path, value) == BLOCK.replace(was, becomes)
+
+
 def test_a_subtree_becomes_another_one() -> None:
     ports = "spec.template.spec.containers[name=cart].ports"
     old = b"ports:\n          - containerPort: 80\n            protocol: UDP\n          - containerPort: 80\n"

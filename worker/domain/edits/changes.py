@@ -1,7 +1,7 @@
 """Changes of a YAML or JSON file: one scalar, a subtree, a key or an item more or less; every other byte stays. Pure.
 
-Whatever cannot be changed alone is refused with its line: values behind an alias, a tag or a merge key, texts behind `|`,
-templates that are no YAML before they are rendered.
+Whatever cannot be changed alone is refused with its line: values behind an alias, a tag or a merge key, templates that are
+no YAML before they are rendered.
 """
 
 from __future__ import annotations
@@ -161,6 +161,8 @@ def _require_scalar(root: Node, document: Document, path: Path) -> None:
     node, _, rest = _walked(root, document, path)
     if rest or node.kind not in ("scalar", "alias"):
         raise NotEditable("there is no single value at this place", node.line)
+    if node.is_block_text:
+        raise NotEditable(f"the text stands in a block behind {node.style}", node.line)
 
 
 def _splices(text: str, root: Node, document: Document, path: Path, change: Change) -> list[Splice]:
