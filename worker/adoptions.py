@@ -7,14 +7,17 @@ live, and nothing else may change), report.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from worker.adapters.checkout import Checkout
+from worker.adapters.confined.references import KUSTOMIZATIONS
 from worker.adapters.grafting import altered
 from worker.adapters.reading_inputs import read_inputs, readers
 from worker.adapters.renderer import Capabilities
+from worker.adapters.renderer.inputs import is_manifest
 from worker.domain.adoption import AdoptedFile, AdoptionReport, AdoptionRequest
 from worker.domain.blobs import blob_id
 from worker.domain.declaration import Declaration
@@ -27,11 +30,10 @@ from worker.domain.installation import Repository
 from worker.domain.proposals import Drift
 from worker.domain.resource import Resource, ResourceKey
 from worker.domain.rollback import PLAIN_MODES, Inputs
-from worker.domain.yaml_text import read_documents
+from worker.domain.yaml_text import Document, read_documents
 from worker.operations.observing import Applied, look_at
 from worker.operations.preparing import Target, prepare
 from worker.planning.adopting import (
-    Offer,
     Offered,
     about,
     chosen,
@@ -41,6 +43,8 @@ from worker.planning.adopting import (
     summed_up,
     unproven,
 )
+from worker.planning.offers import Offer, changes_of
+from worker.planning.overlaying import Overlay, ways
 from worker.workbench import Workbench, shortage
 
 
@@ -54,6 +58,10 @@ class _Place:
     declaration: Declaration
     environment: Environment
     inputs: Inputs
+
+    def documents(self, path: str) -> Sequence[Document]:
+        """What such a file says. Raises Refused and DesiredStateError."""
+        return read_documents(self.content(path), path)
 
     def content(self, path: str) -> bytes:
         """A file that the environment reads. Raises Refused where it is none whose text can be changed."""
@@ -147,29 +155,49 @@ def _looked(bench: Workbench, place: _Place) -> _Seen:
 
 def _offered(place: _Place, seen: _Seen, wanted: Sequence[Drift]) -> tuple[tuple[Offered, ...], tuple[str, ...]]:
     """Each field with the ways to say it in Git, and a sentence about each that has none."""
-    sources = {each.key: each.source for each in seen.desired.resources}
+    desired = {each.key: each for each in seen.desired.resources}
+    overlay = _overlay(place) if seen.renderer == "kustomize" else None
     found: list[Offered] = []
     left: list[str] = []
     for drift in wanted:
-        source = sources.get(drift.key)
-        file = source.file if source is not None else ""
+        resource = desired[drift.key]
+        file = resource.source.file if resource.source is not None else ""
         try:
-            if seen.renderer != "yaml":
-                raise Refused(f"it is rendered by {seen.renderer}, and only plain manifests are written back")
-            offers = (in_manifest(drift, file, read_documents(place.content(file), file)),)
+            if overlay is not None:
+                offers = ways(drift, resource, overlay)
+            elif seen.renderer == "yaml":
+                offers = (in_manifest(drift, file, place.documents(file)),)
+            else:
+                raise Refused(
+                    f"it is rendered by {seen.renderer}, and only manifests and kustomizations are written back"
+                )
         except NotEditable as error:
             left.append(left_out(drift, f"{file}, {error.reason}"))
-        except (Refused, DesiredStateError) as error:
-            left.append(left_out(drift, str(error)))
+        except Refused as error:
+            left.append(left_out(drift, error.reason))
         else:
             found.append((drift, offers))
     return tuple(found), tuple(left)
 
 
+def _overlay(place: _Place) -> Overlay:
+    """The environment's kustomization, and what only it reads. Raises Refused."""
+    folder = f"{place.inputs.folder}/" if place.inputs.folder else ""
+    file = next((f"{folder}{name}" for name in KUSTOMIZATIONS if f"{folder}{name}" in place.inputs.files), "")
+    paths = [path for path in place.inputs.files if is_manifest(path) and path != file]
+    shared = readers([(place.checkout, place.tip)], place.declaration, place.environment.name, paths)
+    texts = {}
+    for path in paths:
+        if path not in shared:
+            with contextlib.suppress(PlumblineError):
+                texts[path] = place.documents(path)
+    return Overlay(file, place.documents(file)[0], texts)
+
+
 def _against(bench: Workbench, place: _Place, seen: _Seen, picks: Sequence[tuple[Drift, Offer]]) -> Sequence[str]:
     """What speaks against these changes, tried together: they cannot be made, do not render, or do something else."""
     try:
-        made = _made(place, [offer for _, offer in picks])
+        made = _made(place, changes_of([offer for _, offer in picks], place.documents))
         contents = {path: (place.inputs.files[path][0], content) for path, content in made.items()}
         with altered(place.checkout, place.tip, contents) as (beside, tree):
             rendered = bench.renderer.render_revision(beside, tree, place.environment, seen.capabilities)
@@ -188,26 +216,20 @@ def _against(bench: Workbench, place: _Place, seen: _Seen, picks: Sequence[tuple
     )
 
 
-def _made(place: _Place, offers: Sequence[Offer]) -> dict[str, bytes]:
+def _made(place: _Place, changes: Mapping[str, Sequence[Change]]) -> dict[str, bytes]:
     """The files with these changes. Raises Refused with the file and the line."""
     made: dict[str, bytes] = {}
-    for path, changes in _by_file(offers).items():
+    for path, each in changes.items():
         try:
-            made[path] = edited(place.content(path), changes)
+            made[path] = edited(place.content(path), each)
         except NotEditable as error:
             raise Refused(f"{path}, {error.reason}", error.next_step) from None
     return made
 
 
-def _by_file(offers: Sequence[Offer]) -> dict[str, tuple[Change, ...]]:
-    found: dict[str, tuple[Change, ...]] = {}
-    for each in offers:
-        found[each.file] = (*found.get(each.file, ()), each.change)
-    return found
-
-
 def _files(place: _Place, offers: Sequence[Offer]) -> tuple[AdoptedFile, ...]:
-    changes, made = _by_file(offers), _made(place, offers)
+    changes = changes_of(offers, place.documents)
+    made = _made(place, changes)
     shared = readers([(place.checkout, place.tip)], place.declaration, place.environment.name, changes)
     found = []
     for path, each in changes.items():

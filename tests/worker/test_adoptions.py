@@ -201,3 +201,83 @@ def test_what_cannot_be_changed_alone_is_left_with_its_line_and_the_rest_is_adop
     refused = adopter.asked()
     assert refused.files == ()
     assert "data.a" in refused.refusal
+
+
+BASE = """\
+kind: Deployment
+apiVersion: apps/v1
+metadata: {name: web}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - {name: side, image: "registry.example/side:1", args: ["-v"]}
+      - {name: web, image: "registry.example/web:1", args: ["--fast"]}
+"""
+OVERLAY = """\
+# what production has of its own
+resources:
+- ../base   # shared
+- own.yaml
+namePrefix: p-
+images:
+- name: registry.example/side
+  newTag: "1"   # the sidecar's
+"""
+
+
+def test_a_kustomization_gets_a_patch_where_others_read_what_it_is_made_of(adopter: Adopter) -> None:
+    adopter.clone.write("base/kustomization.yaml", "resources: [web.yaml]\n")
+    adopter.clone.write("base/web.yaml", BASE)
+    adopter.clone.write("app/kustomization.yaml", OVERLAY)
+    staging = f"  - name: staging\n    path: staging\n    namespace: {adopter.namespace}\n    policy: {{settle: 1s}}\n"
+    adopter.clone.write("plumbline.yaml", declaration(adopter.namespace, more=staging))
+    adopter.clone.write("staging/kustomization.yaml", "resources: [../base]\n")
+    own = "kind: ConfigMap\napiVersion: v1\nmetadata: {name: own}\ndata: {a: 'x'}   # mine\n"
+    adopter.converged(own=own)
+    containers = [
+        {"name": "web", "image": "registry.example/web:2", "args": ["--slow", "--safe"]},
+        {"name": "side", "image": "registry.example/side:2"},
+    ]
+    adopter.patch("deployment/p-web", {"spec": {"template": {"spec": {"containers": containers}}}})
+    adopter.patch("configmap/p-own", {"data": {"a": "y"}}, "merge")
+    report = adopter.asked()
+    assert (report.refusal, report.left) == ("", ())
+    patch = """\
+patches:
+- patch: |
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata:
+      name: web
+    spec:
+      template:
+        spec:
+          containers:
+          - name: side
+          - name: web
+            args:
+            - "--slow"
+            - "--safe"
+            image: registry.example/web:2
+"""
+    files = adopter.made(report)
+    assert files["app/own.yaml"] == own.replace("'x'", "'y'")
+    assert files["app/kustomization.yaml"] == OVERLAY.replace('"1"', '"2"') + patch
+    assert set(files) == {"app/own.yaml", "app/kustomization.yaml"}
+    adopter.merged(report)
+    adopter.patch(
+        "deployment/p-web",
+        {"spec": {"template": {"spec": {"containers": [{"name": "web", "image": "registry.example/web:3"}]}}}},
+    )
+    again = adopter.asked()
+    before = files["app/kustomization.yaml"]
+    assert adopter.made(again) == {"app/kustomization.yaml": before.replace("web:2", "web:3")}
+    adopter.patch("deployment/p-web", [{"op": "remove", "path": "/spec/template/spec/containers/0/args"}], "json")
+    gone = adopter.asked()
+    assert gone.refusal == ""
+    assert adopter.made(gone)["app/kustomization.yaml"].endswith("          - name: side\n            args: null\n")
+    adopter.merged(gone)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
-from worker.domain.edits.changes import Change, Put, Remove
+from worker.domain.edits.changes import Put, Remove
 from worker.domain.edits.places import document_of, steps_of
 from worker.domain.environment import OWNER_LABEL
 from worker.domain.errors import Refused
@@ -17,6 +16,7 @@ from worker.domain.resource import Resource, ResourceKey
 from worker.domain.scrubbing import name_at, scrubbed
 from worker.domain.yaml_text import Document
 from worker.planning.diffing import MergeKeys, field_changes, joined, specified_differences
+from worker.planning.offers import Offer
 
 LONGEST: Final = 64 << 10
 """Bytes of one value, as JSON, that are written into a file."""
@@ -31,14 +31,6 @@ REVEALING: Final = "its value looks like a secret, which everybody who reads Git
 GONE: Final = "it was deleted from the cluster, which is adopted by taking its manifest out of Git by hand"
 OURS: Final = "it is Plumbline's own label, which is in no manifest"
 LONG: Final = f"its value is longer than {LONGEST >> 10} KiB"
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """One way to say in Git what the cluster has of a field: the change of one file."""
-
-    file: str
-    change: Change
 
 
 def about(drift: Iterable[Drift], asked: str, declared: Iterable[ResourceKey]) -> tuple[Drift, ...]:
