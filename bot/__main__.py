@@ -9,13 +9,14 @@ import threading
 from functools import partial
 from typing import Final
 
-from bot import alerts, images, intake, polling, reports, results, rollbacks
+from bot import adoptions, alerts, images, intake, polling, reports, results, rollbacks
 from bot.desk import Desk
 from bot.permissions import Permissions
 from bot.settings import Settings
 from worker.domain.errors import PlumblineError
 from worker.domain.messages import (
     COMMIT,
+    COMMIT_ADOPTION,
     COMMIT_IMAGE,
     COMMITS_QUEUE,
     COMMITTED,
@@ -55,6 +56,7 @@ def main() -> int:
         SEND: partial(alerts.send, desk),
         COMMIT: partial(rollbacks.commit, aside),
         COMMIT_IMAGE: partial(images.commit, aside),
+        COMMIT_ADOPTION: partial(adoptions.commit, aside),
     }
     stop, permissions = Stop(), Permissions(desk)
     try:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from bot import orders, standing
+from bot.adoption_requests import adopt
 from bot.change_requests import look_at_change_request
 from bot.commands import COMMANDS, help_text
 from bot.comments import marker, prediction
@@ -184,5 +185,6 @@ ACTIONS: Final[Mapping[str, Action]] = {
     **dict.fromkeys(map(str, Verb), orders.give),
     "rollback": rollback,
     "image": image,
+    "adopt": adopt,
 }
 """What each word does."""

@@ -7,11 +7,11 @@ from typing import Any
 
 from bot.commits import Making, Site, content_of, make_commit
 from bot.desk import Desk
-from bot.edits.images import retagged
-from bot.edits.places import NotEditable
 from bot.forges.port import FileChange, Forge
 from bot.image_text import body, branch_name, branch_prefix, message, proposed, refused, title
 from bot.queue import CommitRequest
+from worker.domain.edits.images import retagged
+from worker.domain.edits.places import NotEditable
 from worker.domain.errors import Refused
 from worker.domain.image_places import image_places
 from worker.domain.image_update import ImageReport, NamingFile

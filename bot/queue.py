@@ -9,9 +9,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from worker.domain.adoption import AdoptionReport, AdoptionRequest
 from worker.domain.image_update import ImageReport, ImageRequest
 from worker.domain.messages import (
+    ADOPT,
     COMMIT,
+    COMMIT_ADOPTION,
     COMMIT_IMAGE,
     COMMITS_QUEUE,
     COMMITTED,
@@ -57,6 +60,7 @@ SEND_SECONDS = 60
 ORDER_SECONDS = 60
 ROLLBACK_SECONDS = 120
 IMAGE_SECONDS = 60
+ADOPT_SECONDS = 180
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +116,9 @@ class SendRequest:
 
 @dataclass(frozen=True, slots=True)
 class CommitRequest:
-    """Make the commit of a rollback or of an image at its forge; `tries` counts how often the forge was away."""
+    """Make the commit of a rollback, an image or adopted drift at its forge; `tries` counts how often the forge was away."""
 
-    report: RollbackReport | ImageReport
+    report: RollbackReport | ImageReport | AdoptionReport
     tries: int = 0
 
     @property
@@ -131,7 +135,7 @@ class CommitRequest:
         """The inverse of `to_json`; raises UnknownMessage for another schema."""
         value = checked(value)
         report = report_from_json(value["report"])
-        if not isinstance(report, RollbackReport | ImageReport):
+        if not isinstance(report, RollbackReport | ImageReport | AdoptionReport):
             raise UnknownMessage("a commit of something that is none")
         return CommitRequest(report, value["tries"])
 
@@ -185,9 +189,21 @@ class Requests:
             PREVIEWS_QUEUE, IMAGE, request.to_json(), job_id=request.job_id, timeout=IMAGE_SECONDS
         )
 
+    def adopt(self, request: AdoptionRequest) -> bool:
+        """Asks the worker how drift comes into Git; whether it was not asked for already."""
+        return self.queue.enqueue(
+            PREVIEWS_QUEUE, ADOPT, request.to_json(), job_id=request.job_id, timeout=ADOPT_SECONDS
+        )
+
     def commit(self, request: CommitRequest, delay: float = 0.0) -> bool:
         """Asks, now or after `delay` seconds, for a commit; whether it was not asked for already."""
-        job = COMMIT if isinstance(request.report, RollbackReport) else COMMIT_IMAGE
+        match request.report:
+            case RollbackReport():
+                job = COMMIT
+            case ImageReport():
+                job = COMMIT_IMAGE
+            case AdoptionReport():
+                job = COMMIT_ADOPTION
         return self.queue.enqueue(
             COMMITS_QUEUE, job, request.to_json(), job_id=request.job_id, timeout=WRITE_SECONDS, delay=delay
         )

@@ -9,6 +9,7 @@ from bot import alerts, divergences, orders, results
 from bot.desk import Desk
 from bot.queue import CommitRequest
 from bot.statuses import is_written, status_line
+from worker.domain.adoption import AdoptionReport
 from worker.domain.divergence import EpisodeReport
 from worker.domain.errors import Refused
 from worker.domain.image_update import ImageReport
@@ -35,7 +36,7 @@ def deliver(desk: Desk, message: dict[str, Any]) -> None:
         results.put_prediction(desk, report)
         desk.sightings.note_prediction(report.repository, report.number, report.head, report.base_revision)
         return
-    if isinstance(report, RollbackReport | ImageReport):
+    if isinstance(report, RollbackReport | ImageReport | AdoptionReport):
         desk.requests.commit(CommitRequest(report))
         return
     if isinstance(report, EpisodeReport):

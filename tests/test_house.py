@@ -17,7 +17,6 @@ PURE = [
     for p in MODULES
     if p.is_relative_to(ROOT / "worker/domain")
     or p.is_relative_to(ROOT / "worker/planning")
-    or p.is_relative_to(ROOT / "bot/edits")
     or p.stem
     in {
         "requests",

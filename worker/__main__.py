@@ -7,10 +7,11 @@ import os
 import sys
 from functools import partial
 
-from worker import images, jobs, leaving, observing, orders, previews, proposals, rollbacks
+from worker import adoptions, images, jobs, leaving, observing, orders, previews, proposals, rollbacks
 from worker.adapters.renderer import RenderTools, jail
 from worker.domain.errors import PlumblineError
 from worker.domain.messages import (
+    ADOPT,
     CHECK,
     CONVERGE,
     GIVE_UP,
@@ -53,6 +54,7 @@ def main() -> int:
         PROPOSE: partial(proposals.propose, bench),
         ROLLBACK: partial(rollbacks.rollback, bench),
         IMAGE: partial(images.image, bench),
+        ADOPT: partial(adoptions.adopt, bench),
         CONVERGE: partial(jobs.converge, bench),
         CHECK: partial(jobs.check, bench),
         OBSERVE: partial(observing.observe, bench),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from bot.edits.changes import set_scalar
 from tests.bench.ground import Figures, Ground
+from worker.domain.edits.changes import set_scalar
 
 FILES = 2000
 IMAGE = "spec.template.spec.containers[name=cart].image"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from worker.adapters.checkout import Checkout
 from worker.adapters.git_process import last_words
@@ -23,9 +23,26 @@ def grafted(checkout: Checkout, revision: str, files: Iterable[Restored]) -> Ite
         line = f"{each.mode} {each.blob}\t{each.path}\0" if each.blob else f"0 {'0' * len(revision)}\t{each.path}\0"
         (there if each.blob else gone).append(line.encode(errors="surrogateescape"))
     with checkout.beside() as beside:
-        _run(beside, "read-tree", revision)
-        _run(beside, "update-index", "-z", "--replace", "--index-info", data=b"".join([*gone, *there]))
-        yield beside, _run(beside, "write-tree").decode().strip()
+        yield beside, _tree(beside, revision, [*gone, *there])
+
+
+@contextlib.contextmanager
+def altered(
+    checkout: Checkout, revision: str, contents: Mapping[str, tuple[str, bytes]]
+) -> Iterator[tuple[Checkout, str]]:
+    """The same with files of other contents: path -> (git's mode, content). Raises Unavailable where git does not make it."""
+    with checkout.beside() as beside:
+        lines = []
+        for path, (mode, content) in contents.items():
+            blob = _run(beside, "hash-object", "-w", "--stdin", data=content).decode().strip()
+            lines.append(f"{mode} {blob}\t{path}\0".encode(errors="surrogateescape"))
+        yield beside, _tree(beside, revision, lines)
+
+
+def _tree(beside: Checkout, revision: str, lines: Iterable[bytes]) -> str:
+    _run(beside, "read-tree", revision)
+    _run(beside, "update-index", "-z", "--replace", "--index-info", data=b"".join(lines))
+    return _run(beside, "write-tree").decode().strip()
 
 
 def _run(checkout: Checkout, *arguments: str, data: bytes | None = None) -> bytes:

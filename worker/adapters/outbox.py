@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TypeAlias
 
+from worker.domain.adoption import AdoptionReport
 from worker.domain.divergence import EpisodeReport
 from worker.domain.image_update import ImageReport
 from worker.domain.messages import DELIVER, REPORTS_QUEUE
@@ -15,7 +16,14 @@ from worker.domain.rollback import RollbackReport
 from worker.signed_queue import SignedQueue
 
 Report: TypeAlias = (
-    PreviewReport | ProposalReport | ConvergenceReport | EpisodeReport | OrderReport | RollbackReport | ImageReport
+    PreviewReport
+    | ProposalReport
+    | ConvergenceReport
+    | EpisodeReport
+    | OrderReport
+    | RollbackReport
+    | ImageReport
+    | AdoptionReport
 )
 
 

@@ -1,7 +1,6 @@
 """What bot and worker say to each other over the queue: job names, queues, and messages as JSON with a schema number.
 
-A message is a hint and an answer, never authority: it holds ids and facts to show, and whoever acts on one reads the
-truth again from Git and from the cluster.
+A message is a hint and an answer, never authority: whoever acts on one reads the truth again from Git and the cluster.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ ORDER: Final = "worker.orders.order"
 PROPOSE: Final = "worker.proposals.propose"
 ROLLBACK: Final = "worker.rollbacks.rollback"
 IMAGE: Final = "worker.images.image"
+ADOPT: Final = "worker.adoptions.adopt"
 COMMITTED: Final = "bot.intake.committed"
 LOOK: Final = "bot.intake.look"
 POLL: Final = "bot.polling.poll"
@@ -31,10 +31,11 @@ WRITE: Final = "bot.results.write"
 SEND: Final = "bot.alerts.send"
 COMMIT: Final = "bot.rollbacks.commit"
 COMMIT_IMAGE: Final = "bot.images.commit"
+COMMIT_ADOPTION: Final = "bot.adoptions.commit"
 
 JOBS: Final = (
-    PREVIEW, PROPOSE, ROLLBACK, IMAGE, CONVERGE, CHECK, OBSERVE, LEAVE, ORDER, GIVE_UP,
-    COMMITTED, LOOK, POLL, DELIVER, WRITE, SEND, COMMIT, COMMIT_IMAGE,
+    PREVIEW, PROPOSE, ROLLBACK, IMAGE, ADOPT, CONVERGE, CHECK, OBSERVE, LEAVE, ORDER, GIVE_UP,
+    COMMITTED, LOOK, POLL, DELIVER, WRITE, SEND, COMMIT, COMMIT_IMAGE, COMMIT_ADOPTION,
 )  # fmt: skip
 """The only functions that a job may name; the workers' tables hold these and nothing else."""
 
@@ -359,8 +360,7 @@ class PollRequest:
 class ProposalRequest:
     """Predict what merging a change request would do: `head` (found under `head_ref`) merged into `base` as it is then.
 
-    `number` is 0 for a merge queue's candidate, whose `head` is already the merge result. `at` is the Unix time of the event
-    that asked.
+    `number` is 0 for a merge queue's candidate, whose `head` is the merge result. `at` is the Unix time of the event.
     """
 
     repository: str

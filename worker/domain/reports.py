@@ -12,6 +12,7 @@ from worker.domain.messages import SCHEMA, UnknownMessage, checked
 from worker.domain.plan import Plan
 
 if TYPE_CHECKING:
+    from worker.domain.adoption import AdoptionReport
     from worker.domain.divergence import EpisodeReport
     from worker.domain.image_update import ImageReport
     from worker.domain.orders import OrderReport
@@ -205,8 +206,18 @@ class ConvergenceReport:
 
 def report_from_json(
     value: Mapping[str, Any],
-) -> PreviewReport | ProposalReport | ConvergenceReport | EpisodeReport | OrderReport | RollbackReport | ImageReport:
+) -> (
+    PreviewReport
+    | ProposalReport
+    | ConvergenceReport
+    | EpisodeReport
+    | OrderReport
+    | RollbackReport
+    | ImageReport
+    | AdoptionReport
+):
     """The report that a `bot.reports.deliver` job carries; raises UnknownMessage for anything else."""
+    from worker.domain.adoption import AdoptionReport
     from worker.domain.divergence import EpisodeReport  # both stand on this module's Outcome
     from worker.domain.image_update import ImageReport
     from worker.domain.orders import OrderReport
@@ -228,4 +239,6 @@ def report_from_json(
             return RollbackReport.from_json(value)
         case "image":
             return ImageReport.from_json(value)
+        case "adoption":
+            return AdoptionReport.from_json(value)
     raise UnknownMessage(f"report type {value.get('type')!r}")

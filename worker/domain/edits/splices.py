@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bot.edits.places import NotEditable
-from bot.edits.spelling import block_lines, flow_text, scalar_text
+from worker.domain.edits.places import NotEditable
+from worker.domain.edits.spelling import block_lines, flow_text, indented, literal_lines, scalar_text
 from worker.domain.yaml_places import Node
 
 _ANCHOR: Final = re.compile(r"&[^\s,\[\]{}]+[ \t]*")
+_HEADER: Final = re.compile(r"[|>][-+0-9]*")
 _INDENT: Final = 2
 
 Way = list[tuple[Node, int]]
@@ -29,10 +30,10 @@ class Splice:
 def put(text: str, way: Way, node: Node, value: Any) -> Splice:
     """The value of a place that is there becomes another one."""
     _require_own(node)
-    if node.is_block_text:
-        raise NotEditable(f"the text stands in a block behind {node.style}", node.line)
     nested = isinstance(value, dict | list)
     in_flow = any(parent.is_flow for parent, _ in way)
+    if node.is_block_text and not nested:
+        return _over_block(text, node, value)
     if node.kind == "scalar" and not nested:
         return _scalar(text, node, value, in_flow=in_flow)
     if in_flow or (node.is_flow and not way):
@@ -141,6 +142,21 @@ def _scalar(text: str, node: Node, value: Any, *, in_flow: bool) -> Splice:
     return Splice(start, node.end, scalar_text(value, node.style, plain=not in_flow or was_text))
 
 
+def _over_block(text: str, node: Node, value: Any) -> Splice:
+    """Another text, or a scalar on one line, in the place of a text behind `|` or `>`; lines stand where they stood."""
+    if node.anchor:
+        raise NotEditable(f"the text is named &{node.anchor}", node.line)
+    end = _line_end(text, node.end)
+    header, *old = text[node.start : end].split("\n")
+    beside = _HEADER.sub("", header).rstrip("\r")
+    first, *lines = literal_lines(value) or [flow_text(value, plain=True)]
+    column = next((len(line) - len(line.lstrip(" ")) for line in old if line.strip()), 0)
+    if not lines or not column:
+        return Splice(node.start, end, flow_text(value, plain=True) + beside)
+    last = _newline(text) if end == len(text) and first == "|" else ""
+    return Splice(node.start, end, first + beside + _newline(text) + _indented(text, lines, column) + last)
+
+
 def _is_text(text: str) -> bool:
     return scalar_text(text, "") == text
 
@@ -217,4 +233,4 @@ def _newline(text: str) -> str:
 
 def _indented(text: str, lines: list[str], column: int, *, first: bool = True) -> str:
     pad = " " * column
-    return (pad if first else "") + (_newline(text) + pad).join(lines)
+    return (pad if first else "") + _newline(text).join([lines[0], *indented(lines[1:], pad)])

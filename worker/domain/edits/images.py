@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bot.edits.changes import Put, edited
+from worker.domain.edits.changes import Put, edited
 from worker.domain.image_places import ImagePlace, Part
 from worker.domain.images import Image, read_image
 

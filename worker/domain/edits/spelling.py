@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any, Final
 
 from worker.domain.errors import DesiredStateError
@@ -57,17 +58,41 @@ def block_lines(value: Any) -> list[str]:
     lines: list[str] = []
     if isinstance(value, list):
         for item in value:
-            first, *rest = block_lines(item) if _is_nested(item) else [flow_text(item, plain=True)]
-            lines += [f"- {first}", *(f"  {line}" for line in rest)]
+            first, *rest = block_lines(item) if _is_nested(item) else _text_lines(item)
+            lines += [f"- {first}", *indented(rest, "  ")]
         return lines
     for name, member in value.items():
         key = scalar_text(str(name), "")
         if not _is_nested(member):
-            lines.append(f"{key}: {flow_text(member, plain=True)}")
+            first, *rest = _text_lines(member)
+            lines += [f"{key}: {first}", *indented(rest, "  ")]
             continue
-        indent = "" if isinstance(member, list) else "  "
-        lines += [f"{key}:", *(indent + line for line in block_lines(member))]
+        lines += [f"{key}:", *indented(block_lines(member), "" if isinstance(member, list) else "  ")]
     return lines
+
+
+def indented(lines: Iterable[str], by: str) -> list[str]:
+    """The lines further in; an empty one stays empty."""
+    return [by + line if line else "" for line in lines]
+
+
+def _text_lines(value: Any) -> list[str]:
+    """A value that is no block of its own: a text of several lines behind `|` where it can be, else on one line."""
+    return literal_lines(value) or [flow_text(value, plain=True)]
+
+
+def literal_lines(value: Any) -> list[str]:
+    """A text of several lines as it stands behind `|`: the header, then the lines; nothing where it has to be quoted."""
+    if not isinstance(value, str) or "\n" not in value or value.endswith("\n\n"):
+        return []
+    lines = value.removesuffix("\n").split("\n")
+    if not lines[0] or lines[0][0].isspace() or not all(map(_stands_literally, lines)):
+        return []
+    return ["|" if value.endswith("\n") else "|-", *lines]
+
+
+def _stands_literally(line: str) -> bool:
+    return line.replace("\t", "").isprintable() and (not line or line[-1] not in " \t")
 
 
 def _is_nested(value: Any) -> bool:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from bot.edits.changes import Append, Put, Remove, append, edited, remove, set_scalar, set_value
-from bot.edits.places import NotEditable
+from worker.domain.edits.changes import Append, Put, Remove, append, edited, remove, set_scalar, set_value
+from worker.domain.edits.places import NotEditable
 from worker.domain.errors import DesiredStateError
 from worker.domain.resource import ResourceKey
 from worker.domain.yaml_text import read_documents
@@ -99,6 +99,35 @@ def test_a_field_that_was_empty_and_one_that_was_not_there() -> None:
     assert set_value(DEPLOYMENT, WORDS, "data.empty", {"a": [1, {"b": "c"}]}) == DEPLOYMENT.replace(
         b"empty:\n", b"empty:\n    a:\n    - 1\n    - b: c\n"
     )
+
+
+BLOCK = b"a: | # why\n    one\n    two  \n\nb: >-\n  x\nc:\n- |\n  z"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "was", "becomes"),
+    [
+        ("a", "new\n\n  text\n", b"    one\n    two  \n", b"    new\n\n      text\n"),
+        ("a", "new\ntext", b"| # why\n    one\n    two  \n", b"|- # why\n    new\n    text\n"),
+        ("a", "single", b"| # why\n    one\n    two  \n", b"single # why\n"),
+        ("a", "---\nkind: Role\n", b"    one\n    two  \n", b"    ---\n    kind: Role\n"),
+        ("a", " led\n", b"| # why\n    one\n    two  \n", b'" led\\n" # why\n'),
+        ("a", "x\x01\ny", b"| # why\n    one\n    two  \n", b'"x\\u0001\\ny" # why\n'),
+        ("b", "p\nq\n", b">-\n  x\n", b"|\n  p\n  q\n"),
+        ("c[0]", "z\ny\n", b"  z", b"  z\n  y\n"),
+        ("c[0]", {"d": "m\nn\n"}, b"- |\n  z", b"- d: |\n    m\n    n"),
+    ],
+)  # fmt: skip
+def test_a_text_of_several_lines_becomes_another_one_where_it_stands(
+    path: str, value: Any, was: bytes, becomes: bytes
+) -> None:
+    assert BLOCK.count(was) == 1
+    if isinstance(value, dict):
+        with pytest.raises(NotEditable, match="other values would change"):  # the last line has no end
+            set_value(BLOCK, 0, path, value)
+        value = {"d": value["d"].removesuffix("\n")}
+        becomes = becomes.replace(b"|", b"|-")
+    assert set_value(BLOCK, 0, path, value) == BLOCK.replace(was, becomes)
 
 
 def test_a_subtree_becomes_another_one() -> None:

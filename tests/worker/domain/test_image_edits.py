@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.edits.images import retagged
+from worker.domain.edits.images import retagged
 from worker.domain.image_places import Part, image_places
 from worker.domain.images import read_image
 

@@ -1,7 +1,7 @@
 """Changes of a YAML or JSON file: one scalar, a subtree, a key or an item more or less; every other byte stays. Pure.
 
-Whatever cannot be changed alone is refused with its line: values behind an alias, a tag or a merge key, texts behind `|`,
-templates that are no YAML before they are rendered.
+Whatever cannot be changed alone is refused with its line: values behind an alias, a tag or a merge key, templates that are
+no YAML before they are rendered.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from bot.edits.places import NotEditable, Selector, document_of, steps_of
-from bot.edits.splices import Splice, appended, put, removed
+from worker.domain.edits.places import NotEditable, Selector, document_of, steps_of
+from worker.domain.edits.splices import Splice, appended, put, removed
 from worker.domain.errors import DesiredStateError
 from worker.domain.yaml_places import Node, roots
 from worker.domain.yaml_text import Document, Path, read_documents
@@ -161,6 +161,8 @@ def _require_scalar(root: Node, document: Document, path: Path) -> None:
     node, _, rest = _walked(root, document, path)
     if rest or node.kind not in ("scalar", "alias"):
         raise NotEditable("there is no single value at this place", node.line)
+    if node.is_block_text:
+        raise NotEditable(f"the text stands in a block behind {node.style}", node.line)
 
 
 def _splices(text: str, root: Node, document: Document, path: Path, change: Change) -> list[Splice]:
