@@ -5,7 +5,7 @@ from __future__ import annotations
 from bot.commit_text import asked_by, credit
 from bot.markdown import code, prose
 from worker.domain.convergence import short
-from worker.domain.rollback import RollbackReport
+from worker.domain.rollback import ENVIRONMENT_TRAILER, TARGET_TRAILER, RollbackReport
 
 
 def branch_name(report: RollbackReport) -> str:
@@ -22,8 +22,8 @@ def title(report: RollbackReport) -> str:
 def message(report: RollbackReport, host: str) -> str:
     """The commit's message with its trailers; `host` is the forge's, for the address of who is credited."""
     trailers = [
-        f"Plumbline-Rollback-To: {report.target}",
-        f"Plumbline-Environment: {report.request.environment}",
+        f"{TARGET_TRAILER}: {report.target}",
+        f"{ENVIRONMENT_TRAILER}: {report.request.environment}",
         *credit(report.request.origin, host),
     ]
     said = [line for line in report.explanation if line]

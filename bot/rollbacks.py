@@ -30,9 +30,11 @@ def commit(desk: Desk, asked: dict[str, Any]) -> None:
     assert isinstance(report, RollbackReport)
 
     def again() -> None:
-        """For the very same target."""
-        attempt = report.request.attempt + 1
-        desk.requests.rollback(replace(report.request, target=report.target, branch=report.branch, attempt=attempt))
+        """For the very same target; a branch that moved may have moved by our own commit, whose answer was lost."""
+        asked = report.request
+        since = (asked.since or report.onto) if asked.push else ""
+        attempt = asked.attempt + 1
+        desk.requests.rollback(replace(asked, target=report.target, branch=report.branch, attempt=attempt, since=since))
 
     make_commit(
         desk, request, Making(lambda site: _made(site, report), lambda why: refused(report, why), again, report.refusal)
@@ -40,6 +42,8 @@ def commit(desk: Desk, asked: dict[str, Any]) -> None:
 
 
 def _made(site: Site, report: RollbackReport) -> str:
+    if report.made:
+        return pushed(report, report.made)
     why = why_no_push(report)
     branch, text = branch_name(report), message(report, site.host)
     if branch not in site.tips:
