@@ -9,7 +9,7 @@ import threading
 from functools import partial
 from typing import Final
 
-from bot import alerts, images, intake, polling, reports, results, rollbacks
+from bot import alerts, images, intake, polling, reports, results, reverts, rollbacks
 from bot.desk import Desk
 from bot.permissions import Permissions
 from bot.settings import Settings
@@ -17,6 +17,7 @@ from worker.domain.errors import PlumblineError
 from worker.domain.messages import (
     COMMIT,
     COMMIT_IMAGE,
+    COMMIT_REVERT,
     COMMITS_QUEUE,
     COMMITTED,
     DELIVER,
@@ -55,6 +56,7 @@ def main() -> int:
         SEND: partial(alerts.send, desk),
         COMMIT: partial(rollbacks.commit, aside),
         COMMIT_IMAGE: partial(images.commit, aside),
+        COMMIT_REVERT: partial(reverts.commit, aside),
     }
     stop, permissions = Stop(), Permissions(desk)
     try:

@@ -6,7 +6,6 @@ takes the bot's commit, and that must find somebody who answers.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from bot.desk import Desk
 from bot.forges.port import Forge, NotPermitted
 from bot.outbox import WAITS
 from bot.queue import CommitRequest
+from worker.domain.blobs import blob_id
 from worker.domain.errors import Moved, Refused, Unavailable
 from worker.domain.installation import PLAIN, Repository
 
@@ -102,16 +102,8 @@ def _site(desk: Desk, repository: Repository) -> Site:
 def content_of(forge: Forge, revision: str, path: str, blob: str) -> bytes:
     """A file as the forge has it. Raises Refused where that is not the blob that the worker read."""
     content = forge.file(revision, path)
-    if content is None or _blob_id(content, blob) != blob:
+    if content is None or blob_id(content, blob) != blob:
         raise Refused(
             f"the forge does not give {path} of {revision[:7]} as Git has it", "Make the commit by hand, with git"
         )
     return content
-
-
-def _blob_id(content: bytes, like: str) -> str:
-    """Git's id of a file's content, in the object format that `like` is of."""
-    digest = hashlib.sha1(usedforsecurity=False) if len(like) == 40 else hashlib.sha256()
-    digest.update(b"blob %d\0" % len(content))
-    digest.update(content)
-    return digest.hexdigest()

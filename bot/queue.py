@@ -13,6 +13,7 @@ from worker.domain.image_update import ImageReport, ImageRequest
 from worker.domain.messages import (
     COMMIT,
     COMMIT_IMAGE,
+    COMMIT_REVERT,
     COMMITS_QUEUE,
     COMMITTED,
     CONVERGE,
@@ -26,6 +27,7 @@ from worker.domain.messages import (
     PROPOSALS_QUEUE,
     PROPOSE,
     PROPOSE_SECONDS,
+    REVERT,
     ROLLBACK,
     SCHEMA,
     SEND,
@@ -45,6 +47,7 @@ from worker.domain.messages import (
 )
 from worker.domain.orders import Order
 from worker.domain.reports import report_from_json
+from worker.domain.revert import RevertReport, RevertRequest
 from worker.domain.rollback import RollbackReport, RollbackRequest
 from worker.signed_queue import SignedQueue
 
@@ -57,6 +60,7 @@ SEND_SECONDS = 60
 ORDER_SECONDS = 60
 ROLLBACK_SECONDS = 120
 IMAGE_SECONDS = 60
+REVERT_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +116,9 @@ class SendRequest:
 
 @dataclass(frozen=True, slots=True)
 class CommitRequest:
-    """Make the commit of a rollback or of an image at its forge; `tries` counts how often the forge was away."""
+    """Make the commit of a rollback, a revert or an image at its forge; `tries` counts how often the forge was away."""
 
-    report: RollbackReport | ImageReport
+    report: RollbackReport | RevertReport | ImageReport
     tries: int = 0
 
     @property
@@ -131,7 +135,7 @@ class CommitRequest:
         """The inverse of `to_json`; raises UnknownMessage for another schema."""
         value = checked(value)
         report = report_from_json(value["report"])
-        if not isinstance(report, RollbackReport | ImageReport):
+        if not isinstance(report, RollbackReport | RevertReport | ImageReport):
             raise UnknownMessage("a commit of something that is none")
         return CommitRequest(report, value["tries"])
 
@@ -179,6 +183,12 @@ class Requests:
             PREVIEWS_QUEUE, ROLLBACK, request.to_json(), job_id=request.job_id, timeout=ROLLBACK_SECONDS
         )
 
+    def revert(self, request: RevertRequest) -> bool:
+        """Asks the worker what takes a change request back; whether it was not asked for already."""
+        return self.queue.enqueue(
+            PREVIEWS_QUEUE, REVERT, request.to_json(), job_id=request.job_id, timeout=REVERT_SECONDS
+        )
+
     def image(self, request: ImageRequest) -> bool:
         """Asks the worker where an image is named; whether it was not asked for already."""
         return self.queue.enqueue(
@@ -187,7 +197,13 @@ class Requests:
 
     def commit(self, request: CommitRequest, delay: float = 0.0) -> bool:
         """Asks, now or after `delay` seconds, for a commit; whether it was not asked for already."""
-        job = COMMIT if isinstance(request.report, RollbackReport) else COMMIT_IMAGE
+        match request.report:
+            case RollbackReport():
+                job = COMMIT
+            case RevertReport():
+                job = COMMIT_REVERT
+            case ImageReport():
+                job = COMMIT_IMAGE
         return self.queue.enqueue(
             COMMITS_QUEUE, job, request.to_json(), job_id=request.job_id, timeout=WRITE_SECONDS, delay=delay
         )

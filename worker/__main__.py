@@ -7,7 +7,7 @@ import os
 import sys
 from functools import partial
 
-from worker import images, jobs, observing, orders, previews, proposals, rollbacks
+from worker import images, jobs, observing, orders, previews, proposals, reverts, rollbacks
 from worker.adapters.renderer import RenderTools, jail
 from worker.domain.errors import PlumblineError
 from worker.domain.messages import (
@@ -21,6 +21,7 @@ from worker.domain.messages import (
     PREVIEWS_QUEUE,
     PROPOSALS_QUEUE,
     PROPOSE,
+    REVERT,
     ROLLBACK,
     applies_queue,
     looks_queue,
@@ -51,6 +52,7 @@ def main() -> int:
         PREVIEW: partial(previews.preview, bench),
         PROPOSE: partial(proposals.propose, bench),
         ROLLBACK: partial(rollbacks.rollback, bench),
+        REVERT: partial(reverts.revert, bench),
         IMAGE: partial(images.image, bench),
         CONVERGE: partial(jobs.converge, bench),
         CHECK: partial(jobs.check, bench),

@@ -11,11 +11,19 @@ from worker.domain.messages import DELIVER, REPORTS_QUEUE
 from worker.domain.orders import OrderReport
 from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ConvergenceReport, PreviewReport
+from worker.domain.revert import RevertReport
 from worker.domain.rollback import RollbackReport
 from worker.signed_queue import SignedQueue
 
 Report: TypeAlias = (
-    PreviewReport | ProposalReport | ConvergenceReport | EpisodeReport | OrderReport | RollbackReport | ImageReport
+    PreviewReport
+    | ProposalReport
+    | ConvergenceReport
+    | EpisodeReport
+    | OrderReport
+    | RollbackReport
+    | RevertReport
+    | ImageReport
 )
 
 

@@ -22,6 +22,7 @@ ORDER: Final = "worker.orders.order"
 PROPOSE: Final = "worker.proposals.propose"
 ROLLBACK: Final = "worker.rollbacks.rollback"
 IMAGE: Final = "worker.images.image"
+REVERT: Final = "worker.reverts.revert"
 COMMITTED: Final = "bot.intake.committed"
 LOOK: Final = "bot.intake.look"
 POLL: Final = "bot.polling.poll"
@@ -30,10 +31,11 @@ WRITE: Final = "bot.results.write"
 SEND: Final = "bot.alerts.send"
 COMMIT: Final = "bot.rollbacks.commit"
 COMMIT_IMAGE: Final = "bot.images.commit"
+COMMIT_REVERT: Final = "bot.reverts.commit"
 
 JOBS: Final = (
-    PREVIEW, PROPOSE, ROLLBACK, IMAGE, CONVERGE, CHECK, OBSERVE, ORDER, GIVE_UP,
-    COMMITTED, LOOK, POLL, DELIVER, WRITE, SEND, COMMIT, COMMIT_IMAGE,
+    PREVIEW, PROPOSE, ROLLBACK, REVERT, IMAGE, CONVERGE, CHECK, OBSERVE, ORDER, GIVE_UP,
+    COMMITTED, LOOK, POLL, DELIVER, WRITE, SEND, COMMIT, COMMIT_IMAGE, COMMIT_REVERT,
 )  # fmt: skip
 """The only functions that a job may name; the workers' tables hold these and nothing else."""
 
@@ -277,31 +279,6 @@ class CheckRequest:
         """The inverse of `to_json`; raises UnknownMessage for another schema."""
         value = checked(value)
         return CheckRequest(value["repository"], value["environment"], value["cluster"])
-
-
-@dataclass(frozen=True, slots=True)
-class GiveUp:
-    """A job that no worker survived: its function, its message, the id to look for in the logs, and how often it was tried."""
-
-    job: str
-    message: Mapping[str, Any]
-    reference: str
-    tries: int
-
-    @property
-    def job_id(self) -> str:
-        """The id of its job."""
-        return f"give-up-{job_name(self.reference)}"
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON types, with the schema number."""
-        return {"schema": SCHEMA, **asdict(self), "message": dict(self.message)}
-
-    @staticmethod
-    def from_json(value: Mapping[str, Any]) -> GiveUp:
-        """The inverse of `to_json`; raises UnknownMessage for another schema."""
-        value = checked(value)
-        return GiveUp(value["job"], value["message"], value["reference"], value["tries"])
 
 
 @dataclass(frozen=True, slots=True)

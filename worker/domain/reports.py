@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from worker.domain.image_update import ImageReport
     from worker.domain.orders import OrderReport
     from worker.domain.proposals import ProposalReport
+    from worker.domain.revert import RevertReport
     from worker.domain.rollback import RollbackReport
 
 
@@ -203,12 +204,22 @@ class ConvergenceReport:
 
 def report_from_json(
     value: Mapping[str, Any],
-) -> PreviewReport | ProposalReport | ConvergenceReport | EpisodeReport | OrderReport | RollbackReport | ImageReport:
+) -> (
+    PreviewReport
+    | ProposalReport
+    | ConvergenceReport
+    | EpisodeReport
+    | OrderReport
+    | RollbackReport
+    | RevertReport
+    | ImageReport
+):
     """The report that a `bot.reports.deliver` job carries; raises UnknownMessage for anything else."""
     from worker.domain.divergence import EpisodeReport  # both stand on this module's Outcome
     from worker.domain.image_update import ImageReport
     from worker.domain.orders import OrderReport
     from worker.domain.proposals import ProposalReport
+    from worker.domain.revert import RevertReport
     from worker.domain.rollback import RollbackReport
 
     match value.get("type"):
@@ -224,6 +235,8 @@ def report_from_json(
             return OrderReport.from_json(value)
         case "rollback":
             return RollbackReport.from_json(value)
+        case "revert":
+            return RevertReport.from_json(value)
         case "image":
             return ImageReport.from_json(value)
     raise UnknownMessage(f"report type {value.get('type')!r}")
