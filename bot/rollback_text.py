@@ -56,6 +56,18 @@ def proposed(report: RollbackReport, url: str, why_not_pushed: str = "") -> str:
     return "\n\n".join(lines)
 
 
+def branched(report: RollbackReport, branch: str, why_not_pushed: str = "") -> str:
+    """The answer on a plain Git server, once the commit is on a branch of its own."""
+    merging = f"git fetch origin {branch} && git merge FETCH_HEAD && git push origin HEAD:{report.branch}"
+    ready = f"{title(report)}: it is on the branch {code(branch)}. To merge it, on {code(report.branch)}:"
+    lines = [ready, f"    {merging}", "That push says what it changes."]
+    if why_not_pushed:
+        lines.append(f"It was not pushed straight to {code(report.branch)}: {prose(why_not_pushed)}.")
+    lines += [prose(line) for line in report.explanation]
+    lines += [f"Note: {prose(line)}." for line in report.warnings]
+    return "\n\n".join(lines)
+
+
 def pushed(report: RollbackReport, revision: str) -> str:
     """The answer, once the commit is on the branch."""
     return (
