@@ -9,7 +9,7 @@ import threading
 from functools import partial
 from typing import Final
 
-from bot import adoptions, alerts, images, intake, polling, reports, results, rollbacks
+from bot import adoptions, alerts, images, intake, polling, reports, results, reverts, rollbacks
 from bot.desk import Desk
 from bot.permissions import Permissions
 from bot.settings import Settings
@@ -18,6 +18,7 @@ from worker.domain.messages import (
     COMMIT,
     COMMIT_ADOPTION,
     COMMIT_IMAGE,
+    COMMIT_REVERT,
     COMMITS_QUEUE,
     COMMITTED,
     DELIVER,
@@ -57,6 +58,7 @@ def main() -> int:
         COMMIT: partial(rollbacks.commit, aside),
         COMMIT_IMAGE: partial(images.commit, aside),
         COMMIT_ADOPTION: partial(adoptions.commit, aside),
+        COMMIT_REVERT: partial(reverts.commit, aside),
     }
     stop, permissions = Stop(), Permissions(desk)
     try:

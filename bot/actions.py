@@ -17,6 +17,7 @@ from bot.given import Action, Given
 from bot.markdown import code, prose
 from bot.requests import waits_for
 from bot.results import is_current
+from bot.revert_requests import revert
 from bot.statuses import environment_page, proposal_page
 from worker.domain.environment import Converge
 from worker.domain.episode_text import lasted
@@ -184,6 +185,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
     "apply": apply,
     **dict.fromkeys(map(str, Verb), orders.give),
     "rollback": rollback,
+    "revert": revert,
     "image": image,
     "adopt": adopt,
 }

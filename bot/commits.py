@@ -14,12 +14,15 @@ from urllib.parse import urlsplit
 
 from bot.answers import Origin, answer
 from bot.desk import Desk
+from bot.forges.plain_git import PlainGit
 from bot.forges.port import Forge, NotPermitted
 from bot.outbox import WAITS
 from bot.queue import CommitRequest
 from worker.domain.blobs import blob_id
+from worker.domain.declaration import FILE as DECLARATION
 from worker.domain.errors import Moved, Refused, Unavailable
 from worker.domain.installation import PLAIN, Repository
+from worker.domain.messages import Committed, RefUpdate
 
 ATTEMPTS: Final = 5
 """How often the worker is asked anew because the branch moved."""
@@ -48,13 +51,15 @@ class Site:
 class Making:
     """One commit: what makes it and says so, what says why it is not made, what asks the worker anew for the new tip.
 
-    `make` finds what is there already, and raises Moved, Refused, NotPermitted and Unavailable. `refusal` is the worker's.
+    `make` finds what is there already, and raises Moved, Refused, NotPermitted and Unavailable; `plainly` does the same in the
+    repository of a plain Git server (None: nobody there could merge it). `refusal` is the worker's.
     """
 
     make: Callable[[Site], str]
     refused: Callable[[str], str]
     again: Callable[[], None]
     refusal: str = ""
+    plainly: Callable[[PlainGit], str] | None = None
 
 
 def make_commit(desk: Desk, request: CommitRequest, making: Making) -> None:
@@ -65,7 +70,7 @@ def make_commit(desk: Desk, request: CommitRequest, making: Making) -> None:
         log.warning("a commit in %s, which app.yaml does not list, is not made", asked.repository)
         return
     try:
-        text = making.refused(making.refusal) if making.refusal else making.make(_site(desk, repository))
+        text = making.refused(making.refusal) if making.refusal else _made(desk, repository, making)
     except Moved as error:
         if asked.attempt + 1 < ATTEMPTS:
             making.again()
@@ -88,15 +93,31 @@ def _later(desk: Desk, request: CommitRequest, error: Unavailable) -> None:
     desk.requests.commit(replace(request, tries=request.tries + 1), wait)
 
 
-def _site(desk: Desk, repository: Repository) -> Site:
-    if repository.forge == PLAIN:
+def _made(desk: Desk, repository: Repository, making: Making) -> str:
+    if repository.forge != PLAIN:
+        return making.make(_site(desk, repository))
+    if making.plainly is None:
         raise Refused(
             "on a plain Git server there is nobody who could open a change request", "Push the commit yourself"
         )
+    return making.plainly(desk.plain_git(repository))
+
+
+def _site(desk: Desk, repository: Repository) -> Site:
     declared = desk.settings.installation.forge(repository.forge)
     host = (urlsplit(declared.address).hostname or "localhost") if declared else "localhost"
     forge = desk.forge(repository)
     return Site(forge, host.removeprefix("api."), forge.tips())
+
+
+def announced(
+    desk: Desk, git: PlainGit, repository: str, branch: str, revision: str, approvals: tuple[str, ...] = ()
+) -> Committed:
+    """The alert of a branch's tip that no hook of a plain Git server saw, as its hook would give it."""
+    text = git.file(revision, DECLARATION)
+    declaration = {branch: text.decode(errors="replace")} if text is not None else {}
+    update = RefUpdate(f"refs/heads/{branch}", revision, revision)
+    return Committed(repository, (update,), desk.requests.queue.now(), declaration, approvals)
 
 
 def content_of(forge: Forge, revision: str, path: str, blob: str) -> bytes:

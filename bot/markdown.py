@@ -7,6 +7,7 @@ image, link, mention, heading or command of somebody else's can come to be, on a
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ LONGEST: Final = 400
 LOGIN: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}(?:\[bot\])?")
 """A name of an account that may stand after an @ or in a trailer as it is; anything else is left out there."""
 
+_CODE: Final = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
 _BREAK: Final = "&#8203;"
 _NAMED: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
 _PUNCTUATION: Final = frozenset("!\"#$%&'*+-./:<=>@[\\]^_`{|}~")
@@ -67,6 +69,24 @@ def fence(lines: Sequence[str], kind: str = "diff") -> str:
     shown = [line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…" for line in shown]
     marks = "`" * max(3, max((_longest_run(line) for line in shown), default=0) + 1)
     return "\n".join([f"{marks}{kind}", *shown, marks])
+
+
+def plain(text: str) -> str:
+    """What one of our own texts in Markdown says, for a terminal: no marks, references read, links with their addresses."""
+    parts, at = [], 0
+    for found in _CODE.finditer(text):
+        is_block = "\n" in found[2]
+        said = found[2].partition("\n")[2].rstrip("\n") if is_block else found[2].strip(" ")
+        parts += [_words(text[at : found.start()]), said]
+        at = found.end()
+    return "".join([*parts, _words(text[at:])]).strip()
+
+
+def _words(text: str) -> str:
+    """A text without code, read."""
+    text = re.sub(r"\*\*|</?(?:details|summary|br|sub|b|i)(?: open)?>", "", text)
+    text = re.sub(r"\[([^\]\n]*)\]\((https?://[^\s)]+)\)", r"\1 (\2)", text)
+    return html.unescape(text).replace("\u200b", "")
 
 
 def _longest_run(text: str) -> int:

@@ -16,6 +16,7 @@ from worker.domain.messages import (
     COMMIT,
     COMMIT_ADOPTION,
     COMMIT_IMAGE,
+    COMMIT_REVERT,
     COMMITS_QUEUE,
     COMMITTED,
     CONVERGE,
@@ -29,6 +30,7 @@ from worker.domain.messages import (
     PROPOSALS_QUEUE,
     PROPOSE,
     PROPOSE_SECONDS,
+    REVERT,
     ROLLBACK,
     SCHEMA,
     SEND,
@@ -48,6 +50,7 @@ from worker.domain.messages import (
 )
 from worker.domain.orders import Order
 from worker.domain.reports import report_from_json
+from worker.domain.revert import RevertReport, RevertRequest
 from worker.domain.rollback import RollbackReport, RollbackRequest
 from worker.signed_queue import SignedQueue
 
@@ -61,6 +64,7 @@ ORDER_SECONDS = 60
 ROLLBACK_SECONDS = 120
 IMAGE_SECONDS = 60
 ADOPT_SECONDS = 180
+REVERT_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +120,12 @@ class SendRequest:
 
 @dataclass(frozen=True, slots=True)
 class CommitRequest:
-    """Make the commit of a rollback, an image or adopted drift at its forge; `tries` counts how often the forge was away."""
+    """Make the commit of a rollback, a revert, an image or adopted drift at its forge.
 
-    report: RollbackReport | ImageReport | AdoptionReport
+    `tries` counts how often the forge was away.
+    """
+
+    report: RollbackReport | RevertReport | ImageReport | AdoptionReport
     tries: int = 0
 
     @property
@@ -135,7 +142,7 @@ class CommitRequest:
         """The inverse of `to_json`; raises UnknownMessage for another schema."""
         value = checked(value)
         report = report_from_json(value["report"])
-        if not isinstance(report, RollbackReport | ImageReport | AdoptionReport):
+        if not isinstance(report, RollbackReport | RevertReport | ImageReport | AdoptionReport):
             raise UnknownMessage("a commit of something that is none")
         return CommitRequest(report, value["tries"])
 
@@ -183,6 +190,12 @@ class Requests:
             PREVIEWS_QUEUE, ROLLBACK, request.to_json(), job_id=request.job_id, timeout=ROLLBACK_SECONDS
         )
 
+    def revert(self, request: RevertRequest) -> bool:
+        """Asks the worker what takes a change request back; whether it was not asked for already."""
+        return self.queue.enqueue(
+            PREVIEWS_QUEUE, REVERT, request.to_json(), job_id=request.job_id, timeout=REVERT_SECONDS
+        )
+
     def image(self, request: ImageRequest) -> bool:
         """Asks the worker where an image is named; whether it was not asked for already."""
         return self.queue.enqueue(
@@ -200,6 +213,8 @@ class Requests:
         match request.report:
             case RollbackReport():
                 job = COMMIT
+            case RevertReport():
+                job = COMMIT_REVERT
             case ImageReport():
                 job = COMMIT_IMAGE
             case AdoptionReport():

@@ -17,6 +17,7 @@ from worker.domain.installation import PLAIN
 from worker.domain.orders import OrderReport
 from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ENDINGS, ConvergenceReport, PreviewReport, Step, report_from_json
+from worker.domain.revert import RevertReport
 from worker.domain.rollback import RollbackReport
 
 WRITTEN_BACK: Final = frozenset({Step.VERIFIED, Step.CONVERGED, Step.FAILED, Step.HELD, Step.SUPERSEDED, Step.LEFT})
@@ -36,7 +37,7 @@ def deliver(desk: Desk, message: dict[str, Any]) -> None:
         results.put_prediction(desk, report)
         desk.sightings.note_prediction(report.repository, report.number, report.head, report.base_revision)
         return
-    if isinstance(report, RollbackReport | ImageReport | AdoptionReport):
+    if isinstance(report, RollbackReport | RevertReport | ImageReport | AdoptionReport):
         desk.requests.commit(CommitRequest(report))
         return
     if isinstance(report, EpisodeReport):

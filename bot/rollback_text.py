@@ -5,7 +5,7 @@ from __future__ import annotations
 from bot.commit_text import asked_by, credit
 from bot.markdown import code, prose
 from worker.domain.convergence import short
-from worker.domain.rollback import RollbackReport
+from worker.domain.rollback import ENVIRONMENT_TRAILER, TARGET_TRAILER, RollbackReport
 
 
 def branch_name(report: RollbackReport) -> str:
@@ -22,8 +22,8 @@ def title(report: RollbackReport) -> str:
 def message(report: RollbackReport, host: str) -> str:
     """The commit's message with its trailers; `host` is the forge's, for the address of who is credited."""
     trailers = [
-        f"Plumbline-Rollback-To: {report.target}",
-        f"Plumbline-Environment: {report.request.environment}",
+        f"{TARGET_TRAILER}: {report.target}",
+        f"{ENVIRONMENT_TRAILER}: {report.request.environment}",
         *credit(report.request.origin, host),
     ]
     said = [line for line in report.explanation if line]
@@ -52,6 +52,18 @@ def proposed(report: RollbackReport, url: str, why_not_pushed: str = "") -> str:
     lines = [f"[{prose(title(report))}]({url}) is ready; its prediction follows there."]
     if why_not_pushed:
         lines.append(f"It was not pushed straight to {code(report.branch)}: {prose(why_not_pushed)}.")
+    lines += [f"Note: {prose(line)}." for line in report.warnings]
+    return "\n\n".join(lines)
+
+
+def branched(report: RollbackReport, branch: str, why_not_pushed: str = "") -> str:
+    """The answer on a plain Git server, once the commit is on a branch of its own."""
+    merging = f"git fetch origin {branch} && git merge FETCH_HEAD && git push origin HEAD:{report.branch}"
+    ready = f"{title(report)}: it is on the branch {code(branch)}. To merge it, on {code(report.branch)}:"
+    lines = [ready, f"    {merging}", "That push says what it changes."]
+    if why_not_pushed:
+        lines.append(f"It was not pushed straight to {code(report.branch)}: {prose(why_not_pushed)}.")
+    lines += [prose(line) for line in report.explanation]
     lines += [f"Note: {prose(line)}." for line in report.warnings]
     return "\n\n".join(lines)
 

@@ -1,17 +1,22 @@
-"""Job: a rollback that the worker has proven, made a commit and a change request at the forge."""
+"""Job: a rollback that the worker has proven, made a commit and a change request at the forge.
+
+On a plain Git server it is a commit on a branch of its own that somebody merges, or on the environment's branch itself.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
-from bot.commits import Making, Site, content_of, make_commit
+from bot.commits import Making, Site, announced, content_of, make_commit
 from bot.desk import Desk
+from bot.forges.plain_git import PlainGit
 from bot.forges.port import FileChange, Forge, NotPermitted
 from bot.queue import CommitRequest
 from bot.rollback_text import (
     body,
     branch_name,
+    branched,
     message,
     proposed,
     pushed,
@@ -19,8 +24,11 @@ from bot.rollback_text import (
     title,
     why_no_push,
 )
-from worker.domain.errors import Refused
+from worker.domain.errors import Moved, Refused
 from worker.domain.rollback import Restored, RollbackReport
+
+PLAIN_HOST: Final = "localhost"
+"""The host in the addresses of who is credited, where there is no forge."""
 
 
 def commit(desk: Desk, asked: dict[str, Any]) -> None:
@@ -30,16 +38,28 @@ def commit(desk: Desk, asked: dict[str, Any]) -> None:
     assert isinstance(report, RollbackReport)
 
     def again() -> None:
-        """For the very same target."""
-        attempt = report.request.attempt + 1
-        desk.requests.rollback(replace(report.request, target=report.target, branch=report.branch, attempt=attempt))
+        """For the very same target; a branch that moved may have moved by our own commit, whose answer was lost."""
+        asked = report.request
+        since = (asked.since or report.onto) if asked.push else ""
+        attempt = asked.attempt + 1
+        desk.requests.rollback(replace(asked, target=report.target, branch=report.branch, attempt=attempt, since=since))
 
     make_commit(
-        desk, request, Making(lambda site: _made(site, report), lambda why: refused(report, why), again, report.refusal)
+        desk,
+        request,
+        Making(
+            lambda site: _made(site, report),
+            lambda why: refused(report, why),
+            again,
+            report.refusal,
+            lambda git: _committed(desk, git, report),
+        ),
     )
 
 
 def _made(site: Site, report: RollbackReport) -> str:
+    if report.made:
+        return pushed(report, report.made)
     why = why_no_push(report)
     branch, text = branch_name(report), message(report, site.host)
     if branch not in site.tips:
@@ -55,6 +75,29 @@ def _made(site: Site, report: RollbackReport) -> str:
         site.forge.commit(branch, report.onto, text, files)
     opened = site.forge.open_change_request(branch, report.branch, title(report), body(report))
     return proposed(report, opened.url, why)
+
+
+def _committed(desk: Desk, git: PlainGit, report: RollbackReport) -> str:
+    """The same on a plain Git server, whose hooks do not see what the bot commits: so the bot says it itself."""
+    if report.made:
+        return pushed(report, report.made)
+    why = why_no_push(report)
+    branch, text = branch_name(report), message(report, PLAIN_HOST)
+    files = [(each.path, each.mode, each.blob) for each in report.files]
+    tips = git.tips()
+    if branch not in tips:
+        if tips.get(report.branch) != report.onto:
+            raise Moved(f"the branch {report.branch}", "in the repository")
+        if report.request.push and not why:
+            try:
+                revision = git.commit(report.branch, report.onto, text, files)
+            except Refused as error:
+                why = str(error)
+            else:
+                desk.requests.committed(announced(desk, git, report.request.repository, report.branch, revision))
+                return pushed(report, revision)
+        git.commit(branch, report.onto, text, files)
+    return branched(report, branch, why)
 
 
 def _change(forge: Forge, target: str, file: Restored) -> FileChange:

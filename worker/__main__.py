@@ -7,7 +7,7 @@ import os
 import sys
 from functools import partial
 
-from worker import adoptions, images, jobs, leaving, observing, orders, previews, proposals, rollbacks
+from worker import adoptions, images, jobs, leaving, observing, orders, previews, proposals, reverts, rollbacks
 from worker.adapters.renderer import RenderTools, jail
 from worker.domain.errors import PlumblineError
 from worker.domain.messages import (
@@ -23,6 +23,7 @@ from worker.domain.messages import (
     PREVIEWS_QUEUE,
     PROPOSALS_QUEUE,
     PROPOSE,
+    REVERT,
     ROLLBACK,
     applies_queue,
     looks_queue,
@@ -53,6 +54,7 @@ def main() -> int:
         PREVIEW: partial(previews.preview, bench),
         PROPOSE: partial(proposals.propose, bench),
         ROLLBACK: partial(rollbacks.rollback, bench),
+        REVERT: partial(reverts.revert, bench),
         IMAGE: partial(images.image, bench),
         ADOPT: partial(adoptions.adopt, bench),
         CONVERGE: partial(jobs.converge, bench),

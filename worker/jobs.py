@@ -28,8 +28,9 @@ from worker.domain.errors import (
     Unavailable,
     Unfit,
 )
+from worker.domain.giving_up import GiveUp
 from worker.domain.installation import Repository
-from worker.domain.messages import CHECK, CONVERGE, ORDER, CheckRequest, ConvergeRequest, GiveUp
+from worker.domain.messages import CHECK, CONVERGE, ORDER, CheckRequest, ConvergeRequest
 from worker.domain.reports import Step
 from worker.looks import ask_for_look
 from worker.operations.advancing import Fact, failed

@@ -15,8 +15,9 @@ from worker.adapters.lease import held
 from worker.domain.convergence import EnvironmentState, Operation, Phase
 from worker.domain.environment import Environment
 from worker.domain.errors import DesiredStateError, LeaseLost, Moved, PlumblineError, Refused, Unavailable
+from worker.domain.giving_up import GiveUp
 from worker.domain.locks import Done, Ruling, closed_text, ruled
-from worker.domain.messages import ConvergeRequest, GiveUp, job_name
+from worker.domain.messages import ConvergeRequest, job_name
 from worker.domain.orders import Answered, Order, OrderReport, Subject, Verb
 from worker.domain.reports import Step
 from worker.looks import ask_for_convergence

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from worker.adapters.ancestry import children
 from worker.adapters.checkout import Checkout
 from worker.adapters.grafting import grafted
 from worker.adapters.reading_inputs import read_inputs, readers
@@ -26,6 +27,7 @@ from worker.planning.returning import (
     differing,
     earlier,
     images,
+    made_already,
     require_plain,
     restored,
     sentences,
@@ -63,6 +65,11 @@ def rollback(bench: Workbench, message: dict[str, Any]) -> None:
 
 def _judged(bench: Workbench, request: RollbackRequest) -> RollbackReport:
     place = _found(bench, request)
+    if request.since:
+        came = children(place.checkout, request.since, place.tip)
+        made = made_already(came, request.target, request.environment)
+        if made:
+            return RollbackReport(request, place.branch, place.tip, request.target, made=made)
     target = _target(bench, place, request.target)
     present = _present(place)
     assert target.inputs is not None

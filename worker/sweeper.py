@@ -13,7 +13,8 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from worker.domain.messages import GIVE_UP, GiveUp
+from worker.domain.giving_up import GiveUp
+from worker.domain.messages import GIVE_UP
 from worker.signed_queue import FAILURE_SECONDS, ForeignJob, ForgedJob, JobFunction, SignedJob, SignedQueue, redis_time
 
 HEARTBEAT_SECONDS: Final = 9

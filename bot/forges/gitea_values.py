@@ -49,6 +49,7 @@ def change_request(value: Mapping[str, Any]) -> ChangeRequest:
         is_from_fork=head["repo_id"] != base["repo_id"],
         url=value["html_url"],
         merged_as=(value.get("merge_commit_sha") or "") if value["merged"] else "",
+        began=value.get("merge_base") or "",
     )
 
 

@@ -103,6 +103,7 @@ def change_request(merge_request: Json) -> ChangeRequest:
         is_from_fork=source is None or source != target,
         url=str(merge_request.get("web_url") or ""),
         merged_as=merged_as(merge_request),
+        began=str((merge_request.get("diff_refs") or {}).get("base_sha") or ""),
     )
 
 

@@ -1,4 +1,4 @@
-"""A plain Git server on this machine: results are notes and refs, written into the bare repository itself.
+"""A plain Git server on this machine: results are notes and refs, written into the bare repository itself; so are commits.
 
 The hooks refuse these refs from everybody who pushes; who may write the repository's folder, as the bot may, needs no
 push. Each ref moves only from the value that was read (git's own compare and swap), so two bots lose nothing.
@@ -11,12 +11,13 @@ import json
 import os
 import secrets
 import subprocess
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from worker.domain.environment import COMMIT_ID
-from worker.domain.errors import Refused, Unavailable
+from worker.domain.errors import Moved, Refused, Unavailable
 
 NOTES: Final = "refs/notes/plumbline"
 ATTEMPTS: Final = 5
@@ -80,6 +81,53 @@ class PlainGit:
                 return True
         raise Unavailable(f"{name} is being written by others all the time", retry_after=2)
 
+    def tips(self) -> dict[str, str]:
+        """Every branch and its newest commit. Raises Unavailable."""
+        rows = self._run("for-each-ref", "--format=%(objectname) %(refname:lstrip=2)", "refs/heads").decode()
+        return {name: tip for tip, _, name in (row.partition(" ") for row in rows.splitlines())}
+
+    def head(self) -> str:
+        """The branch that a clone begins with; empty where there is none."""
+        return self._git(["symbolic-ref", "--quiet", "--short", "HEAD"]).stdout.decode().strip()
+
+    def file(self, revision: str, path: str) -> bytes | None:
+        """A file of a commit, None where there is none."""
+        if not COMMIT_ID.fullmatch(revision):
+            return None
+        run = self._git(["cat-file", "blob", f"{revision}:{path}"])
+        return run.stdout if run.returncode == 0 else None
+
+    def commit(self, branch: str, onto: str, message: str, files: Iterable[tuple[str, str, str]]) -> str:
+        """A commit as Plumbline on a branch (made where it is new) whose tip is `onto`; its id. No hook runs.
+
+        `files` are paths, git's modes and blobs that the repository has; without a blob the path is taken away. Raises Moved
+        where the branch is elsewhere, Refused where it is checked out in a working tree, and Unavailable.
+        """
+        if self._is_checked_out(branch):
+            raise Refused(f"{branch} is checked out in the repository's own working tree", "serve a bare repository")
+        gone: list[bytes] = []
+        there: list[bytes] = []
+        for path, mode, blob in files:
+            line = f"{mode} {blob}\t{path}\0" if blob else f"0 {'0' * len(onto)}\t{path}\0"
+            (there if blob else gone).append(line.encode(errors="surrogateescape"))
+        with tempfile.TemporaryDirectory() as folder:
+            index = str(Path(folder) / "index")
+            self._run("read-tree", onto, index=index)
+            entries = b"".join([*gone, *there])
+            self._run("update-index", "-z", "--replace", "--index-info", data=entries, index=index)
+            tree = self._run("write-tree", index=index).decode().strip()
+        made = self._run("commit-tree", tree, "-p", onto, data=message.encode()).decode().strip()
+        name = f"refs/heads/{branch}"
+        before = self._ref(name)
+        if before not in (None, onto) or not self._move(name, before, made):
+            raise Moved(f"the branch {branch}", "in the repository")
+        return made
+
+    def _is_checked_out(self, branch: str) -> bool:
+        if self._run("rev-parse", "--is-bare-repository").strip() == b"true":
+            return False
+        return self._git(["symbolic-ref", "-q", "HEAD"]).stdout.decode().strip() == f"refs/heads/{branch}"
+
     def described(self, revision: str) -> tuple[str, str]:
         """The first line of a commit's message and its author's name; empty where it is not there (any more)."""
         if not COMMIT_ID.fullmatch(revision):
@@ -106,13 +154,15 @@ class PlainGit:
         run = self._git(["notes", "--ref", ref, "show", revision])
         return run.stdout.decode(errors="replace") if run.returncode == 0 else ""
 
-    def _run(self, *arguments: str, data: bytes | None = None) -> bytes:
-        run = self._git(list(arguments), data=data)
+    def _run(self, *arguments: str, data: bytes | None = None, index: str = "") -> bytes:
+        run = self._git(list(arguments), data=data, index=index)
         if run.returncode != 0:
             raise Unavailable(f"git {arguments[0]} failed: {run.stderr.decode(errors='replace').strip()[:300]}")
         return run.stdout
 
-    def _git(self, arguments: list[str], *, data: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    def _git(
+        self, arguments: list[str], *, data: bytes | None = None, index: str = ""
+    ) -> subprocess.CompletedProcess[bytes]:
         environ = {
             "PATH": os.environ.get("PATH", os.defpath),
             "GIT_DIR": str(self._git_dir),
@@ -126,6 +176,7 @@ class PlainGit:
             "HOME": os.devnull,
             "LC_ALL": "C",
             **WRITER,
+            **({"GIT_INDEX_FILE": index} if index else {}),
         }
         try:
             return subprocess.run(

@@ -72,7 +72,8 @@ class ChangeRequest:
     """A pull or merge request as the forge says it is now.
 
     `head` is its newest commit, `head_ref` the ref in the *base* repository that holds it (`refs/pull/7/head`), `base` the
-    branch that it would be merged into, `merged_as` the commit on that branch after a merge (empty before).
+    branch that it would be merged into, `merged_as` the commit on that branch after a merge (empty before), `began` the commit
+    at which it left that branch, where the forge says it (GitHub does not).
     """
 
     number: int
@@ -86,6 +87,7 @@ class ChangeRequest:
     is_from_fork: bool
     url: str
     merged_as: str = ""
+    began: str = ""
 
 
 @dataclass(frozen=True, slots=True)

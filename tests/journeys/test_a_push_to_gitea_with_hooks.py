@@ -12,6 +12,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,15 @@ class Project:
 
     def status(self, revision: str, context: str) -> str:
         return (self.statuses(revision, context) or [""])[-1]
+
+
+def is_success(project: Project, revision: str) -> bool:
+    return project.status(revision, CONVERGE) == "success"
+
+
+def said(project: Project, number: int) -> str:
+    """All comments on a change request."""
+    return "\n".join(each["body"] for each in project.system.ask("GET", f"/issues/{number}/comments"))
 
 
 class Browser:
@@ -218,3 +228,35 @@ def test_a_repository_that_gitea_renames_keeps_its_hooks_and_uninstalling_leaves
     pushed = project.clone.push()
     assert pushed.returncode == 0, pushed.stderr
     assert "plumbline" not in pushed.stderr
+
+
+def test_a_rollback_that_the_bot_pushes_goes_through_the_hooks_too_and_waits_for_nobody(
+    start_forge_system: StartForgeSystem, empty_redis: str, namespace: str, tmp_path: Path, kubectl: Kubectl
+) -> None:
+    with start_forge_system(empty_redis, poll="60s", with_hooks=True) as system:
+        project = Project(system, Clone(tmp_path / "clone", system.remote))
+        clone = project.clone
+        clone.write("plumbline.yaml", declaration(namespace).replace("policy: {", "policy: {rollback: push, "))
+        for value in ("1", "bad"):
+            clone.write("app/flags.yaml", config_map("flags", a=value))
+            revision = clone.commit(value)
+            assert clone.push("-o", "plumbline.wait=0", "origin", "main").returncode == 0
+            wait_until(partial(is_success, project, revision), 40, f"{value} is converged")
+        git("fetch", "--quiet", "origin", at=clone.folder)
+        number = project.propose("talk", "README", "A place to talk\n")
+        began = time.monotonic()
+        system.ask("POST", f"/issues/{number}/comments", {"body": "/rollback production --push"})
+        wait_until(lambda: project.tip() != revision, 40, "the rollback is on the branch")
+        made = project.tip()
+        wait_until(lambda: f"{made} was pushed to" in said(project, number), 40, "it is answered")
+        took = time.monotonic() - began
+        assert took < 10, f"{took:.1f} s: the bot's push waited for the bot"
+        wait_until(partial(is_success, project, made), 40, "it is converged")
+        commit = system.ask("GET", f"/git/commits/{made}")
+        assert [each["sha"] for each in commit["parents"]] == [revision]
+        assert f"Requested-by: {system.owner}" in commit["commit"]["message"]
+        assert kubectl("-n", namespace, "get", "configmap", "flags", "-o", "jsonpath={.data.a}").stdout == "1"
+        branches = {each["name"] for each in system.ask("GET", "/branches")}
+        assert branches == {"main", "talk"}, "no draft and no change request's branch is left"
+        asked_for = [line for line in system.log("bot").splitlines() if "waits" in line]
+        assert asked_for == [], "nothing had to be tried again"

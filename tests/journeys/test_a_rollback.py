@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from bot.forges.port import Permission, State
 from plumbline.local_system import git
 from tests.conftest import config_map
 from tests.doubles.gitea_rig import GiteaRig
+from tests.doubles.github import Fault
+from tests.doubles.github_rig import GithubRig
 from tests.journeys.shop import Proposal, Shop, manifest
 
 
@@ -132,3 +136,41 @@ def test_a_rollback_is_refused_who_may_not_and_where_there_is_nothing_to_go_back
     assert branches(shop, tmp_path) == []
     assert shop.rig.tip(shop.branch) == merged
     assert shop.value("flags") == "bad"
+
+
+@pytest.mark.parametrize("forge", ["github"], indirect=True)
+def test_f46_a_pushed_rollback_whose_answer_was_lost_is_found_again_and_answered_once(
+    shop: Shop, tmp_path: Path
+) -> None:
+    assert isinstance(shop.rig, GithubRig)
+    policy = shop.declaration().replace("policy: {", "policy: {rollback: push, ")
+    good = shop.begin(**{"plumbline.yaml": policy})
+    shop.status(good, shop.converge, State.SUCCESS)
+    release, bad = released(shop, dict(manifest("flags", a="bad")))
+    at = f"/git/refs/heads/{shop.branch}"
+    lost: list[str] = []
+
+    def fault(method: str, path: str) -> Fault | None:
+        if method == "PATCH" and path.endswith(at) and not lost:
+            lost.append(path)
+            return Fault(0, after=True)
+        return None
+
+    shop.rig.double.fault = fault
+    try:
+        shop.rig.say(release.number, f"/rollback {shop.name} --push")
+        shop.until(lambda: bool(shop.answers(release.number)), "it is answered", "", release.number)
+    finally:
+        shop.rig.double.fault = lambda _method, _path: None
+    assert len(lost) == 1
+    made = shop.rig.tip(shop.branch)
+    assert f"{made} was pushed to" in shop.answers(release.number)[0]
+    folder = tmp_path / "seen"
+    assert files(shop, made, folder)["app/flags.yaml"] == files(shop, good, folder)["app/flags.yaml"]
+    assert git("rev-list", "--count", f"{bad}..{made}", at=folder).strip() == "1"
+    shop.status(made, shop.converge, State.SUCCESS)
+    shop.all_is_done()
+    assert shop.rig.tip(shop.branch) == made
+    assert len(shop.answers(release.number)) == 1
+    assert branches(shop, tmp_path) == []
+    assert shop.value("flags") == "1"

@@ -12,6 +12,7 @@ from worker.domain.messages import DELIVER, REPORTS_QUEUE
 from worker.domain.orders import OrderReport
 from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ConvergenceReport, PreviewReport
+from worker.domain.revert import RevertReport
 from worker.domain.rollback import RollbackReport
 from worker.signed_queue import SignedQueue
 
@@ -22,6 +23,7 @@ Report: TypeAlias = (
     | EpisodeReport
     | OrderReport
     | RollbackReport
+    | RevertReport
     | ImageReport
     | AdoptionReport
 )

@@ -23,6 +23,7 @@ PROPOSE: Final = "worker.proposals.propose"
 ROLLBACK: Final = "worker.rollbacks.rollback"
 IMAGE: Final = "worker.images.image"
 ADOPT: Final = "worker.adoptions.adopt"
+REVERT: Final = "worker.reverts.revert"
 COMMITTED: Final = "bot.intake.committed"
 LOOK: Final = "bot.intake.look"
 POLL: Final = "bot.polling.poll"
@@ -32,10 +33,11 @@ SEND: Final = "bot.alerts.send"
 COMMIT: Final = "bot.rollbacks.commit"
 COMMIT_IMAGE: Final = "bot.images.commit"
 COMMIT_ADOPTION: Final = "bot.adoptions.commit"
+COMMIT_REVERT: Final = "bot.reverts.commit"
 
 JOBS: Final = (
-    PREVIEW, PROPOSE, ROLLBACK, IMAGE, ADOPT, CONVERGE, CHECK, OBSERVE, LEAVE, ORDER, GIVE_UP,
-    COMMITTED, LOOK, POLL, DELIVER, WRITE, SEND, COMMIT, COMMIT_IMAGE, COMMIT_ADOPTION,
+    PREVIEW, PROPOSE, ROLLBACK, REVERT, IMAGE, ADOPT, CONVERGE, CHECK, OBSERVE, LEAVE, ORDER, GIVE_UP,
+    COMMITTED, LOOK, POLL, DELIVER, WRITE, SEND, COMMIT, COMMIT_IMAGE, COMMIT_ADOPTION, COMMIT_REVERT,
 )  # fmt: skip
 """The only functions that a job may name; the workers' tables hold these and nothing else."""
 
@@ -274,31 +276,6 @@ class CheckRequest:
         """The inverse of `to_json`; raises UnknownMessage for another schema."""
         value = checked(value)
         return CheckRequest(value["repository"], value["environment"], value["cluster"])
-
-
-@dataclass(frozen=True, slots=True)
-class GiveUp:
-    """A job that no worker survived: its function, its message, the id to look for in the logs, and how often it was tried."""
-
-    job: str
-    message: Mapping[str, Any]
-    reference: str
-    tries: int
-
-    @property
-    def job_id(self) -> str:
-        """The id of its job."""
-        return f"give-up-{job_name(self.reference)}"
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON types, with the schema number."""
-        return {"schema": SCHEMA, **asdict(self), "message": dict(self.message)}
-
-    @staticmethod
-    def from_json(value: Mapping[str, Any]) -> GiveUp:
-        """The inverse of `to_json`; raises UnknownMessage for another schema."""
-        value = checked(value)
-        return GiveUp(value["job"], value["message"], value["reference"], value["tries"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from worker.domain.image_update import ImageReport
     from worker.domain.orders import OrderReport
     from worker.domain.proposals import ProposalReport
+    from worker.domain.revert import RevertReport
     from worker.domain.rollback import RollbackReport
 
 
@@ -213,6 +214,7 @@ def report_from_json(
     | EpisodeReport
     | OrderReport
     | RollbackReport
+    | RevertReport
     | ImageReport
     | AdoptionReport
 ):
@@ -222,6 +224,7 @@ def report_from_json(
     from worker.domain.image_update import ImageReport
     from worker.domain.orders import OrderReport
     from worker.domain.proposals import ProposalReport
+    from worker.domain.revert import RevertReport
     from worker.domain.rollback import RollbackReport
 
     match value.get("type"):
@@ -237,6 +240,8 @@ def report_from_json(
             return OrderReport.from_json(value)
         case "rollback":
             return RollbackReport.from_json(value)
+        case "revert":
+            return RevertReport.from_json(value)
         case "image":
             return ImageReport.from_json(value)
         case "adoption":

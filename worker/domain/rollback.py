@@ -14,6 +14,10 @@ from worker.domain.messages import SCHEMA, UnknownMessage, checked, job_name
 
 LAST_CONVERGED: Final = "last-converged"
 
+TARGET_TRAILER: Final = "Plumbline-Rollback-To"
+ENVIRONMENT_TRAILER: Final = "Plumbline-Environment"
+"""By these trailers of its message a rollback's commit is known again."""
+
 PLAIN_MODES: Final = frozenset({"100644", "100755"})
 """git's modes of files that a forge's API can write; links and submodules have others."""
 
@@ -37,7 +41,8 @@ class RollbackRequest:
     `target` is as a person gave it: a commit id (abbreviated or not), `~n`, `last-converged` or nothing. `branch` is where
     the environment is looked for first ("" where that is not known). `push` asks for a commit straight to the branch.
     `origin` is who asked and where the answer goes, in the bot's own words; it comes back as it is. `attempt` counts from 0
-    how often the branch moved meanwhile. `at` is the Unix time of the asking.
+    how often the branch moved meanwhile. `at` is the Unix time of the asking. `since` is the tip onto which an earlier attempt
+    may have pushed its commit, although the forge's answer was lost; then `target` is a full commit id.
     """
 
     repository: str
@@ -48,6 +53,7 @@ class RollbackRequest:
     origin: Mapping[str, Any]
     at: float
     attempt: int = 0
+    since: str = ""
 
     @property
     def job_id(self) -> str:
@@ -72,6 +78,7 @@ class RollbackRequest:
             value["origin"],
             value["at"],
             value["attempt"],
+            value["since"],
         )
 
 
@@ -95,7 +102,8 @@ class RollbackReport:
 
     `shared` names, per file, the other environments that change with it; then only a change request will do. `may_push`
     says whether the branch's own policy lets the commit go straight to it. `explanation` and `warnings` are sentences for
-    people, the most important one first.
+    people, the most important one first. `made` is the commit that an earlier attempt
+    pushed already: nothing is left to do.
     """
 
     request: RollbackRequest
@@ -108,6 +116,7 @@ class RollbackReport:
     warnings: tuple[str, ...] = ()
     may_push: bool = False
     refusal: str = ""
+    made: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """JSON types, with the schema number and the message's type."""
@@ -124,6 +133,7 @@ class RollbackReport:
             "warnings": list(self.warnings),
             "may_push": self.may_push,
             "refusal": self.refusal,
+            "made": self.made,
         }
 
     @staticmethod
@@ -143,4 +153,5 @@ class RollbackReport:
             tuple(value["warnings"]),
             value["may_push"],
             value["refusal"],
+            value["made"],
         )

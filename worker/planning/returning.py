@@ -14,7 +14,14 @@ from typing import Any, Final
 from worker.domain.declaration import FILE as DECLARATION
 from worker.domain.errors import Refused
 from worker.domain.resource import Resource
-from worker.domain.rollback import LAST_CONVERGED, PLAIN_MODES, Inputs, Restored
+from worker.domain.rollback import (
+    ENVIRONMENT_TRAILER,
+    LAST_CONVERGED,
+    PLAIN_MODES,
+    TARGET_TRAILER,
+    Inputs,
+    Restored,
+)
 
 BACK: Final = re.compile(r"~([1-9][0-9]{0,2})")
 ABBREVIATED: Final = re.compile(r"[0-9a-f]{4,64}")
@@ -74,6 +81,16 @@ def earlier(asked: str, present: Inputs, candidates: Iterable[Converged]) -> Con
     raise Refused(
         "nothing that converged there differs from what the branch holds now", "There is nothing to go back to"
     )
+
+
+def made_already(children: Iterable[tuple[str, str]], target: str, environment: str) -> str:
+    """The one of these commits (id, message) that is the rollback of an environment to a target; empty where none is."""
+    wanted = {f"{TARGET_TRAILER}: {target}", f"{ENVIRONMENT_TRAILER}: {environment}"}
+    for revision, message in children:
+        trailers = message.rstrip("\n").rpartition("\n\n")[2].splitlines()
+        if wanted <= {*trailers}:
+            return revision
+    return ""
 
 
 def restored(target: Inputs, present: Inputs) -> tuple[Restored, ...]:

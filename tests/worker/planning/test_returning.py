@@ -11,6 +11,7 @@ from worker.planning.returning import (
     chosen,
     converged_revisions,
     earlier,
+    made_already,
     require_plain,
     restored,
     sentences,
@@ -141,3 +142,23 @@ def test_files_that_others_read_come_first() -> None:
         "2 files as in a1a1a1a and 1 taken away that a1a1a1a does not have",
         "old/a is now new/a",
     )
+
+
+OURS = f"Roll back production to a1a1a1a\n\n1 file\n\nPlumbline-Rollback-To: {ONE}\nPlumbline-Environment: production\n"
+
+
+@pytest.mark.parametrize(
+    ("message", "is_ours"),
+    [
+        (OURS, True),
+        (OURS.rstrip("\n") + "\nRequested-by: ada\n", True),
+        (OURS.replace("production\n", "staging\n"), False),
+        (OURS.replace(ONE, TWO), False),
+        (OURS + "\nThis says what another commit said.\n", False),
+        ("Two\n", False),
+        ("", False),
+    ],
+)
+def test_a_rollback_that_was_made_already_is_known_by_its_trailers_alone(message: str, *, is_ours: bool) -> None:
+    others = [(TWO, "Something else\n")]
+    assert made_already([*others, (THREE, message)], ONE, "production") == (THREE if is_ours else "")
