@@ -91,7 +91,7 @@ def _can_hold(value: Any, path: Path) -> bool:
         if not isinstance(value, dict):
             return value is None
         value = value.get(step)
-    return value is None or isinstance(value, dict)
+    return value is None or isinstance(value, list if isinstance(path[-1], int) else dict)
 
 
 def _instead(value: Any, old: Any, new: Any) -> Any:
