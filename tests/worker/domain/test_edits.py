@@ -109,7 +109,9 @@ BLOCK = b"a: | # why\n    one\n    two  \n\nb: >-\n  x\nc:\n- |\n  z"
     [
         ("a", "new\n\n  text\n", b"    one\n    two  \n", b"    new\n\n      text\n"),
         ("a", "new\ntext", b"| # why\n    one\n    two  \n", b"|- # why\n    new\n    text\n"),
-        ("a", "single", b"| # why\n    one\n    two  \n", b"single # why\n"),
+        ("a", "single", b"| # why\n    one\n    two  \n", b"|- # why\n    single\n"),
+        ("a", "", b"| # why\n    one\n    two  \n", b'"" # why\n'),
+        ("a", 5, b"| # why\n    one\n    two  \n", b"5 # why\n"),
         ("a", "---\nkind: Role\n", b"    one\n    two  \n", b"    ---\n    kind: Role\n"),
         ("a", " led\n", b"| # why\n    one\n    two  \n", b'" led\\n" # why\n'),
         ("a", "x\x01\ny", b"| # why\n    one\n    two  \n", b'"x\\u0001\\ny" # why\n'),
