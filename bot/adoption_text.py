@@ -41,7 +41,9 @@ def message(report: AdoptionReport, host: str) -> str:
     """
     lines = [f"- {flat(f'{each.key}, {each.field.path}{_by(each)}', MESSAGE_LINE)}" for each in report.adopted[:MOST]]
     hidden = len(report.adopted) - MOST
-    objects = dict.fromkeys(f"{each.key.kind}/{each.key.namespace}/{each.key.name}" for each in report.adopted)
+    objects = dict.fromkeys(
+        "/".join(filter(None, (each.key.kind, each.key.namespace, each.key.name))) for each in report.adopted
+    )
     trailers = [
         *(f"Plumbline-Adopt: {flat(each, MESSAGE_LINE)}" for each in list(objects)[:MOST]),
         f"Plumbline-Environment: {report.request.environment}",

@@ -8,9 +8,11 @@ live, and nothing else may change), report.
 from __future__ import annotations
 
 import contextlib
+import posixpath
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from worker.adapters.checkout import Checkout
 from worker.adapters.confined.references import KUSTOMIZATIONS
@@ -33,6 +35,7 @@ from worker.domain.rollback import PLAIN_MODES, Inputs
 from worker.domain.yaml_text import Document, read_documents
 from worker.operations.observing import Applied, look_at
 from worker.operations.preparing import Target, prepare
+from worker.planning import charting, overlaying
 from worker.planning.adopting import (
     Offered,
     about,
@@ -43,9 +46,12 @@ from worker.planning.adopting import (
     summed_up,
     unproven,
 )
+from worker.planning.charting import ValuesFile
 from worker.planning.offers import Offer, changes_of
-from worker.planning.overlaying import Overlay, ways
+from worker.planning.overlaying import Overlay
 from worker.workbench import Workbench, shortage
+
+_CHART_INSIDE: Final = re.compile(r"charts/[^/]+/values\.yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +163,7 @@ def _offered(place: _Place, seen: _Seen, wanted: Sequence[Drift]) -> tuple[tuple
     """Each field with the ways to say it in Git, and a sentence about each that has none."""
     desired = {each.key: each for each in seen.desired.resources}
     overlay = _overlay(place) if seen.renderer == "kustomize" else None
+    values = _values(place) if seen.renderer == "helm" else ()
     found: list[Offered] = []
     left: list[str] = []
     for drift in wanted:
@@ -164,19 +171,22 @@ def _offered(place: _Place, seen: _Seen, wanted: Sequence[Drift]) -> tuple[tuple
         file = resource.source.file if resource.source is not None else ""
         try:
             if overlay is not None:
-                offers = ways(drift, resource, overlay)
-            elif seen.renderer == "yaml":
-                offers = (in_manifest(drift, file, place.documents(file)),)
+                offers = overlaying.ways(drift, resource, overlay)
+            elif seen.renderer == "helm":
+                offers = charting.ways(drift, values)
             else:
-                raise Refused(
-                    f"it is rendered by {seen.renderer}, and only manifests and kustomizations are written back"
-                )
+                offers = (in_manifest(drift, file, place.documents(file)),)
         except NotEditable as error:
             left.append(left_out(drift, f"{file}, {error.reason}"))
         except Refused as error:
             left.append(left_out(drift, error.reason))
         else:
-            found.append((drift, offers))
+            if offers:
+                found.append((drift, offers))
+            else:
+                left.append(
+                    left_out(drift, "none of the chart's values makes it what it is, its template does: change that")
+                )
     return tuple(found), tuple(left)
 
 
@@ -192,6 +202,22 @@ def _overlay(place: _Place) -> Overlay:
             with contextlib.suppress(PlumblineError):
                 texts[path] = place.documents(path)
     return Overlay(file, place.documents(file)[0], texts)
+
+
+def _values(place: _Place) -> tuple[ValuesFile, ...]:
+    """The chart's values, those that win first: the environment's files, the chart's own, those of charts inside it."""
+    folder = place.inputs.folder
+    named = [posixpath.normpath(posixpath.join(folder, each)) for each in reversed(place.environment.values)]
+    inside = [path for path in place.inputs.files if _CHART_INSIDE.fullmatch(posixpath.relpath(path, folder or "."))]
+    paths = list(dict.fromkeys([*named, posixpath.join(folder, "values.yaml"), *sorted(inside)]))
+    shared = readers([(place.checkout, place.tip)], place.declaration, place.environment.name, paths)
+    found = []
+    for path in paths:
+        with contextlib.suppress(PlumblineError):
+            value = next((each.value for each in place.documents(path)), None)
+            below = (posixpath.basename(posixpath.dirname(path)),) if path in inside else ()
+            found.append(ValuesFile(path, value, below, path in shared, path not in inside))
+    return tuple(found)
 
 
 def _against(bench: Workbench, place: _Place, seen: _Seen, picks: Sequence[tuple[Drift, Offer]]) -> Sequence[str]:

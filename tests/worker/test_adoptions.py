@@ -17,6 +17,7 @@ from worker.domain.adoption import AdoptionReport, AdoptionRequest
 from worker.domain.blobs import blob_id
 from worker.domain.edits.changes import edited
 from worker.domain.reports import report_from_json
+from worker.domain.yaml_text import read_documents
 from worker.settings import Settings
 from worker.workbench import Workbench
 
@@ -281,3 +282,66 @@ patches:
     assert gone.refusal == ""
     assert adopter.made(gone)["app/kustomization.yaml"].endswith("          - name: side\n            args: null\n")
     adopter.merged(gone)
+
+
+TEMPLATE = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, labels: {fixed: "yes"}}
+spec:
+  replicas: 1
+  revisionHistoryLimit: {{ .Values.history }}
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - name: web
+        image: "{{ .Values.image.repository }}:{{ .Values.image.tag }}"
+        args: {{ toJson .Values.args }}
+        env:
+        - {name: MODE, value: {{ .Values.mode | quote }}}
+      - name: side
+        image: "side:{{ .Values.sides }}"
+        env:
+        - {name: SIDES, value: "{{ .Values.sides }}"}
+"""
+VALUES = """\
+# of every shop
+image: {repository: registry.example/web, tag: "1.0"}   # the release
+history: 3
+other: 3
+mode: fast
+sides: 7
+args: ["-v"]
+"""
+
+
+def test_a_chart_gets_the_value_that_makes_it_and_says_where_there_is_none(adopter: Adopter) -> None:
+    adopter.clone.write("app/Chart.yaml", "apiVersion: v2\nname: shop\nversion: 1.0.0\n")
+    adopter.clone.write("app/templates/web.yaml", TEMPLATE)
+    production = "mode: slow # here\n"
+    adopter.clone.write("plumbline.yaml", declaration(adopter.namespace, more="    values: [production.yaml]\n"))
+    adopter.converged(values=VALUES, production=production)
+    containers = [
+        {"name": "web", "image": "registry.example/web:1.1", "env": [{"name": "MODE", "value": "yes"}], "args": ["-q"]},
+        {"name": "side", "image": "side:8"},
+    ]
+    patch = {
+        "metadata": {"labels": {"fixed": "no"}},
+        "spec": {"revisionHistoryLimit": 4, "template": {"spec": {"containers": containers}}},
+    }
+    adopter.patch("deployment/web", patch)
+    report = adopter.asked()
+    assert report.refusal == ""
+    made = adopter.made(report)
+    assert set(made) == {"app/production.yaml"}, "the chart's own values are everybody's"
+    assert made["app/production.yaml"].startswith('mode: "yes" # here\n')
+    assert json.loads(json.dumps([document.value for document in read_documents(made["app/production.yaml"], "")])) == [
+        {"mode": "yes", "image": {"tag": "1.1"}, "history": 4, "args": ["-q"]}
+    ]
+    assert len(report.left) == 2, report.left
+    (fixed,) = [each for each in report.left if "metadata.labels.fixed" in each]
+    assert "none of the chart's values makes it" in fixed
+    (side,) = [each for each in report.left if "name=side" in each]
+    assert "env[name=SIDES].value would change too" in side

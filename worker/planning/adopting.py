@@ -12,10 +12,10 @@ from worker.domain.environment import OWNER_LABEL
 from worker.domain.errors import Refused
 from worker.domain.plan import ABSENT
 from worker.domain.proposals import VANISHED, Drift
-from worker.domain.resource import Resource, ResourceKey
+from worker.domain.resource import Body, Resource, ResourceKey
 from worker.domain.scrubbing import name_at, scrubbed
 from worker.domain.yaml_text import Document
-from worker.planning.diffing import MergeKeys, field_changes, joined, specified_differences
+from worker.planning.diffing import MergeKeys, field_changes, joined, specified, specified_differences
 from worker.planning.offers import Offer
 
 LONGEST: Final = 64 << 10
@@ -150,12 +150,9 @@ def unproven(
         if key not in places:
             found.append(f"{key} would change too")
             continue
-        known = MergeKeys(live[key].body) if key in live else None
-        found += [
-            f"{key}, {each.path} would change too"
-            for each in field_changes(was[key].body, now[key].body, known)
-            if not any(_is_within(each.path, place) for place in places[key])
-        ]
+        known = MergeKeys(live[key].body) if key in live else MergeKeys()
+        others = _others(was[key].body, now[key].body, known, places[key])
+        found += [f"{key}, {each} would change too" for each in others]
     for key, paths in places.items():
         if key in now and key in live:
             differing = [each.path for each in specified_differences(sent(now[key]), live[key])]
@@ -165,6 +162,21 @@ def unproven(
                 if any(_is_within(each, path) or _is_within(path, each) for each in differing)
             ]
     return tuple(found)
+
+
+def _others(was: Body, now: Body, keys: MergeKeys, places: Sequence[str]) -> list[str]:
+    """The fields that differ and are none of these places nor a part of one."""
+    found = []
+    for each in field_changes(was, now, keys):
+        if any(_is_within(each.path, place) for place in places):
+            continue
+        if not any(_is_within(place, each.path) for place in places):
+            found.append(each.path)
+            continue
+        sides = ((was, now), (now, was))  # a list that is shown as a whole here, and drifted item by item
+        finer = [each.path for one, other in sides for each in specified(one, other, (), "", keys)]
+        found += [path for path in finer if not any(_is_within(path, place) for place in places)]
+    return found
 
 
 def _is_within(path: str, place: str) -> bool:

@@ -14,7 +14,7 @@ from worker.domain.plan import ABSENT
 from worker.domain.proposals import Drift
 from worker.domain.resource import Resource, ResourceKey
 from worker.domain.yaml_text import Document, Path, read_documents
-from worker.planning.diffing import MergeKeys, same
+from worker.planning.diffing import MergeKeys
 from worker.planning.offers import Fragment, Inside, Offer, Operation
 
 MOST: Final = 4
@@ -93,7 +93,7 @@ def _written(drift: Drift, path: Path, overlay: Overlay) -> Iterator[tuple[_Rank
 
 
 def _rank(drift: Drift, now: Any, body: Any, *, is_elsewhere: bool) -> _Rank:
-    return not same(now, drift.field.old, ()), is_elsewhere, _name_of(body) != drift.key.name
+    return now != drift.field.old, is_elsewhere, _name_of(body) != drift.key.name
 
 
 def _holders(values: Sequence[Any], key: ResourceKey) -> Iterator[tuple[int, Path, Any]]:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from worker.domain.edits.changes import Append, Put, Remove, append, edited, remove, set_scalar, set_value
-from worker.domain.edits.places import NotEditable
+from worker.domain.edits.changes import Append, FieldPath, Put, Remove, edited
+from worker.domain.edits.places import NotEditable, Selector
 from worker.domain.errors import DesiredStateError
 from worker.domain.resource import ResourceKey
 from worker.domain.yaml_text import read_documents
@@ -52,6 +52,23 @@ data:
     lines
   last: x"""
 
+
+def set_scalar(text: bytes, document: Selector, path: FieldPath, value: Any) -> bytes:
+    return edited(text, [Put(document, path, value)], only_scalars=True)
+
+
+def set_value(text: bytes, document: Selector, path: FieldPath, value: Any) -> bytes:
+    return edited(text, [Put(document, path, value)])
+
+
+def remove(text: bytes, document: Selector, path: FieldPath) -> bytes:
+    return edited(text, [Remove(document, path)])
+
+
+def append(text: bytes, document: Selector, path: FieldPath, value: Any) -> bytes:
+    return edited(text, [Append(document, path, value)])
+
+
 IMAGE = "spec.template.spec.containers[name=cart].image"
 CART = ResourceKey("apps", "Deployment", "shop", "cart")
 WORDS = ResourceKey("", "ConfigMap", "shop", "words")
@@ -64,7 +81,7 @@ WORDS = ResourceKey("", "ConfigMap", "shop", "words")
         (IMAGE, "it's", b"'shop/cart:1.4.1'", b"'it''s'"),
         (IMAGE, "a\nb", b"'shop/cart:1.4.1'", b'"a\\nb"'),
         (IMAGE, 5, b"'shop/cart:1.4.1'", b"5"),
-        ("/spec/replicas", 3, b"replicas: 2", b"replicas: 3"),
+        ("spec.replicas", 3, b"replicas: 2", b"replicas: 3"),
         ("spec.replicas", "3", b"replicas: 2", b'replicas: "3"'),
         ("spec.replicas", None, b"replicas: 2", b"replicas: null"),
         ('metadata.labels["app.kubernetes.io/name"]', "basket", b'"cart"', b'"basket"'),
@@ -109,7 +126,9 @@ BLOCK = b"a: | # why\n    one\n    two  \n\nb: >-\n  x\nc:\n- |\n  z"
     [
         ("a", "new\n\n  text\n", b"    one\n    two  \n", b"    new\n\n      text\n"),
         ("a", "new\ntext", b"| # why\n    one\n    two  \n", b"|- # why\n    new\n    text\n"),
-        ("a", "single", b"| # why\n    one\n    two  \n", b"single # why\n"),
+        ("a", "single", b"| # why\n    one\n    two  \n", b"|- # why\n    single\n"),
+        ("a", "", b"| # why\n    one\n    two  \n", b'"" # why\n'),
+        ("a", 5, b"| # why\n    one\n    two  \n", b"5 # why\n"),
         ("a", "---\nkind: Role\n", b"    one\n    two  \n", b"    ---\n    kind: Role\n"),
         ("a", " led\n", b"| # why\n    one\n    two  \n", b'" led\\n" # why\n'),
         ("a", "x\x01\ny", b"| # why\n    one\n    two  \n", b'"x\\u0001\\ny" # why\n'),

@@ -17,7 +17,6 @@ from worker.domain.errors import DesiredStateError
 from worker.domain.yaml_places import Node, roots
 from worker.domain.yaml_text import Document, Path, read_documents
 
-Scalar: TypeAlias = str | int | float | bool | None
 FieldPath: TypeAlias = str | Path
 """As Plumbline prints it, or names and positions."""
 
@@ -49,26 +48,6 @@ class Append:
 
 
 Change: TypeAlias = Put | Remove | Append
-
-
-def set_scalar(text: bytes, document: Selector, path: FieldPath, value: Scalar) -> bytes:
-    """The file with one scalar changed (one that is there). Raises NotEditable."""
-    return edited(text, [Put(document, path, value)], only_scalars=True)
-
-
-def set_value(text: bytes, document: Selector, path: FieldPath, value: Any) -> bytes:
-    """The file with a field set, whatever it was; one that is not there is added last. Raises NotEditable."""
-    return edited(text, [Put(document, path, value)])
-
-
-def remove(text: bytes, document: Selector, path: FieldPath) -> bytes:
-    """The file without a key or an item. Raises NotEditable."""
-    return edited(text, [Remove(document, path)])
-
-
-def append(text: bytes, document: Selector, path: FieldPath, value: Any) -> bytes:
-    """The file with an item more at the end of a list. Raises NotEditable."""
-    return edited(text, [Append(document, path, value)])
 
 
 def edited(text: bytes, changes: Sequence[Change], *, only_scalars: bool = False) -> bytes:

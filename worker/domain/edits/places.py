@@ -64,12 +64,10 @@ def _is(key: ResourceKey, value: Any) -> bool:
 
 
 def steps_of(text: str, value: Any, line: int) -> Path:
-    """A field path as the value has it: `spec.containers[name=cart].image`, `labels["a.b/c"]`, `args[0]`, `/spec/replicas`.
+    """A field path as the value has it: `spec.containers[name=cart].image`, `labels["a.b/c"]`, `args[0]`.
 
     Names that are not there (yet) are steps too, items that are not there are refused. Raises NotEditable.
     """
-    if text.startswith("/"):
-        return _by_pointer(text, value)
     steps: list[str | int] = []
     rest = text
     while rest:
@@ -78,16 +76,6 @@ def steps_of(text: str, value: Any, line: int) -> Path:
         value = _below(value, step)
     if not steps:
         raise NotEditable("no field is named", line)
-    return tuple(steps)
-
-
-def _by_pointer(text: str, value: Any) -> Path:
-    steps: list[str | int] = []
-    for part in text[1:].split("/"):
-        name = part.replace("~1", "/").replace("~0", "~")
-        step: str | int = int(name) if isinstance(value, list) and name.isdecimal() else name
-        steps.append(step)
-        value = _below(value, step)
     return tuple(steps)
 
 

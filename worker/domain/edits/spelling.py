@@ -78,12 +78,13 @@ def indented(lines: Iterable[str], by: str) -> list[str]:
 
 def _text_lines(value: Any) -> list[str]:
     """A value that is no block of its own: a text of several lines behind `|` where it can be, else on one line."""
-    return literal_lines(value) or [flow_text(value, plain=True)]
+    literal = literal_lines(value) if isinstance(value, str) and "\n" in value else []
+    return literal or [flow_text(value, plain=True)]
 
 
 def literal_lines(value: Any) -> list[str]:
-    """A text of several lines as it stands behind `|`: the header, then the lines; nothing where it has to be quoted."""
-    if not isinstance(value, str) or "\n" not in value or value.endswith("\n\n"):
+    """A text as it stands behind `|`: the header, then the lines; nothing where it has to be quoted."""
+    if not isinstance(value, str) or value.endswith("\n\n"):
         return []
     lines = value.removesuffix("\n").split("\n")
     if not lines[0] or lines[0][0].isspace() or not all(map(_stands_literally, lines)):
