@@ -9,7 +9,7 @@ import threading
 from functools import partial
 from typing import Final
 
-from bot import adoptions, alerts, images, intake, polling, reports, results, reverts, rollbacks
+from bot import adoptions, alerts, images, intake, polling, pushed, reports, results, reverts, rollbacks
 from bot.desk import Desk
 from bot.permissions import Permissions
 from bot.settings import Settings
@@ -25,6 +25,7 @@ from worker.domain.messages import (
     INTAKE_QUEUE,
     LOOK,
     POLL,
+    PUSHED,
     REPORTS_QUEUE,
     SEND,
     WRITE,
@@ -51,6 +52,7 @@ def main() -> int:
     table = {
         COMMITTED: partial(intake.committed, desk),
         LOOK: partial(intake.look, desk),
+        PUSHED: partial(pushed.carry, desk),
         POLL: partial(polling.poll, desk),
         DELIVER: partial(reports.deliver, desk),
         WRITE: partial(results.write, desk),

@@ -22,11 +22,15 @@ LEVELS: Final[Mapping[str, Permission]] = {READ: Permission.READ, WRITE: Permiss
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the forge says now of who commands: the permission, and those of the teams asked for that somebody is in."""
+    """What the forge says now of who commands: the permission, and those of the teams asked for that somebody is in.
+
+    `source` says who says so, where it is not the forge.
+    """
 
     person: Person
     permission: Permission
     teams: frozenset[str] = frozenset()
+    source: str = "the forge says that you have"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ def judged(command: Command, asked: Sequence[Need], facts: Facts, repository: Re
         has = facts.permission.name.lower()
         return Denied(
             f"needs {' or '.join(need.roles)}{' in ' + need.environment if need.environment else ''}, has {has}",
-            f"{code('/' + command.word)} needs {wanted}{where}; the forge says that you have {code(has)} here."
+            f"{code('/' + command.word)} needs {wanted}{where}; {facts.source} {code(has)} here."
             f" {_others(command, need)}",
         )
     return None

@@ -19,10 +19,8 @@ from bot.forges.port import Forge, NotPermitted
 from bot.outbox import WAITS
 from bot.queue import CommitRequest
 from worker.domain.blobs import blob_id
-from worker.domain.declaration import FILE as DECLARATION
 from worker.domain.errors import Moved, Refused, Unavailable
 from worker.domain.installation import PLAIN, Repository
-from worker.domain.messages import Committed, RefUpdate
 
 ATTEMPTS: Final = 5
 """How often the worker is asked anew because the branch moved."""
@@ -108,16 +106,6 @@ def _site(desk: Desk, repository: Repository) -> Site:
     host = (urlsplit(declared.address).hostname or "localhost") if declared else "localhost"
     forge = desk.forge(repository)
     return Site(forge, host.removeprefix("api."), forge.tips())
-
-
-def announced(
-    desk: Desk, git: PlainGit, repository: str, branch: str, revision: str, approvals: tuple[str, ...] = ()
-) -> Committed:
-    """The alert of a branch's tip that no hook of a plain Git server saw, as its hook would give it."""
-    text = git.file(revision, DECLARATION)
-    declaration = {branch: text.decode(errors="replace")} if text is not None else {}
-    update = RefUpdate(f"refs/heads/{branch}", revision, revision)
-    return Committed(repository, (update,), desk.requests.queue.now(), declaration, approvals)
 
 
 def content_of(forge: Forge, revision: str, path: str, blob: str) -> bytes:

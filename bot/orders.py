@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+from bot.announcements import confirm
 from bot.answers import Origin, answer
 from bot.desk import Desk
 from bot.forges.port import RequestState
 from bot.given import Given
 from bot.markdown import code, prose
 from bot.results import is_current
+from worker.domain.installation import PLAIN
 from worker.domain.orders import Order, OrderReport, Subject, Verb
 
 CONFIRMS: Final = frozenset({Verb.APPROVE, Verb.CONFIRM_PRUNE})
@@ -20,6 +22,8 @@ def give(desk: Desk, given: Given) -> str | None:
     verb, request, command = Verb(given.command.word), given.change_request, given.command
     if not given.environments:
         return f"{code(given.branch)} declares no environments."
+    if verb in CONFIRMS and given.repository.forge == PLAIN:
+        return confirm(desk, given)
     if verb in CONFIRMS and request is None:
         return "this is said in a comment on the change request whose plan waits: whose change it is decides whether it counts."
     clusters: dict[str, list[str]] = {}

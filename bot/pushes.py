@@ -14,11 +14,21 @@ from flask import Blueprint, Response, abort, current_app, jsonify, request
 from bot import terminal
 from bot.board import Board
 from bot.bodies import raw_body
+from bot.markdown import plain
+from bot.push_request import PushedCommand
 from bot.queue import Requests, new_ticket
 from bot.settings import Settings
 from worker.domain.environment import COMMIT_ID
 from worker.domain.errors import Unavailable
-from worker.domain.messages import PREVIEWS_QUEUE, REPORTS_QUEUE, Committed, PreviewRequest, RefUpdate, UnknownMessage
+from worker.domain.messages import (
+    INTAKE_QUEUE,
+    PREVIEWS_QUEUE,
+    REPORTS_QUEUE,
+    Committed,
+    PreviewRequest,
+    RefUpdate,
+    UnknownMessage,
+)
 from worker.domain.reports import FINAL_STEPS, ConvergenceReport, Step
 
 LARGEST_BODY: Final = 9 << 20
@@ -26,6 +36,9 @@ SKEW_SECONDS: Final = 300
 LONGEST_WAIT: Final = 9.5
 STREAM_BLOCK_MS: Final = 1000
 MOST_WORDS: Final = 2000
+MOST_COMMANDS: Final = 10
+LONGEST_COMMAND: Final = 600
+TICKET: Final = re.compile(r"[0-9a-f]{32}")
 STREAM_ID: Final = re.compile(r"\d{1,15}(-\d{1,15})?")
 
 pushes = Blueprint("pushes", __name__, url_prefix="/pushes")
@@ -158,6 +171,36 @@ def committed() -> tuple[Response, int]:
     requests.committed(Committed(repository, updates, at, declaration, approvals))
     state = {"revisions": cursor, "expected": {}, "ended": {}}
     return jsonify({"cursor": state}), 202
+
+
+@pushes.post("/commands")
+def commands() -> tuple[Response, int]:
+    """Commands that came as push options: each is a job, answered with the ticket that its answer is found by."""
+    _, requests, _ = _desk()
+    repository, body = _verified()
+    document = _document(body)
+    by, lines = document.get("by"), document.get("lines")
+    if not isinstance(by, str) or not isinstance(lines, list) or not 0 < len(lines) <= MOST_COMMANDS:
+        abort(400)
+    if not all(isinstance(each, str) and len(each) <= LONGEST_COMMAND for each in lines):
+        abort(400)
+    if not requests.queue.is_served(INTAKE_QUEUE):
+        raise Unavailable("no bot runs: `python -m bot` of the Procfile is not there")
+    tickets = [new_ticket() for _ in lines]
+    for ticket, line in zip(tickets, lines, strict=True):
+        requests.pushed(PushedCommand(ticket, repository, line, by[:100], requests.queue.now()))
+    return jsonify({"tickets": tickets}), 202
+
+
+@pushes.post("/answer")
+def answer() -> Response:
+    """What was answered to a command, for a terminal; empty where nothing was (yet)."""
+    _, _, board = _desk()
+    _, body = _verified()
+    ticket = _document(body).get("ticket")
+    if not isinstance(ticket, str) or not TICKET.fullmatch(ticket):
+        abort(400)
+    return jsonify({"text": plain(board.said(ticket))})
 
 
 @pushes.post("/stream")

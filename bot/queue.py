@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bot.push_request import PushedCommand
 from worker.domain.adoption import AdoptionReport, AdoptionRequest
 from worker.domain.image_update import ImageReport, ImageRequest
 from worker.domain.messages import (
@@ -30,6 +31,7 @@ from worker.domain.messages import (
     PROPOSALS_QUEUE,
     PROPOSE,
     PROPOSE_SECONDS,
+    PUSHED,
     REVERT,
     ROLLBACK,
     SCHEMA,
@@ -183,6 +185,10 @@ class Requests:
                 WRITES_QUEUE, WRITE, request.to_json(), job_id=job_id, timeout=WRITE_SECONDS, delay=delay
             ):
                 return
+
+    def pushed(self, request: PushedCommand) -> bool:
+        """Asks for a command of a push's to be carried out; whether it was not asked for already."""
+        return self.queue.enqueue(INTAKE_QUEUE, PUSHED, request.to_json(), job_id=request.job_id, timeout=LOOK_SECONDS)
 
     def rollback(self, request: RollbackRequest) -> bool:
         """Asks the worker what would make a rollback; whether it was not asked for already."""

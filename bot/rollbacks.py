@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from bot.commits import Making, Site, announced, content_of, make_commit
+from bot.announcements import announced
+from bot.commits import Making, Site, content_of, make_commit
 from bot.desk import Desk
 from bot.forges.plain_git import PlainGit
 from bot.forges.port import FileChange, Forge, NotPermitted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 import subprocess
 
@@ -24,6 +25,7 @@ class Configuration:
         self.repository = values.get("plumbline.repository", "")
         self.when_away = values.get("plumbline.whenaway", "")
         self.protected = values.get("plumbline.protect", "main").split()
+        self.pusher = values.get("plumbline.pusher", "")
         self.colour = values.get("plumbline.colour", "") == "always"
         self.secret = secret
         self.git_dir = git_dir
@@ -58,6 +60,19 @@ def load() -> Configuration:
         if separator:
             values[name] = f"{values[name]} {value}" if name == "plumbline.protect" and name in values else value
     return Configuration(values, _secret(os.path.join(git_dir, "plumbline", "secret")), git_dir)
+
+
+def pusher(configuration: Configuration) -> str:
+    """Who pushes: by the variable that the repository's owner named, else the account that the hook runs as; empty: unknown.
+
+    A variable counts only where it was named: by default nothing that a pusher could set is believed.
+    """
+    if configuration.pusher:
+        return os.environ.get(configuration.pusher, "")[:100]
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return ""
 
 
 def _secret(path: str) -> bytes:

@@ -8,8 +8,8 @@ import subprocess
 import sys
 import time
 
+from hooks import commands, refs
 from hooks import configuration as settings
-from hooks import refs
 from hooks.client import Away, post
 from hooks.screen import say, title
 
@@ -30,12 +30,17 @@ of their git there. https://github.com/go-gitea/gitea/blob/main/modules/reposito
 
 def main() -> int:
     """Returns 0, whatever happens: the commit is in."""
-    updates = [update for update in refs.read(sys.stdin) if update.branch is not None and not update.deletes]
+    pushed = refs.read(sys.stdin)
+    commands.take_away(pushed)
+    updates = [update for update in pushed if update.branch is not None and not update.deletes]
     if not updates:
         return 0
     pairs = refs.options(os.environ)
     try:
         configuration = settings.load()
+        asked = commands.lines(pairs, alone=False)
+        if asked:
+            commands.give(configuration, asked)
         answer = _alert(updates, pairs, configuration)
     except (Away, settings.Misconfigured) as error:
         say([title(f"committed; Plumbline could not be told ({error}) and finds it by itself")])

@@ -8,8 +8,8 @@ import subprocess
 import sys
 import time
 
+from hooks import commands, refs
 from hooks import configuration as settings
-from hooks import refs
 from hooks.client import Away, post
 from hooks.screen import safe, say, title
 
@@ -36,6 +36,8 @@ def main() -> int:
     if ours:
         say(_own_refs(ours))
         return 1
+    if any(update.ref == refs.COMMANDS for update in updates):
+        return _command(updates, pairs, configuration)
     branches = [update for update in updates if update.branch is not None]
     refusal = _refusal(updates, branches, pairs, configuration)
     if refusal:
@@ -53,6 +55,16 @@ def main() -> int:
     if answer.get("accept") is None:
         return _away(asked, configuration, "no prediction in time")
     return 0 if answer["accept"] else 1
+
+
+def _command(updates: list[refs.Update], pairs: refs.Options, configuration: settings.Configuration) -> int:
+    """A push of nothing but commands: it comes in where all of them were answered."""
+    asked = commands.lines(pairs, alone=True)
+    refusal = _refusal(updates, [], pairs, configuration) or commands.refusal(updates, asked)
+    if refusal:
+        say(refusal)
+        return 1
+    return 0 if commands.give(configuration, asked) else 1
 
 
 def _own_refs(ours: list[refs.Update]) -> list[str]:

@@ -15,7 +15,17 @@ LARGEST_PUSH = 1000
 
 OWN_REFS = ("refs/plumbline/", "refs/notes/plumbline")
 BRANCHES = "refs/heads/"
-KNOWN_OPTIONS = ("plumbline.wait", "plumbline.approve", "plumbline.colour")
+COMMANDS = "refs/plumbline/commands"
+"""Where a push of commands alone goes; it never stays there."""
+
+WITH_ENVIRONMENT = ("rollback", "hold", "unhold", "retry", "status")
+"""Commands whose value is an environment, and after a colon what else they take."""
+
+WITHOUT_ENVIRONMENT = ("help", "freeze", "thaw")
+KNOWN_OPTIONS = (
+    "plumbline.wait", "plumbline.approve", "plumbline.colour",
+    *(f"plumbline.{word}" for word in (*WITH_ENVIRONMENT, *WITHOUT_ENVIRONMENT)),
+)  # fmt: skip
 
 
 class Update:
@@ -58,7 +68,7 @@ def read(lines: Iterable[str]) -> list[Update]:
 
 def own(updates: list[Update]) -> list[Update]:
     """The updates of refs that only Plumbline writes."""
-    return [update for update in updates if update.ref.startswith(OWN_REFS)]
+    return [update for update in updates if update.ref.startswith(OWN_REFS) and update.ref != COMMANDS]
 
 
 def is_protected(branch: str, patterns: list[str]) -> bool:

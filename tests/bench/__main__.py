@@ -23,6 +23,7 @@ from tests.bench.ground import Figures, Ground
 from tests.bench.planning import measure_commands, measure_plans
 from tests.bench.pushing import measure_fleet, measure_pushes, measure_whole_path
 from tests.bench.rendering import measure_rendering
+from tests.bench.rolling_back import measure_rollbacks
 from tests.bench.scaling import measure_scale
 from tests.bench.watching import measure_drift, measure_looks, measure_watching
 from worker.garbage import relax_collector
@@ -38,6 +39,7 @@ FAMILIES: Final[Mapping[str, Callable[[Ground], Figures]]] = {
     "scale": measure_scale,
     "door": measure_door,
     "forge": measure_forge,
+    "rollback": measure_rollbacks,
     "drift": measure_drift,
     "look": measure_looks,
     "watch": measure_watching,

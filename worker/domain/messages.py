@@ -26,6 +26,7 @@ ADOPT: Final = "worker.adoptions.adopt"
 REVERT: Final = "worker.reverts.revert"
 COMMITTED: Final = "bot.intake.committed"
 LOOK: Final = "bot.intake.look"
+PUSHED: Final = "bot.pushed.carry"
 POLL: Final = "bot.polling.poll"
 DELIVER: Final = "bot.reports.deliver"
 WRITE: Final = "bot.results.write"
@@ -37,7 +38,7 @@ COMMIT_REVERT: Final = "bot.reverts.commit"
 
 JOBS: Final = (
     PREVIEW, PROPOSE, ROLLBACK, REVERT, IMAGE, ADOPT, CONVERGE, CHECK, OBSERVE, LEAVE, ORDER, GIVE_UP,
-    COMMITTED, LOOK, POLL, DELIVER, WRITE, SEND, COMMIT, COMMIT_IMAGE, COMMIT_ADOPTION, COMMIT_REVERT,
+    COMMITTED, LOOK, PUSHED, POLL, DELIVER, WRITE, SEND, COMMIT, COMMIT_IMAGE, COMMIT_ADOPTION, COMMIT_REVERT,
 )  # fmt: skip
 """The only functions that a job may name; the workers' tables hold these and nothing else."""
 

@@ -1,0 +1,120 @@
+"""Job: a command that came as an option of a push to a plain Git server, carried out as one in a comment is.
+
+Who pushes has a name that the hook knows, and nothing else is known of them: they may look, and what else they may app.yaml
+says by roles that name them. The branch that declares the environment stands for the change request's base.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Final
+
+from bot.answers import Origin, answer
+from bot.authority import Facts
+from bot.commands import Mistake, parse
+from bot.conversation import audit, carry_out
+from bot.desk import Desk
+from bot.forges.plain_git import PlainGit
+from bot.forges.port import Permission, Person
+from bot.given import Given
+from bot.markdown import LOGIN, code, prose
+from bot.push_request import PushedCommand
+from worker.domain.declaration import FILE, Declaration, read_declaration
+from worker.domain.errors import DesiredStateError, Refused
+from worker.domain.installation import PLAIN, Repository
+
+TOO_OLD: Final = 60.0
+"""Seconds after which whoever pushed has gone away: carried out then, it would surprise."""
+
+WORDS: Final = frozenset({"help", "status", "rollback", "approve", "retry", "hold", "unhold", "freeze", "thaw"})
+
+log = logging.getLogger("plumbline.pushed")
+
+
+def carry(desk: Desk, message: dict[str, Any]) -> None:
+    """Carries out one command, unless its ticket has its answer. Raises Unavailable (tried again, not for long)."""
+    asked = PushedCommand.from_json(message)
+    repository = desk.settings.installation.repository(asked.repository)
+    if repository is None:
+        log.warning("a command for %s, which app.yaml does not list, is ignored", asked.repository)
+        return
+    if desk.board.said(asked.ticket):
+        return
+    origin = Origin(asked.by if LOGIN.fullmatch(asked.by) else "", ticket=asked.ticket)
+    text = _answered(desk, repository, asked, origin)
+    if text is not None:
+        answer(desk, repository.name, origin, text)
+
+
+def _answered(desk: Desk, repository: Repository, asked: PushedCommand, origin: Origin) -> str | None:
+    by = Person(f"push:{origin.by}", origin.by)
+    said = parse(asked.line, desk.settings.installation.instance)
+    if said is None or isinstance(said, Mistake):
+        audit("command-mistaken", repository, by, origin, said.word if said else "")
+        return said.text if said else "this is no command."
+    why = _refusal(desk, repository, asked, origin)
+    if not why and said.word not in WORDS:
+        why = f"{code('/' + said.word)} is for change requests, which a plain Git server does not have."
+    if why:
+        audit("command-refused", repository, by, origin, said.word, reason=why)
+        return why
+    try:
+        branch, declaration = _declaring(desk, repository, said.environment)
+    except DesiredStateError as error:
+        audit("command-refused", repository, by, origin, said.word, reason=f"{FILE} cannot be read")
+        return f"who may command stands in {code(FILE)}, which cannot be read: {prose(str(error))}. Mend it there."
+    except Refused as error:
+        audit("command-refused", repository, by, origin, said.word, reason=str(error))
+        return prose(str(error))
+    given = Given(repository, said, by, origin, branch, declaration)
+    return carry_out(desk, given, _facts)
+
+
+def _facts(person: Person, teams: Sequence[str]) -> Facts:  # noqa: ARG001 (there are no teams here)
+    return Facts(person, Permission.READ, source="whoever pushes has, unless a role in app.yaml names them,")
+
+
+def _refusal(desk: Desk, repository: Repository, asked: PushedCommand, origin: Origin) -> str:
+    """Why nobody may command this way; empty where somebody may."""
+    if repository.forge != PLAIN:
+        return (
+            "this repository is at a forge: say it in a comment on a change request, where the forge knows who you are."
+        )
+    if not origin.by:
+        return "who pushes is not known here, so nobody may: the repository's owner names the variable in plumbline.pusher."
+    if desk.requests.queue.now() - asked.at > TOO_OLD:
+        return f"this waited for more than {TOO_OLD:.0f} s and is not done any more."
+    return ""
+
+
+def _declaring(desk: Desk, repository: Repository, environment: str) -> tuple[str, Declaration]:
+    """The followed branch that declares an environment, the one that clones begin with first; that one where none is named.
+
+    Raises DesiredStateError and Refused.
+    """
+    plain = desk.plain_git(repository)
+    head, tips = plain.head(), plain.tips()
+    followed = sorted((name for name in tips if repository.follows(name)), key=lambda name: (name != head, name))
+    broken: DesiredStateError | None = None
+    for branch in followed:
+        try:
+            found = _declaration(desk, repository, plain, branch, tips[branch])
+        except DesiredStateError as error:
+            if not environment:
+                raise
+            broken = broken or error
+            continue
+        if not environment or any(name == environment for name, _ in found.targets()):
+            return branch, found
+    if broken is not None:
+        raise broken
+    wanted = f"an environment {environment}" if environment else "an environment"
+    raise Refused(f"no branch of {repository.name} declares {wanted}", f"Look at `environments` in {FILE}")
+
+
+def _declaration(desk: Desk, repository: Repository, plain: PlainGit, branch: str, tip: str) -> Declaration:
+    text = plain.file(tip, FILE)
+    if text is None:
+        return Declaration(())
+    return read_declaration(text, desk.settings.installation, repository, branch)
