@@ -7,7 +7,7 @@ import os
 import sys
 from functools import partial
 
-from worker import images, jobs, observing, orders, previews, proposals, rollbacks
+from worker import images, jobs, observing, orders, previews, proposals, rollbacks, updates
 from worker.adapters.renderer import RenderTools, jail
 from worker.domain.errors import PlumblineError
 from worker.domain.messages import (
@@ -22,6 +22,7 @@ from worker.domain.messages import (
     PROPOSALS_QUEUE,
     PROPOSE,
     ROLLBACK,
+    UPDATE,
     applies_queue,
     looks_queue,
 )
@@ -52,6 +53,7 @@ def main() -> int:
         PROPOSE: partial(proposals.propose, bench),
         ROLLBACK: partial(rollbacks.rollback, bench),
         IMAGE: partial(images.image, bench),
+        UPDATE: partial(updates.update, bench),
         CONVERGE: partial(jobs.converge, bench),
         CHECK: partial(jobs.check, bench),
         OBSERVE: partial(observing.observe, bench),

@@ -9,13 +9,21 @@ from worker.domain.divergence import EpisodeReport
 from worker.domain.image_update import ImageReport
 from worker.domain.messages import DELIVER, REPORTS_QUEUE
 from worker.domain.orders import OrderReport
+from worker.domain.policy_update import UpdateReport
 from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ConvergenceReport, PreviewReport
 from worker.domain.rollback import RollbackReport
 from worker.signed_queue import SignedQueue
 
 Report: TypeAlias = (
-    PreviewReport | ProposalReport | ConvergenceReport | EpisodeReport | OrderReport | RollbackReport | ImageReport
+    PreviewReport
+    | ProposalReport
+    | ConvergenceReport
+    | EpisodeReport
+    | OrderReport
+    | RollbackReport
+    | ImageReport
+    | UpdateReport
 )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
 SCHEMA: Final = 1
@@ -22,6 +22,7 @@ ORDER: Final = "worker.orders.order"
 PROPOSE: Final = "worker.proposals.propose"
 ROLLBACK: Final = "worker.rollbacks.rollback"
 IMAGE: Final = "worker.images.image"
+UPDATE: Final = "worker.updates.update"
 COMMITTED: Final = "bot.intake.committed"
 LOOK: Final = "bot.intake.look"
 POLL: Final = "bot.polling.poll"
@@ -30,10 +31,12 @@ WRITE: Final = "bot.results.write"
 SEND: Final = "bot.alerts.send"
 COMMIT: Final = "bot.rollbacks.commit"
 COMMIT_IMAGE: Final = "bot.images.commit"
+COMMIT_UPDATE: Final = "bot.updates.commit"
+FOLLOW: Final = "bot.following.follow"
 
 JOBS: Final = (
-    PREVIEW, PROPOSE, ROLLBACK, IMAGE, CONVERGE, CHECK, OBSERVE, ORDER, GIVE_UP,
-    COMMITTED, LOOK, POLL, DELIVER, WRITE, SEND, COMMIT, COMMIT_IMAGE,
+    PREVIEW, PROPOSE, ROLLBACK, IMAGE, UPDATE, CONVERGE, CHECK, OBSERVE, ORDER, GIVE_UP,
+    COMMITTED, LOOK, POLL, DELIVER, WRITE, SEND, COMMIT, COMMIT_IMAGE, COMMIT_UPDATE, FOLLOW,
 )  # fmt: skip
 """The only functions that a job may name; the workers' tables hold these and nothing else."""
 
@@ -389,12 +392,4 @@ class ProposalRequest:
     def from_json(value: Mapping[str, Any]) -> ProposalRequest:
         """The inverse of `to_json`; raises UnknownMessage for another schema."""
         value = checked(value)
-        return ProposalRequest(
-            value["repository"],
-            value["number"],
-            value["head"],
-            value["head_ref"],
-            value["base"],
-            value["at"],
-            value["is_from_fork"],
-        )
+        return ProposalRequest(**{each.name: value[each.name] for each in fields(ProposalRequest)})

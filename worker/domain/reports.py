@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from worker.domain.divergence import EpisodeReport
     from worker.domain.image_update import ImageReport
     from worker.domain.orders import OrderReport
+    from worker.domain.policy_update import UpdateReport
     from worker.domain.proposals import ProposalReport
     from worker.domain.rollback import RollbackReport
 
@@ -203,11 +204,21 @@ class ConvergenceReport:
 
 def report_from_json(
     value: Mapping[str, Any],
-) -> PreviewReport | ProposalReport | ConvergenceReport | EpisodeReport | OrderReport | RollbackReport | ImageReport:
+) -> (
+    PreviewReport
+    | ProposalReport
+    | ConvergenceReport
+    | EpisodeReport
+    | OrderReport
+    | RollbackReport
+    | ImageReport
+    | UpdateReport
+):
     """The report that a `bot.reports.deliver` job carries; raises UnknownMessage for anything else."""
     from worker.domain.divergence import EpisodeReport  # both stand on this module's Outcome
     from worker.domain.image_update import ImageReport
     from worker.domain.orders import OrderReport
+    from worker.domain.policy_update import UpdateReport
     from worker.domain.proposals import ProposalReport
     from worker.domain.rollback import RollbackReport
 
@@ -226,4 +237,6 @@ def report_from_json(
             return RollbackReport.from_json(value)
         case "image":
             return ImageReport.from_json(value)
+        case "update":
+            return UpdateReport.from_json(value)
     raise UnknownMessage(f"report type {value.get('type')!r}")
