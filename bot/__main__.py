@@ -9,7 +9,7 @@ import threading
 from functools import partial
 from typing import Final
 
-from bot import alerts, images, intake, polling, reports, results, rollbacks
+from bot import alerts, following, images, intake, polling, reports, results, rollbacks, updates
 from bot.desk import Desk
 from bot.permissions import Permissions
 from bot.settings import Settings
@@ -17,9 +17,11 @@ from worker.domain.errors import PlumblineError
 from worker.domain.messages import (
     COMMIT,
     COMMIT_IMAGE,
+    COMMIT_UPDATE,
     COMMITS_QUEUE,
     COMMITTED,
     DELIVER,
+    FOLLOW,
     INTAKE_QUEUE,
     LOOK,
     POLL,
@@ -55,6 +57,8 @@ def main() -> int:
         SEND: partial(alerts.send, desk),
         COMMIT: partial(rollbacks.commit, aside),
         COMMIT_IMAGE: partial(images.commit, aside),
+        COMMIT_UPDATE: partial(updates.commit, aside),
+        FOLLOW: partial(following.follow, desk),
     }
     stop, permissions = Stop(), Permissions(desk)
     try:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from bot.announcements import Announcements
 from bot.board import Board
 from bot.deliveries import Deliveries
 from bot.forges.gitea import Gitea
@@ -42,6 +43,7 @@ class Desk:
     outbox: Outbox
     sightings: Sightings
     deliveries: Deliveries
+    announcements: Announcements
     _forges: dict[str, Forge] = field(default_factory=dict)
 
     @staticmethod
@@ -56,6 +58,7 @@ class Desk:
             Outbox(connection),
             Sightings(connection),
             Deliveries(connection),
+            Announcements(connection),
         )
 
     def beside(self) -> Desk:

@@ -13,9 +13,11 @@ from worker.domain.image_update import ImageReport, ImageRequest
 from worker.domain.messages import (
     COMMIT,
     COMMIT_IMAGE,
+    COMMIT_UPDATE,
     COMMITS_QUEUE,
     COMMITTED,
     CONVERGE,
+    FOLLOW,
     IMAGE,
     INTAKE_QUEUE,
     LOOK,
@@ -29,6 +31,7 @@ from worker.domain.messages import (
     ROLLBACK,
     SCHEMA,
     SEND,
+    UPDATE,
     WRITE,
     WRITES_QUEUE,
     Committed,
@@ -44,6 +47,7 @@ from worker.domain.messages import (
     job_name,
 )
 from worker.domain.orders import Order
+from worker.domain.policy_update import UpdateReport, UpdateRequest
 from worker.domain.reports import report_from_json
 from worker.domain.rollback import RollbackReport, RollbackRequest
 from worker.signed_queue import SignedQueue
@@ -111,10 +115,34 @@ class SendRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class CommitRequest:
-    """Make the commit of a rollback or of an image at its forge; `tries` counts how often the forge was away."""
+class FollowRequest:
+    """Look which policies of a repository want another image: those of the image at `place`, or all where it is empty."""
 
-    report: RollbackReport | ImageReport
+    repository: str
+    place: str = ""
+
+    @property
+    def job_ids(self) -> tuple[str, str]:
+        """The ids of its job: one runs, and one may wait that will see what was announced since."""
+        name = job_name(self.repository, self.place)
+        return f"follow-{name}-a", f"follow-{name}-b"
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON types, with the schema number."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> FollowRequest:
+        """The inverse of `to_json`; raises UnknownMessage for another schema."""
+        value = checked(value)
+        return FollowRequest(value["repository"], value["place"])
+
+
+@dataclass(frozen=True, slots=True)
+class CommitRequest:
+    """Make the commit of a rollback, an image or a policy at its forge; `tries` counts how often the forge was away."""
+
+    report: RollbackReport | ImageReport | UpdateReport
     tries: int = 0
 
     @property
@@ -131,7 +159,7 @@ class CommitRequest:
         """The inverse of `to_json`; raises UnknownMessage for another schema."""
         value = checked(value)
         report = report_from_json(value["report"])
-        if not isinstance(report, RollbackReport | ImageReport):
+        if not isinstance(report, RollbackReport | ImageReport | UpdateReport):
             raise UnknownMessage("a commit of something that is none")
         return CommitRequest(report, value["tries"])
 
@@ -185,9 +213,20 @@ class Requests:
             PREVIEWS_QUEUE, IMAGE, request.to_json(), job_id=request.job_id, timeout=IMAGE_SECONDS
         )
 
+    def follow(self, request: FollowRequest) -> bool:
+        """Asks which policies follow an image; false where a job is waiting that will see what was announced."""
+        return self._after_now(INTAKE_QUEUE, FOLLOW, request.to_json(), request.job_ids, LOOK_SECONDS)
+
+    def update(self, request: UpdateRequest) -> bool:
+        """Asks the worker what changes for a policy; whether it was not asked for already."""
+        return self.queue.enqueue(
+            PREVIEWS_QUEUE, UPDATE, request.to_json(), job_id=request.job_id, timeout=IMAGE_SECONDS
+        )
+
     def commit(self, request: CommitRequest, delay: float = 0.0) -> bool:
         """Asks, now or after `delay` seconds, for a commit; whether it was not asked for already."""
-        job = COMMIT if isinstance(request.report, RollbackReport) else COMMIT_IMAGE
+        jobs = {RollbackReport: COMMIT, ImageReport: COMMIT_IMAGE, UpdateReport: COMMIT_UPDATE}
+        job = jobs[type(request.report)]
         return self.queue.enqueue(
             COMMITS_QUEUE, job, request.to_json(), job_id=request.job_id, timeout=WRITE_SECONDS, delay=delay
         )

@@ -46,6 +46,7 @@ class Settings:
     sign_in_secrets: Mapping[str, SecretText] = field(default_factory=dict)
     metrics_token: SecretText | None = None
     receiver_secrets: Mapping[str, SecretText] = field(default_factory=dict)
+    images_secret: SecretText | None = None
 
     @staticmethod
     def load(environ: Mapping[str, str], *, with_credentials: bool = False) -> Settings:
@@ -78,6 +79,7 @@ class Settings:
             }
             if with_credentials
             else {},
+            images_secret=_images_secret(installation, environ, root),
         )
 
 
@@ -125,6 +127,15 @@ def declared_forge(installation: Installation, kind: str, name: str | None = Non
 def _metrics_token(installation: Installation, environ: Mapping[str, str], root: Path) -> SecretText | None:
     reference = installation.metrics_token
     return secret(reference, "metrics-token", environ, root) if reference else None
+
+
+def _images_secret(installation: Installation, environ: Mapping[str, str], root: Path) -> SecretText | None:
+    if installation.images_secret is None:
+        return None
+    found = secret(installation.images_secret, "images-secret", environ, root)
+    if len(found.opened()) < SHORTEST_KEY:
+        raise SettingsError(f"images-secret: needs at least {SHORTEST_KEY} characters (openssl rand -hex 32 makes one)")
+    return found
 
 
 def _receiver_secret(receiver: Receiver, environ: Mapping[str, str], root: Path) -> SecretText:

@@ -6,24 +6,19 @@ Answers: 202 queued, 200 a duplicate or of no concern, 401 not signed by the for
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from flask import Blueprint, Response, abort, current_app, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from bot.bodies import raw_body
+from bot.entrance import Entrance
 from bot.forges import gitea_door, github_door, gitlab_door
 from bot.forges.port import Door, Hint, Rejected
-from bot.metrics import Metrics
-from bot.queue import Requests
-from bot.settings import Settings
-from bot.sightings import Sightings
 from worker.domain.errors import Unavailable
 from worker.domain.messages import LookRequest
 
@@ -37,44 +32,6 @@ webhooks = Blueprint("webhooks", __name__, url_prefix="/webhooks")
 security = logging.getLogger("plumbline.security")
 
 Answer = tuple[Response, int]
-
-
-class Patience:
-    """Who may ask Redis: everybody while it answers; once it did not, one at a time, and all others hear so at once.
-
-    Without it every delivery would hold a thread for as long as an answer may take, and soon there were none.
-    """
-
-    def __init__(self) -> None:
-        self._is_away = False
-        self._trial = threading.Lock()
-
-    @contextlib.contextmanager
-    def asking(self) -> Iterator[None]:
-        """Around what is asked of Redis. Raises Unavailable where it did not answer before and somebody tries just now."""
-        is_trial = self._is_away
-        if is_trial and not self._trial.acquire(blocking=False):
-            raise Unavailable("Redis does not answer")
-        try:
-            yield
-            self._is_away = False
-        except Unavailable:
-            self._is_away = True
-            raise
-        finally:
-            if is_trial:
-                self._trial.release()
-
-
-class Entrance:
-    """What the door works with: settings, queue, what was seen before, and its counters."""
-
-    def __init__(self, settings: Settings, requests: Requests, sightings: Sightings, metrics: Metrics) -> None:
-        self.settings = settings
-        self.requests = requests
-        self.sightings = sightings
-        self.metrics = metrics
-        self.patience = Patience()
 
 
 def _entrance() -> Entrance:

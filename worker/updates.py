@@ -15,7 +15,7 @@ from worker.domain.image_section import ImagePolicy
 from worker.domain.images import Image, ImageError, read_image
 from worker.domain.policy_update import UpdateReport, UpdateRequest, last_word
 from worker.naming import Place, at_tip, named, naming_files
-from worker.planning.updating import to_update
+from worker.planning.updating import tags_of, to_update
 from worker.workbench import Workbench, shortage
 
 
@@ -55,6 +55,7 @@ def _judged(bench: Workbench, request: UpdateRequest) -> UpdateReport:
         str(new),
         naming_files(place, updating.changed),
         tuple(place.environments),
+        tags_of(updating.changed),
         policy.update_by,
         tuple(unread),
     )

@@ -300,3 +300,6 @@ class Forge(Protocol):
 
     def open_change_request(self, head: str, base: str, title: str, body: str) -> ChangeRequest:
         """A change request for a branch; the one that is open already where there is one."""
+
+    def close_change_request(self, number: int) -> None:
+        """Closes a change request without merging it; one that is not open stays as it is."""

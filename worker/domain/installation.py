@@ -146,7 +146,8 @@ class RenderLimits:
 class Installation:
     """Everything that `app.yaml` says. `address` is where people and hooks reach the web process.
 
-    `strict_scopes`: the bot does not start with credentials of a forge that allow more than is needed.
+    `images_secret` is what announcements of images are signed with. `strict_scopes`: the bot does not start with credentials
+    of a forge that allow more than is needed.
     """
 
     address: str
@@ -162,6 +163,7 @@ class Installation:
     poll_seconds: float = 30.0
     pages: Pages = field(default_factory=Pages)
     metrics_token: SecretReference | None = None
+    images_secret: SecretReference | None = None
     strict_scopes: bool = False
     alerts: Alerts = field(default_factory=Alerts)
 

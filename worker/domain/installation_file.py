@@ -61,6 +61,7 @@ def read_installation(text: str | bytes, file: str) -> Installation:
         poll_seconds=top.seconds("poll", 30.0),
         pages=_pages(top, address, [forge.name for forge in forges]),
         metrics_token=secret_at(top, "metrics-token"),
+        images_secret=secret_at(top, "images-secret"),
         strict_scopes=top.flag("strict-scopes", default=False),
         alerts=read_alerts(top),
     )

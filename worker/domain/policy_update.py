@@ -60,7 +60,8 @@ class UpdateReport:
     """The worker's answer: the files at `onto`, the branch's tip, to change in one commit; or why there is nothing to do.
 
     `image` is the reference to write (without a digest where the policy pins none), `environments` those that the policy is
-    about. `settled` says why all is as it should be, `refusal` what a person has to see to; `warnings` are sentences.
+    about, `was` the tags that stand there now. `settled` says why all is as it should be, `refusal` what a person has to see
+    to; `warnings` are sentences.
     """
 
     request: UpdateRequest
@@ -68,6 +69,7 @@ class UpdateReport:
     image: str = ""
     files: tuple[NamingFile, ...] = ()
     environments: tuple[str, ...] = ()
+    was: tuple[str, ...] = ()
     update_by: UpdateBy = UpdateBy.CHANGE_REQUEST
     warnings: tuple[str, ...] = ()
     settled: str = ""
@@ -83,6 +85,7 @@ class UpdateReport:
             "image": self.image,
             "files": [asdict(each) for each in self.files],
             "environments": list(self.environments),
+            "was": list(self.was),
             "update_by": str(self.update_by),
             "warnings": list(self.warnings),
             "settled": self.settled,
@@ -101,6 +104,7 @@ class UpdateReport:
             value["image"],
             tuple(NamingFile.from_json(each) for each in value["files"]),
             tuple(value["environments"]),
+            tuple(value["was"]),
             UpdateBy(value["update_by"]),
             tuple(value["warnings"]),
             value["settled"],

@@ -13,7 +13,7 @@ from worker.domain.errors import Refused
 from worker.domain.image_places import ImagePlace, Part
 from worker.domain.image_policy import Tag, goes_down
 from worker.domain.image_section import ImagePolicy
-from worker.domain.images import Image, ImageError, read_image
+from worker.domain.images import TAG, Image, ImageError, read_image
 from worker.planning.retagging import Found, listed, require_parts, says
 
 Entry: TypeAlias = tuple[object, ...]
@@ -54,6 +54,12 @@ def to_update(places: Sequence[Found], policy: ImagePolicy, new: Image) -> Updat
         changed += [each for each in entry if not _is_there(each.place, new)]
     left = () if marked else tuple(each for each in plain if each not in meant)
     return Updating(tuple(changed), tuple(above), left)
+
+
+def tags_of(places: Iterable[Found]) -> tuple[str, ...]:
+    """The tags that stand there, each once."""
+    tags = (_tag(each.place) for each in places)
+    return tuple(sorted({tag for tag in tags if TAG.fullmatch(tag)}))
 
 
 def _entry(found: Found) -> Entry:

@@ -1,0 +1,149 @@
+"""An image that was built becomes a commit, by the policy in plumbline.yaml: announced, proposed or committed, converged.
+
+On Gitea, whose own registry is the registry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from bot.forges.port import RequestState, State
+from plumbline.local_system import LocalSystem
+from sandbox.control_plane import ControlPlane
+from tests.conftest import DEPLOYMENT
+from tests.doubles.gitea_rig import GiteaRig
+from tests.journeys.conftest import started
+from tests.journeys.shop import Proposal, Shop
+from tests.journeys.test_an_image import running
+
+SECRET = "i" * 32
+FILE = "app/web.yaml"
+OLD = "registry.example/x:1.0.0"
+WORKLOAD = DEPLOYMENT.replace('"registry.example/x:1"', "'registry.example/x:1.0.0'  # as built")
+POLICY = "images:\n- {name: web, image: registry.example/x, policy: {semver: 1.x}%s}\n"
+
+
+@pytest.fixture(scope="module")
+def rig(gitea: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GiteaRig]:
+    made = GiteaRig(tmp_path_factory.mktemp("gitea"), gitea)  # type: ignore[arg-type]
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def system(
+    rig: GiteaRig, control_plane: ControlPlane, tools: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalSystem]:
+    folder = tmp_path_factory.mktemp("policies")
+    secret = folder / "images-secret"
+    secret.touch(mode=0o600)
+    secret.write_text(SECRET)
+    more = {"images-secret": {"file": str(secret)}}
+    yield from started(rig, control_plane, tools, folder, poll="1m", more=more)
+
+
+@pytest.fixture
+def shop(rig: GiteaRig, system: LocalSystem, control_plane: ControlPlane, namespace: str) -> Iterator[Shop]:
+    made = Shop(rig, system, control_plane, f"prod-{namespace.partition('-')[0]}", namespace)
+    yield made
+    made.end()
+
+
+def announced(shop: Shop, *images: str, revision: str = "", at: float = 0.0) -> int:
+    """What the door answers to who built these images."""
+    body = json.dumps({"images": images, "revision": revision}).encode()
+    stamp = str(int(at or time.time()))
+    signature = hmac.new(SECRET.encode(), stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+    headers = {
+        "Content-Type": "application/json", "Plumbline-Timestamp": stamp, "Plumbline-Signature": f"sha256={signature}",
+    }  # fmt: skip
+    return httpx.post(f"{shop.system.address}/images", content=body, headers=headers, timeout=10).status_code
+
+
+def begun(shop: Shop, more: str = "") -> str:
+    first = shop.begin(**{FILE: WORKLOAD, "plumbline.yaml": shop.declaration() + POLICY % more})
+    shop.status(first, shop.converge, State.SUCCESS)
+    assert running(shop) == OLD
+    return first
+
+
+def updates(shop: Shop) -> list[int]:
+    """The open change requests of updates into the branch, oldest first."""
+    found = shop.rig.server.ask("GET", f"/repos/{shop.rig.project}/pulls?state=open&limit=50")  # type: ignore[attr-defined]
+    return sorted(
+        each["number"] for each in found if each["base"]["ref"] == shop.branch and "update-" in each["head"]["ref"]
+    )
+
+
+def opened(shop: Shop, title: str) -> Proposal:
+    """The change request of that title, once it is the only update that is open."""
+
+    def is_there() -> bool:
+        return [shop.rig.change_request(number).title for number in updates(shop)] == [title]
+
+    shop.until(is_there, f"{title} is the one change request")
+    (number,) = updates(shop)
+    return shop.opened(Proposal(number, "", shop.rig.change_request(number).head))
+
+
+def test_an_announced_image_is_proposed_a_newer_one_supersedes_it_and_its_merge_converges(shop: Shop) -> None:
+    begun(shop)
+    tip, at = shop.rig.tip(shop.branch), time.time()
+    assert announced(shop, "registry.example/x:1.1.0", "registry.example/x:2.0.0", at=at) == 202
+    older = opened(shop, f"Update registry.example/x from 1.0.0 to 1.1.0 in {shop.name}")
+    assert announced(shop, "registry.example/x:1.1.0", "registry.example/x:2.0.0", at=at) == 200, "a replay"
+    assert announced(shop, "registry.example/x:1.2.0") == 202
+    newer = opened(shop, f"Update registry.example/x from 1.0.0 to 1.2.0 in {shop.name}")
+    shop.until(lambda: shop.rig.change_request(older.number).state is RequestState.CLOSED, "the older one is closed")
+    assert any("takes the place of this one" in each.body for each in shop.ours(older.number))
+    assert shop.rig.tip(shop.branch) == tip, "it was pushed to the branch"
+    assert running(shop) == OLD
+    assert "registry.example/x:1.2.0" in shop.predicted(newer)
+    merged = shop.rig.merge(newer.number)
+    shop.status(merged, shop.converge, State.SUCCESS)
+    assert running(shop) == "registry.example/x:1.2.0"
+    assert announced(shop, "registry.example/x:1.3.0", revision=merged) == 202, "built of our own commit"
+    assert announced(shop, "registry.example/x:1.0.5") == 202, "lower than what is there"
+    shop.all_is_done()
+    assert updates(shop) == []
+    assert shop.rig.tip(shop.branch) == merged
+
+
+def test_a_policy_that_commits_converges_and_what_is_taken_back_stays_back(shop: Shop) -> None:
+    first = begun(shop, ", update-by: commit")
+    assert announced(shop, "registry.example/x:1.1.0") == 202
+    shop.until(lambda: running(shop) == "registry.example/x:1.1.0", "the image is used", first)
+    made = shop.rig.tip(shop.branch)
+    shop.status(made, shop.converge, State.SUCCESS)
+    assert made != first
+    assert updates(shop) == []
+    back = shop.rig.push(shop.branch, {FILE: WORKLOAD}, message="Not yet")
+    shop.status(back, shop.converge, State.SUCCESS)
+    assert announced(shop, "registry.example/x:1.1.0@sha256:" + "a" * 64) == 202
+    shop.all_is_done()
+    assert shop.rig.tip(shop.branch) == back
+    assert running(shop) == OLD
+    assert announced(shop, "registry.example/x:1.1.1") == 202
+    shop.until(lambda: running(shop) == "registry.example/x:1.1.1", "the next one is used", back)
+
+
+def test_what_a_policy_cannot_write_is_said_on_the_commit(shop: Shop) -> None:
+    first = begun(shop, ", pin-digest: true")
+    assert announced(shop, "registry.example/x:1.1.0") == 202
+    said = shop.status(first, "plumbline/images/web", State.FAILURE)
+    assert "nobody says which one" in said.text
+    assert updates(shop) == []
+    digest = "sha256:" + "b" * 64
+    assert announced(shop, f"registry.example/x:1.1.0@{digest}") == 202
+    made = opened(shop, f"Update registry.example/x from 1.0.0 to 1.1.0 ({'b' * 12}) in {shop.name}")
+    shop.status(first, "plumbline/images/web", State.SUCCESS)
+    shop.status(shop.rig.merge(made.number), shop.converge, State.SUCCESS)
+    assert running(shop) == f"registry.example/x:1.1.0@{digest}"
