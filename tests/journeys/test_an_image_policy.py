@@ -26,9 +26,7 @@ from tests.journeys.test_an_image import running
 
 SECRET = "i" * 32
 FILE = "app/web.yaml"
-OLD = "registry.example/x:1.0.0"
-WORKLOAD = DEPLOYMENT.replace('"registry.example/x:1"', "'registry.example/x:1.0.0'  # as built")
-POLICY = "images:\n- {name: web, image: registry.example/x, policy: {semver: 1.x}%s}\n"
+POLICY = "images:\n- {{name: web, image: {image}, policy: {{semver: 1.x}}{more}}}\n"
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +55,9 @@ def shop(rig: GiteaRig, system: LocalSystem, control_plane: ControlPlane, namesp
     made.end()
 
 
-def announced(shop: Shop, *images: str, revision: str = "", at: float = 0.0) -> int:
+def announced(shop: Shop, *tags: str, revision: str = "", at: float = 0.0) -> int:
     """What the door answers to who built these images."""
-    body = json.dumps({"images": images, "revision": revision}).encode()
+    body = json.dumps({"images": [image(shop, tag) for tag in tags], "revision": revision}).encode()
     stamp = str(int(at or time.time()))
     signature = hmac.new(SECRET.encode(), stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
     headers = {
@@ -68,10 +66,20 @@ def announced(shop: Shop, *images: str, revision: str = "", at: float = 0.0) -> 
     return httpx.post(f"{shop.system.address}/images", content=body, headers=headers, timeout=10).status_code
 
 
+def image(shop: Shop, tag: str) -> str:
+    """An image of this journey's own: all of them share a repository, and an announcement is for every branch."""
+    return f"registry.example/{shop.name}:{tag}"
+
+
+def workload(shop: Shop, tag: str = "1.0.0") -> str:
+    return DEPLOYMENT.replace('"registry.example/x:1"', f"'{image(shop, tag)}' ")
+
+
 def begun(shop: Shop, more: str = "") -> str:
-    first = shop.begin(**{FILE: WORKLOAD, "plumbline.yaml": shop.declaration() + POLICY % more})
+    policy = POLICY.format(image=image(shop, "").rstrip(":"), more=more)
+    first = shop.begin(**{FILE: workload(shop), "plumbline.yaml": shop.declaration() + policy})
     shop.status(first, shop.converge, State.SUCCESS)
-    assert running(shop) == OLD
+    assert running(shop) == image(shop, "1.0.0")
     return first
 
 
@@ -97,21 +105,21 @@ def opened(shop: Shop, title: str) -> Proposal:
 def test_an_announced_image_is_proposed_a_newer_one_supersedes_it_and_its_merge_converges(shop: Shop) -> None:
     begun(shop)
     tip, at = shop.rig.tip(shop.branch), time.time()
-    assert announced(shop, "registry.example/x:1.1.0", "registry.example/x:2.0.0", at=at) == 202
-    older = opened(shop, f"Update registry.example/x from 1.0.0 to 1.1.0 in {shop.name}")
-    assert announced(shop, "registry.example/x:1.1.0", "registry.example/x:2.0.0", at=at) == 200, "a replay"
-    assert announced(shop, "registry.example/x:1.2.0") == 202
-    newer = opened(shop, f"Update registry.example/x from 1.0.0 to 1.2.0 in {shop.name}")
+    assert announced(shop, "1.1.0", "2.0.0", at=at) == 202
+    older = opened(shop, f"Update registry.example/{shop.name} from 1.0.0 to 1.1.0 in {shop.name}")
+    assert announced(shop, "1.1.0", "2.0.0", at=at) == 200, "a replay"
+    assert announced(shop, "1.2.0") == 202
+    newer = opened(shop, f"Update registry.example/{shop.name} from 1.0.0 to 1.2.0 in {shop.name}")
     shop.until(lambda: shop.rig.change_request(older.number).state is RequestState.CLOSED, "the older one is closed")
     assert any("takes the place of this one" in each.body for each in shop.ours(older.number))
     assert shop.rig.tip(shop.branch) == tip, "it was pushed to the branch"
-    assert running(shop) == OLD
-    assert "registry.example/x:1.2.0" in shop.predicted(newer)
+    assert running(shop) == image(shop, "1.0.0")
+    assert image(shop, "1.2.0") in shop.predicted(newer)
     merged = shop.rig.merge(newer.number)
     shop.status(merged, shop.converge, State.SUCCESS)
-    assert running(shop) == "registry.example/x:1.2.0"
-    assert announced(shop, "registry.example/x:1.3.0", revision=merged) == 202, "built of our own commit"
-    assert announced(shop, "registry.example/x:1.0.5") == 202, "lower than what is there"
+    assert running(shop) == image(shop, "1.2.0")
+    assert announced(shop, "1.3.0", revision=merged) == 202, "built of our own commit"
+    assert announced(shop, "1.0.5") == 202, "lower than what is there"
     shop.all_is_done()
     assert updates(shop) == []
     assert shop.rig.tip(shop.branch) == merged
@@ -119,31 +127,31 @@ def test_an_announced_image_is_proposed_a_newer_one_supersedes_it_and_its_merge_
 
 def test_a_policy_that_commits_converges_and_what_is_taken_back_stays_back(shop: Shop) -> None:
     first = begun(shop, ", update-by: commit")
-    assert announced(shop, "registry.example/x:1.1.0") == 202
-    shop.until(lambda: running(shop) == "registry.example/x:1.1.0", "the image is used", first)
+    assert announced(shop, "1.1.0") == 202
+    shop.until(lambda: running(shop) == image(shop, "1.1.0"), "the image is used", first)
     made = shop.rig.tip(shop.branch)
     shop.status(made, shop.converge, State.SUCCESS)
     assert made != first
     assert updates(shop) == []
-    back = shop.rig.push(shop.branch, {FILE: WORKLOAD}, message="Not yet")
+    back = shop.rig.push(shop.branch, {FILE: workload(shop)}, message="Not yet")
     shop.status(back, shop.converge, State.SUCCESS)
-    assert announced(shop, "registry.example/x:1.1.0@sha256:" + "a" * 64) == 202
+    assert announced(shop, "1.1.0@sha256:" + "a" * 64) == 202
     shop.all_is_done()
     assert shop.rig.tip(shop.branch) == back
-    assert running(shop) == OLD
-    assert announced(shop, "registry.example/x:1.1.1") == 202
-    shop.until(lambda: running(shop) == "registry.example/x:1.1.1", "the next one is used", back)
+    assert running(shop) == image(shop, "1.0.0")
+    assert announced(shop, "1.1.1") == 202
+    shop.until(lambda: running(shop) == image(shop, "1.1.1"), "the next one is used", back)
 
 
 def test_what_a_policy_cannot_write_is_said_on_the_commit(shop: Shop) -> None:
     first = begun(shop, ", pin-digest: true")
-    assert announced(shop, "registry.example/x:1.1.0") == 202
+    assert announced(shop, "1.1.0") == 202
     said = shop.status(first, "plumbline/images/web", State.FAILURE)
     assert "nobody says which one" in said.text
     assert updates(shop) == []
     digest = "sha256:" + "b" * 64
-    assert announced(shop, f"registry.example/x:1.1.0@{digest}") == 202
-    made = opened(shop, f"Update registry.example/x from 1.0.0 to 1.1.0 ({'b' * 12}) in {shop.name}")
+    assert announced(shop, f"1.1.0@{digest}") == 202
+    made = opened(shop, f"Update registry.example/{shop.name} from 1.0.0 to 1.1.0 ({'b' * 12}) in {shop.name}")
     shop.status(first, "plumbline/images/web", State.SUCCESS)
     shop.status(shop.rig.merge(made.number), shop.converge, State.SUCCESS)
-    assert running(shop) == f"registry.example/x:1.1.0@{digest}"
+    assert running(shop) == image(shop, f"1.1.0@{digest}")
