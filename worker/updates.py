@@ -22,19 +22,21 @@ from worker.workbench import Workbench, shortage
 def update(bench: Workbench, message: dict[str, Any]) -> None:
     """Says which files change, or why none does. Raises Unavailable (tried again)."""
     request = UpdateRequest.from_json(message)
+    tip = ""
     try:
-        report = _judged(bench, request)
+        place = at_tip(bench, request.repository, request.branch)
+        tip = place.tip
+        report = _judged(place, request)
     except Unavailable:
         raise
     except (PlumblineError, ImageError) as error:
-        report = UpdateReport(request, refusal=str(error))
+        report = UpdateReport(request, tip, refusal=str(error))
     except (OSError, MemoryError) as error:
         raise shortage(error) from None
     bench.outbox.report(report)
 
 
-def _judged(bench: Workbench, request: UpdateRequest) -> UpdateReport:
-    place = at_tip(bench, request.repository, request.branch)
+def _judged(place: Place, request: UpdateRequest) -> UpdateReport:
     policy = next((each for each in place.declaration.images if each.name == request.policy), None)
     wanted = read_image(request.image)
     if policy is None or policy.image.place != wanted.place or policy.policy.rank(_tag(wanted, request)) is None:
