@@ -69,6 +69,7 @@ def main() -> int:
     end = partial(os.kill, os.getpid(), signal.SIGTERM)
     threading.Thread(target=permissions.keep_asking, args=(stop.asked, end), name="permissions", daemon=True).start()
     threading.Thread(target=polling.keep_polling, args=(desk, stop.asked), name="schedule", daemon=True).start()
+    threading.Thread(target=following.keep_following, args=(desk, stop.asked), name="registries", daemon=True).start()
     receivers = [each.name for each in desk.settings.installation.alerts.receivers]
     for name in receivers:
         work_beside(desk.requests.queue, [alerts_queue(name)], table, name=f"alerts-{name}", stop=stop)

@@ -6,7 +6,7 @@ A tag is kept with the digest and the time at which it was first said so: the sa
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -22,6 +22,10 @@ MOST_TAGS: Final = 500
 
 SECONDS: Final = 90 * 24 * 3600
 """How long an image that nobody speaks of is remembered, and what was proposed."""
+
+FIRST_REST: Final = 30.0
+LONGEST_REST: Final = 3600.0
+"""Seconds that a registry which is away is left alone, after the first time and at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,40 @@ class Announcements:
         found = {name.decode(): json.loads(text) for name, text in self._ask("HGETALL", _tags(place)).items()}
         return tuple(Announced(Tag(name, each["digest"], each["at"]), each["revision"]) for name, each in found.items())
 
+    def first_seen(self, place: str, tags: Sequence[str], now: float) -> None:
+        """Keeps which of a registry's tags are new since it was looked at before: those were pushed about now.
+
+        Of those that are there at the first look nobody knows when they were pushed.
+        """
+        key = f"{KEYS}:registry-tags:{job_name(place)}"
+        known = self._ask("SMEMBERS", key)
+        new = [each for each in tags if each.encode() not in known]
+        for start in range(0, len(new), MOST_TAGS):
+            self._ask("SADD", key, *new[start : start + MOST_TAGS])
+        if tags:
+            self._ask("EXPIRE", key, SECONDS)
+        for name in new[-MOST_TAGS:] if known else ():
+            if self._ask("HSETNX", _tags(place), name, json.dumps({"digest": "", "at": now, "revision": ""})):
+                self._ask("EXPIRE", _tags(place), SECONDS)
+        if known and new:
+            self._forget_oldest(place, _tags(place))
+
+    def rests_until(self, registry: str) -> float:
+        """The Unix time before which a registry that was away is not asked again; 0 where it may be."""
+        return float(self._ask("HGET", _away(registry), "until") or 0.0)
+
+    def note_away(self, registry: str, now: float, wait: float | None) -> float:
+        """Notes that a registry did not answer; the seconds after which it is asked again, twice as many each time."""
+        times = int(self._ask("HINCRBY", _away(registry), "times", 1))
+        seconds = max(wait or 0.0, min(FIRST_REST * 2.0 ** min(times - 1, 20), LONGEST_REST))
+        self._ask("HSET", _away(registry), "until", repr(now + seconds))
+        self._ask("EXPIRE", _away(registry), int(seconds + 2 * LONGEST_REST))
+        return seconds
+
+    def note_back(self, registry: str) -> None:
+        """Notes that it answers."""
+        self._ask("DEL", _away(registry))
+
     def outcome(self, repository: str, branch: str, policy: str) -> Outcome | None:
         """What came of a policy's last look."""
         found = self._ask("GET", _outcome(repository, branch, policy))
@@ -103,6 +141,10 @@ class Announcements:
 
 def _tags(place: str) -> str:
     return f"{KEYS}:announced:{job_name(place)}"
+
+
+def _away(registry: str) -> str:
+    return f"{KEYS}:registry-away:{job_name(registry)}"
 
 
 def _outcome(repository: str, branch: str, policy: str) -> str:

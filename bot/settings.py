@@ -47,6 +47,7 @@ class Settings:
     metrics_token: SecretText | None = None
     receiver_secrets: Mapping[str, SecretText] = field(default_factory=dict)
     images_secret: SecretText | None = None
+    registry_passwords: Mapping[str, SecretText] = field(default_factory=dict)
 
     @staticmethod
     def load(environ: Mapping[str, str], *, with_credentials: bool = False) -> Settings:
@@ -80,6 +81,13 @@ class Settings:
             if with_credentials
             else {},
             images_secret=_images_secret(installation, environ, root),
+            registry_passwords={
+                each.host: secret(each.password, f"registries.{each.host}.password", environ, root)
+                for each in installation.registries
+                if each.password is not None
+            }
+            if with_credentials
+            else {},
         )
 
 

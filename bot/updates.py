@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from bot import results
 from bot.announcements import Outcome
@@ -18,7 +18,7 @@ from bot.forges.port import ChangeRequest, NotPermitted, State, Status
 from bot.markdown import flat
 from bot.naming import with_image
 from bot.queue import CommitRequest
-from bot.statuses import images_context
+from bot.statuses import LONGEST, images_context
 from bot.update_text import (
     body,
     branch_name,
@@ -35,9 +35,6 @@ from worker.domain.errors import Refused
 from worker.domain.image_section import UpdateBy
 from worker.domain.images import read_image
 from worker.domain.policy_update import UpdateReport
-
-DESCRIPTION: Final = 140
-"""Characters of a status that every forge shows."""
 
 log = logging.getLogger("plumbline.updates")
 
@@ -166,6 +163,6 @@ def _say(desk: Desk, report: UpdateReport, state: State, text: str) -> None:
         desk,
         report.request.repository,
         report.onto,
-        Status(context, state, flat(text, DESCRIPTION)),
+        Status(context, state, flat(text, LONGEST)),
         desk.requests.queue.now(),
     )

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, abort, current_app, jsonify, request
 from werkzeug.exceptions import HTTPException
@@ -20,6 +21,8 @@ from bot.entrance import Entrance
 from bot.forges import gitea_door, github_door, gitlab_door
 from bot.forges.port import Door, Hint, Rejected
 from worker.domain.errors import Unavailable
+from worker.domain.images import ImageError, read_image
+from worker.domain.installation import Forge
 from worker.domain.messages import LookRequest
 
 LARGEST_BODY: Final = 25 << 20
@@ -61,7 +64,7 @@ def _take(entrance: Entrance, name: str) -> tuple[Answer, str]:
     """The answer and its word in the counters. Raises Rejected, HTTPException and Unavailable."""
     declared = entrance.settings.installation.forge(name)
     door = DOORS.get(declared.kind) if declared else None
-    if door is None:
+    if declared is None or door is None:
         abort(404)
     body = raw_body(LARGEST_BODY)
     headers = dict(request.headers)
@@ -69,6 +72,8 @@ def _take(entrance: Entrance, name: str) -> tuple[Answer, str]:
     hint = door.read(headers, body)
     if hint is None:
         return _said("of no concern"), "ignored"
+    if hint.image:
+        return _built(entrance, declared, hint)
     repository = entrance.settings.installation.repository_at(name, hint.project)
     if repository is None:
         _log(name, 200, "the repository is not one of app.yaml's")
@@ -81,6 +86,30 @@ def _take(entrance: Entrance, name: str) -> tuple[Answer, str]:
         entrance.requests.look(_look(repository.name, entrance.requests.queue.now(), hint))
         entrance.sightings.note_delivery(name, hint.delivery)
     return (jsonify({"said": "queued"}), 202), "queued"
+
+
+def _built(entrance: Entrance, declared: Forge, hint: Hint) -> tuple[Answer, str]:
+    """An image was pushed to the forge's own registry: policies that follow it are looked at, whosever it is."""
+    registry = entrance.settings.installation.registry_of(declared.name)
+    host = registry.host if registry else own_registry(declared)
+    try:
+        image = read_image(f"{host}/{hint.image}")
+    except ImageError:
+        raise Rejected(400, "the body names no image") from None
+    with entrance.patience.asking():
+        if entrance.sightings.has_delivery(declared.name, hint.delivery):
+            return _said("a duplicate"), "duplicate"
+        entrance.announce([image], "")
+        entrance.sightings.note_delivery(declared.name, hint.delivery)
+    return (jsonify({"said": "queued"}), 202), "queued"
+
+
+def own_registry(declared: Forge) -> str:
+    """How images name the registry of a forge: GitHub's has a name of its own, Gitea's is where its pages are."""
+    host = urlsplit(declared.address).netloc
+    if declared.kind != "github":
+        return host
+    return "ghcr.io" if host == "github.com" else f"containers.{host}"
 
 
 def _look(repository: str, at: float, hint: Hint) -> LookRequest:

@@ -195,7 +195,8 @@ class Hint:
 
     `project` is the forge's own name of the repository, `delivery` what tells this delivery from others. Exactly one of
     `number` (a change request), `branch` and `ping` says what it is about; `comment` is the id of a comment that was just
-    made on the change request, `revision` the head commit of a merge queue's candidate, with its `branch`.
+    made on the change request, `revision` the head commit of a merge queue's candidate, with its `branch`. Or `image` says
+    what was pushed to the forge's own registry, as `owner/name:tag` (and `@digest`); `project` is empty then.
     """
 
     project: str
@@ -205,6 +206,7 @@ class Hint:
     comment: str = ""
     revision: str = ""
     ping: bool = False
+    image: str = ""
 
 
 class Rejected(Exception):
