@@ -5,12 +5,14 @@ On Gitea, whose own registry is the registry.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -19,9 +21,10 @@ from bot.forges.port import RequestState, State
 from plumbline.local_system import LocalSystem
 from sandbox.control_plane import ControlPlane
 from tests.conftest import DEPLOYMENT
-from tests.doubles.gitea_rig import GiteaRig
+from tests.doubles.forge_rig import OWNER
+from tests.doubles.gitea_rig import READER, GiteaRig
 from tests.journeys.conftest import started
-from tests.journeys.shop import Proposal, Shop
+from tests.journeys.shop import Proposal, Shop, manifest
 from tests.journeys.test_an_image import running
 
 SECRET = "i" * 32
@@ -44,8 +47,21 @@ def system(
     secret = folder / "images-secret"
     secret.touch(mode=0o600)
     secret.write_text(SECRET)
-    more = {"images-secret": {"file": str(secret)}}
+    password = folder / "registry-password"
+    password.touch(mode=0o600)
+    reader = rig._login(READER)
+    password.write_text(rig.server.create_token(reader, ["read:package"]))
+    registry = {
+        "host": host(rig), "address": rig.server.address, "username": reader, "password": {"file": str(password)},
+        "allow-private": True, "forge": rig.declared.name, "poll": "10s",
+    }  # fmt: skip
+    more = {"images-secret": {"file": str(secret)}, "registries": [registry]}
     yield from started(rig, control_plane, tools, folder, poll="1m", more=more)
+
+
+def host(rig: GiteaRig) -> str:
+    """How images name Gitea's registry."""
+    return urlsplit(rig.server.address).netloc
 
 
 @pytest.fixture
@@ -155,3 +171,68 @@ def test_what_a_policy_cannot_write_is_said_on_the_commit(shop: Shop) -> None:
     shop.status(first, "plumbline/images/web", State.SUCCESS)
     shop.status(shop.rig.merge(made.number), shop.converge, State.SUCCESS)
     assert running(shop) == image(shop, f"1.1.0@{digest}")
+
+
+class Builder:
+    """Who builds images at Gitea: pushes tiny ones to its registry by the OCI distribution API, as `docker push` does."""
+
+    def __init__(self, rig: GiteaRig, name: str) -> None:
+        self.owner = rig._login(OWNER)
+        self._token = rig.server.create_token(self.owner, ["write:package", "write:repository"])
+        self.name, self.rig, self.image = name, rig, f"{host(rig)}/{self.owner}/{name}"
+
+    def push(self, tag: str) -> str:
+        """An image of its own under a tag; its digest."""
+        config = json.dumps(
+            {"architecture": "amd64", "os": "linux", "config": {"Labels": {"tag": tag}}, "rootfs": {}}
+        ).encode()
+        of_config = "sha256:" + hashlib.sha256(config).hexdigest()
+        media = "application/vnd.oci.image.manifest.v1+json"
+        body = json.dumps({
+            "schemaVersion": 2, "mediaType": media, "layers": [],
+            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": of_config, "size": len(config)},
+        }).encode()  # fmt: skip
+        at = f"{self.rig.server.address}/v2/{self.owner}/{self.name}"
+        with httpx.Client(auth=(self.owner, self._token), timeout=20) as client:
+            assert client.post(f"{at}/blobs/uploads/?digest={of_config}", content=config).status_code == 201
+            made = client.put(f"{at}/manifests/{tag}", content=body, headers={"Content-Type": media})
+            assert made.status_code == 201, made.text
+        return str(made.headers["Docker-Content-Digest"])
+
+    def link(self) -> None:
+        """Makes the package the repository's own, whose webhooks then tell of it."""
+        repository = self.rig.project.partition("/")[2]
+        self.rig.server.ask(
+            "POST", f"/packages/{self.owner}/container/{self.name}/-/link/{repository}", token=self._token
+        )
+
+
+def test_a_merged_change_an_image_built_the_configuration_updated_and_converged(shop: Shop, rig: GiteaRig) -> None:
+    builder = Builder(rig, shop.name)
+    builder.push("1.0.0")
+    builder.link()
+    policy = POLICY.format(image=builder.image, more=", update-by: commit, pin-digest: true")
+    first = shop.begin(**{
+        FILE: DEPLOYMENT.replace("registry.example/x:1", f"{builder.image}:1.0.0"), "plumbline.yaml": shop.declaration() + policy,
+    })  # fmt: skip
+    shop.status(first, shop.converge, State.SUCCESS)
+    proposal = shop.propose(manifest("flags", a="2"))
+    shop.predicted(proposal)
+    merged = rig.merge(proposal.number)
+    shop.status(merged, shop.converge, State.SUCCESS)
+    digest = builder.push("1.1.0")
+    shop.until(lambda: running(shop) == f"{builder.image}:1.1.0@{digest}", "what was built is used", merged)
+    made = rig.tip(shop.branch)
+    assert made != merged
+    shop.status(made, shop.converge, State.SUCCESS)
+    assert shop.value("flags") == "2"
+    assert any(b'"package"' in each.body and each.code == 202 for each in rig.deliveries())
+    rig.listen("")
+    try:
+        later = builder.push("1.2.0")
+        shop.until(lambda: rig.tip(shop.branch) != made, "what no event told of is found by asking", made)
+    finally:
+        rig.listen(f"{shop.system.address}/webhooks/{rig.declared.name}")
+    file = rig.server.ask("GET", f"/repos/{rig.project}/contents/{FILE}?ref={shop.branch}")
+    assert f"{builder.image}:1.2.0@{later}".encode() in base64.b64decode(file["content"])
+    assert updates(shop) == []
