@@ -139,6 +139,11 @@ def test_a_change_request_is_opened_once(ground: Ground) -> None:
     opened = ground.forge.open_change_request("rollback", "main", "Back", "Because")
     assert ground.forge.open_change_request("rollback", "main", "Back", "Because") == opened
     assert opened.author.login == BOT
+    for _ in "twice":
+        ground.forge.close_change_request(opened.number)
+    closed = ground.forge.change_request(opened.number)
+    assert closed is not None
+    assert closed.state is RequestState.CLOSED
 
 
 def test_a_permission_is_the_account_s_and_not_the_name_s(ground: Ground) -> None:
