@@ -17,6 +17,7 @@ from worker.domain.environment import NAMESPACE, Approvers, Ceiling, Converge, E
 from worker.domain.errors import DesiredStateError, Problem
 from worker.domain.expression import Expression, ExpressionError
 from worker.domain.health import IGNORE, HealthPolicy, HealthRule
+from worker.domain.image_section import ImagePolicy, read_images
 from worker.domain.installation import Installation, Repository
 from worker.domain.rule_sections import read_conflicts, read_ignore
 from worker.domain.schema import Reader, Section
@@ -51,12 +52,13 @@ class Broken:
 class Declaration:
     """The environments that a branch declares for itself, in the order of the file; a broken one does not touch others.
 
-    `commands` are the rules of who may command them, beside app.yaml's.
+    `commands` are the rules of who may command them, beside app.yaml's; `images` the images that are kept up to date.
     """
 
     environments: tuple[Environment, ...]
     broken: tuple[Broken, ...] = ()
     commands: CommandRules = field(default_factory=CommandRules)
+    images: tuple[ImagePolicy, ...] = ()
 
     def environment(self, name: str) -> Environment | None:
         """The environment of that name. Raises DesiredStateError where it is broken."""
@@ -81,6 +83,7 @@ def read_declaration(text: str | bytes, installation: Installation, repository: 
     sections = list(top.sections("environments", required=True))
     roles = [role.name for role in repository.roles]
     everywhere = read_commands(top, roles)
+    images = read_images(top, [name for each in sections if isinstance(name := each.peek("name"), str)])
     top.end()
     of_the_file = reader.taken()
     environments: list[Environment] = []
@@ -101,7 +104,7 @@ def read_declaration(text: str | bytes, installation: Installation, repository: 
             environments.append(environment)
     if of_the_file:
         raise DesiredStateError([*of_the_file, *(problem for each in broken for problem in each.problems)])
-    return Declaration(tuple(environments), tuple(broken), CommandRules(everywhere, rules))
+    return Declaration(tuple(environments), tuple(broken), CommandRules(everywhere, rules), images)
 
 
 def _environment(section: Section, installation: Installation, repository: Repository, branch: str) -> Environment:

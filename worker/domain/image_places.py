@@ -1,7 +1,8 @@
-"""Where a file names an image: by a marker behind the value, in a kustomization, or in a workload's own field. Pure.
+"""Where a file names an image: by a marker behind the value, in a kustomization, in a workload's own field, or in values. Pure.
 
 Markers are Flux's `# {"$imagepolicy": "namespace:name"}` (`:name`, `:tag` and `:digest` behind it for a part) and our own
-`# plumbline: image NAME` with the same endings.
+`# plumbline: image NAME` with the same endings. A chart's values have the keys `repository` and `tag` (`registry` and
+`digest` too) beside each other, as in the charts that `helm create` makes.
 """
 
 from __future__ import annotations
@@ -77,11 +78,18 @@ def _marked(number: int, document: Document, root: Node, text: str) -> Iterator[
         end = text.find("\n", node.end)
         rest = text[node.end : end if end >= 0 else len(text)]
         found = _FLUX.match(rest) or _OURS.match(rest)
-        if found and isinstance(value, str):
+        said = _said(node, value)
+        if found and said is not None:
             part = Part(found[2] or "whole")
-            yield ImagePlace(
-                number, path, node.line, part, value, found[1], _image(value) if part is Part.WHOLE else ""
-            )
+            image = _image(said) if part is Part.WHOLE else ""
+            yield ImagePlace(number, path, node.line, part, said, found[1], image)
+
+
+def _said(node: Node, value: Any) -> str | None:
+    """A text, or a number as it is written (`tag: 1.20`); nothing else names a part of an image."""
+    if isinstance(value, str):
+        return value
+    return node.text if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _scalars(node: Node, value: Any, path: Path) -> Iterator[tuple[Path, Node, Any]]:
@@ -100,23 +108,37 @@ def _unmarked(number: int, document: Document, root: Node) -> Iterator[ImagePlac
     value = document.value
     kustomizes = isinstance(value, dict) and value.get("kind", KUSTOMIZATION) == KUSTOMIZATION
     for path, node, each in _scalars(root, value, ()):
-        if not isinstance(each, str):
+        said = _said(node, each)
+        if said is None:
             continue
         if len(path) >= 3 and path[-1] == "image" and path[-3] in _LISTS:
-            if image := _image(each):
+            if isinstance(each, str) and (image := _image(each)):
                 yield ImagePlace(number, path, node.line, Part.WHOLE, each, image=image)
         elif kustomizes and len(path) == 3 and path[0] == "images" and path[2] in _KUSTOMIZE:
             entry = value["images"][path[1]]
-            name = entry.get("newName") or entry.get("name")
-            if isinstance(name, str) and (image := _image(name)):
-                yield ImagePlace(number, path, node.line, _KUSTOMIZE[str(path[2])], each, image=image)
+            if image := _image(entry.get("newName") or entry.get("name")):
+                yield ImagePlace(number, path, node.line, _KUSTOMIZE[str(path[2])], said, image=image)
+        elif path and path[-1] in _VALUES and said and (image := _image(_repository(value, path))):
+            yield ImagePlace(number, path, node.line, _VALUES[str(path[-1])], said, image=image)
 
 
 _KUSTOMIZE: Final = {"newTag": Part.TAG, "digest": Part.DIGEST}
+_VALUES: Final = {"tag": Part.TAG, "digest": Part.DIGEST}
 
 
-def _image(text: str) -> str:
+def _repository(value: Any, path: Path) -> object:
+    """What stands under `repository` beside a tag, behind its `registry`; None where there is none."""
+    beside = value
+    for step in path[:-1]:
+        beside = beside[step]
+    repository = beside.get("repository") if isinstance(beside, dict) else None
+    registry = beside.get("registry") if isinstance(repository, str) else None
+    return f"{registry}/{repository}" if registry and isinstance(registry, str) else repository
+
+
+def _image(text: object) -> str:
+    """The place of the image that a text names, empty where it is none."""
     try:
-        return read_image(text).place
+        return read_image(text).place if isinstance(text, str) else ""
     except ImageError:
         return ""

@@ -79,6 +79,27 @@ def test_parts_are_updated_each_by_itself() -> None:
     assert retagged(KUSTOMIZATION, places, read_image("shop/cart:2")) == KUSTOMIZATION.replace(b'"1.4.1"', b'"2"')
 
 
+def test_a_chart_s_values_name_an_image_by_two_keys() -> None:
+    text = b"""\
+image: {repository: shop/cart, tag: 1.20, pullPolicy: Always} # by hand
+side:
+  image:
+    registry: ghcr.io
+    repository: shop/side
+    tag: "1"
+    digest: ""
+later: {repository: shop/cart, tag: }
+elsewhere: {name: shop/cart, tag: "1"}
+"""
+    assert [(each.line, each.part, each.value, each.image) for each in image_places(text)] == [
+        (1, Part.TAG, "1.20", "docker.io/shop/cart"), (6, Part.TAG, "1", "ghcr.io/shop/side"),
+    ]  # fmt: skip
+    new = read_image("shop/cart:1.30")
+    places = [each for each in image_places(text) if each.image == new.place]
+    assert retagged(text, places, new) == text.replace(b"1.20", b'"1.30"')
+    assert retagged(text, places, read_image("shop/cart:1.20")) == text
+
+
 @pytest.mark.parametrize(
     "text",
     [
