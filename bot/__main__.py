@@ -9,7 +9,20 @@ import threading
 from functools import partial
 from typing import Final
 
-from bot import adoptions, alerts, images, intake, polling, pushed, reports, results, reverts, rollbacks
+from bot import (
+    adoptions,
+    alerts,
+    following,
+    images,
+    intake,
+    polling,
+    pushed,
+    reports,
+    results,
+    reverts,
+    rollbacks,
+    updates,
+)
 from bot.desk import Desk
 from bot.permissions import Permissions
 from bot.settings import Settings
@@ -19,9 +32,11 @@ from worker.domain.messages import (
     COMMIT_ADOPTION,
     COMMIT_IMAGE,
     COMMIT_REVERT,
+    COMMIT_UPDATE,
     COMMITS_QUEUE,
     COMMITTED,
     DELIVER,
+    FOLLOW,
     INTAKE_QUEUE,
     LOOK,
     POLL,
@@ -61,6 +76,8 @@ def main() -> int:
         COMMIT_IMAGE: partial(images.commit, aside),
         COMMIT_ADOPTION: partial(adoptions.commit, aside),
         COMMIT_REVERT: partial(reverts.commit, aside),
+        COMMIT_UPDATE: partial(updates.commit, aside),
+        FOLLOW: partial(following.follow, desk),
     }
     stop, permissions = Stop(), Permissions(desk)
     try:
@@ -71,6 +88,7 @@ def main() -> int:
     end = partial(os.kill, os.getpid(), signal.SIGTERM)
     threading.Thread(target=permissions.keep_asking, args=(stop.asked, end), name="permissions", daemon=True).start()
     threading.Thread(target=polling.keep_polling, args=(desk, stop.asked), name="schedule", daemon=True).start()
+    threading.Thread(target=following.keep_following, args=(desk, stop.asked), name="registries", daemon=True).start()
     receivers = [each.name for each in desk.settings.installation.alerts.receivers]
     for name in receivers:
         work_beside(desk.requests.queue, [alerts_queue(name)], table, name=f"alerts-{name}", stop=stop)

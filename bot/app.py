@@ -10,15 +10,18 @@ from flask import Flask, Response, jsonify
 
 from bot import login
 from bot.board import Board
+from bot.built_images import BuiltImages
 from bot.dashboard import dashboard
 from bot.deliveries import Deliveries
+from bot.entrance import Entrance
+from bot.image_door import image_door
 from bot.metrics import Metrics, metrics
 from bot.pushes import pushes
 from bot.queue import Requests
 from bot.settings import Settings
 from bot.sightings import Sightings
 from bot.visitors import Visitors
-from bot.webhooks import Entrance, webhooks
+from bot.webhooks import webhooks
 from worker.domain.errors import PlumblineError, Unavailable
 from worker.domain.secret_text import SettingsError
 from worker.signed_queue import SignedQueue
@@ -59,10 +62,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     requests, figures = Requests(queue), Metrics(chosen.installation, queue)
     app.extensions["plumbline"] = (chosen, requests, board)
     app.extensions["plumbline-deliveries"] = Deliveries(queue.connection)
-    app.extensions["plumbline-entrance"] = Entrance(chosen, requests, Sightings(queue.connection), figures)
+    app.extensions["plumbline-entrance"] = Entrance(
+        chosen, requests, Sightings(queue.connection), BuiltImages(queue.connection), figures
+    )
     app.extensions["plumbline-metrics"] = (chosen, figures)
     app.register_blueprint(pushes)
     app.register_blueprint(webhooks)
+    app.register_blueprint(image_door)
     app.register_blueprint(metrics)
     login.prepare(app, chosen, Visitors(queue.connection))
     app.register_blueprint(login.login)

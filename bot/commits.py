@@ -1,4 +1,4 @@
-"""Commits that somebody asked for, made at a forge once, and answered: what a rollback and an image have in common.
+"""Commits that somebody asked for, made at a forge once, and answered: what rollbacks, images and policies have in common.
 
 Their jobs run on a queue of their own, in a thread of its own: a forge with our hooks asks the bot for a prediction while it
 takes the bot's commit, and that must find somebody who answers.
@@ -82,12 +82,15 @@ def make_commit(desk: Desk, request: CommitRequest, making: Making) -> None:
         text = making.refused(f"{error}. It was tried for {hours}; ask again if it is still wanted")
     except (Refused, NotPermitted) as error:
         text = making.refused(str(error))
-    answer(desk, repository.name, Origin.from_json(asked.origin), text)
+    if asked.origin:
+        answer(desk, repository.name, Origin.from_json(asked.origin), text)
+    else:
+        log.info("%s: %s", repository.name, text)
 
 
 def _later(desk: Desk, request: CommitRequest, error: Unavailable) -> None:
     wait = max(error.retry_after or 0.0, WAITS[min(request.tries, len(WAITS) - 1)])
-    log.warning("a commit for %s waits %g s for the forge: %s", request.report.request.environment, wait, error)
+    log.warning("a commit in %s waits %g s for the forge: %s", request.report.request.repository, wait, error)
     desk.requests.commit(replace(request, tries=request.tries + 1), wait)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from bot.board import Board
+from bot.built_images import BuiltImages
 from bot.deliveries import Deliveries
 from bot.forges.gitea import Gitea
 from bot.forges.github import Github
@@ -15,6 +16,7 @@ from bot.forges.plain_git import PlainGit
 from bot.forges.port import Credentials, Forge
 from bot.outbox import Outbox
 from bot.queue import Requests
+from bot.registries import Speaker
 from bot.settings import Settings
 from bot.sightings import Sightings
 from worker.domain.errors import Refused
@@ -42,7 +44,9 @@ class Desk:
     outbox: Outbox
     sightings: Sightings
     deliveries: Deliveries
+    built_images: BuiltImages
     _forges: dict[str, Forge] = field(default_factory=dict)
+    _registries: dict[str, Speaker] = field(default_factory=dict)
 
     @staticmethod
     def of(settings: Settings) -> Desk:
@@ -56,15 +60,23 @@ class Desk:
             Outbox(connection),
             Sightings(connection),
             Deliveries(connection),
+            BuiltImages(connection),
         )
 
     def beside(self) -> Desk:
         """The same desk for another thread, with speakers of the forges of its own."""
-        return replace(self, _forges={})
+        return replace(self, _forges={}, _registries={})
 
     def plain_git(self, repository: Repository) -> PlainGit:
         """The repository's notes and refs, on a plain Git server."""
         return PlainGit(repository.url)
+
+    def registry(self, host: str) -> Speaker | None:
+        """The speaker of the registry that images name so, None where app.yaml has none."""
+        declared = self.settings.installation.registry(host)
+        if declared is not None and host not in self._registries:
+            self._registries[host] = Speaker(declared, self.settings.registry_passwords.get(host))
+        return self._registries.get(host)
 
     def forge(self, repository: Repository) -> Forge:
         """The speaker of the repository's forge. Raises Refused where there is no adapter for it."""

@@ -5,17 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from bot.commits import Making, Site, content_of, make_commit
+from bot.commits import Making, Site, make_commit
 from bot.desk import Desk
-from bot.forges.port import FileChange, Forge
 from bot.image_text import body, branch_name, branch_prefix, message, proposed, refused, title
+from bot.naming import with_image
 from bot.queue import CommitRequest
-from worker.domain.edits.images import retagged
-from worker.domain.edits.places import NotEditable
-from worker.domain.errors import Refused
-from worker.domain.image_places import image_places
-from worker.domain.image_update import ImageReport, NamingFile
-from worker.domain.images import Image, read_image
+from worker.domain.image_update import ImageReport
+from worker.domain.images import read_image
 
 
 def commit(desk: Desk, asked: dict[str, Any]) -> None:
@@ -37,22 +33,11 @@ def _made(site: Site, report: ImageReport) -> str:
     if branch not in site.tips:
         site.require_tip(base, report.onto)
         new = read_image(report.request.image)
-        files = [_change(site.forge, report.onto, each, new) for each in report.files]
+        files = [with_image(site.forge, report.onto, each, new) for each in report.files]
         site.forge.commit(branch, report.onto, message(report, site.host), files)
     older = _older(site, report)
     opened = site.forge.open_change_request(branch, base, title(report), body(report, older))
     return proposed(report, opened.url, older)
-
-
-def _change(forge: Forge, revision: str, file: NamingFile, new: Image) -> FileChange:
-    """The file with the image in the places that the worker found. Raises Refused with the file and the line."""
-    content = content_of(forge, revision, file.path, file.blob)
-    meant = {(each.document, each.path) for each in file.places}
-    try:
-        text = retagged(content, [each for each in image_places(content) if (each.document, each.path) in meant], new)
-    except NotEditable as error:
-        raise Refused(f"{file.path}, {error.reason}", error.next_step) from None
-    return FileChange(file.path, text, file.mode, file.mode)
 
 
 def _older(site: Site, report: ImageReport) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
-"""Sends a message to a web address that it may have: found once, judged, and exactly that connected to.
+"""Speaks to a web address that it may have: found once, judged, and exactly that connected to.
 
-Nothing of the answer is believed but its status and `Retry-After`. No proxies, no redirects, no cookies.
+Of the answer to a message nothing is believed but its status and `Retry-After`. No proxies, no redirects, no cookies.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -45,6 +45,19 @@ class Answer:
     retry_after: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Response(Answer):
+    """All of an answer: its headers and body, and whether the body is whole: not longer than what is read, not broken off."""
+
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    is_whole: bool = True
+
+    def header(self, name: str) -> str:
+        """A header whatever its spelling; empty where it is missing."""
+        return self.headers.get(name.lower(), "")
+
+
 def addresses_of(host: str, port: int) -> list[str]:
     """The addresses of a name, as the system finds them."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -65,13 +78,40 @@ def post(
 
     `resolve` finds the addresses of a name; `context` says whose certificates are believed (the system's).
     """
+    found = ask(
+        "POST",
+        address,
+        body,
+        headers,
+        reach=reach,
+        most=LARGEST_ANSWER,
+        resolve=resolve,
+        context=context,
+        seconds=seconds,
+    )
+    return Answer(found.status, found.retry_after)
+
+
+def ask(
+    method: str,
+    address: WebAddress,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    *,
+    reach: Reach,
+    most: int,
+    resolve: Resolve = addresses_of,
+    context: ssl.SSLContext | None = None,
+    seconds: float = SECONDS,
+) -> Response:
+    """The answer to one request, at most `most` bytes of its body. Raises as `post` does."""
     until = time.monotonic() + seconds
     found = _judged(address, reach, resolve, until)
     with contextlib.closing(_connected(found, address.port, until)) as connection, _deadline(connection, until) as late:
         try:
             channel = _encrypted(connection, address, context) if address.is_encrypted else connection
             with contextlib.closing(channel):
-                return _asked(channel, address, body, headers)
+                return _asked(channel, method, address, body, headers or {}, most)
         except ssl.SSLCertVerificationError as error:
             raise Unavailable(f"its certificate is not believed: {error.verify_message}") from None
         except (OSError, http.client.HTTPException) as error:
@@ -150,15 +190,20 @@ def _encrypted(connection: socket.socket, address: WebAddress, context: ssl.SSLC
     return (context or ssl.create_default_context()).wrap_socket(connection, server_hostname=address.host)
 
 
-def _asked(channel: socket.socket, address: WebAddress, body: bytes, headers: Mapping[str, str]) -> Answer:
+def _asked(
+    channel: socket.socket, method: str, address: WebAddress, body: bytes | None, headers: Mapping[str, str], most: int
+) -> Response:
     speaker = http.client.HTTPConnection(address.host, address.port)
     speaker.sock = channel
-    speaker.request("POST", address.target, body, {"Host": address.authority, "Connection": "close", **headers})
+    speaker.request(method, address.target, body, {"Host": address.authority, "Connection": "close", **headers})
     response = speaker.getresponse()
     wait = _retry_after(response.getheader("Retry-After", ""))
+    given: bytes | None = None
     with contextlib.suppress(OSError, http.client.HTTPException):
-        response.read(LARGEST_ANSWER)
-    return Answer(response.status, wait)
+        given = response.read(most + 1)
+    named = {name.lower(): value for name, value in response.getheaders()}
+    is_whole = given is not None and len(given) <= most
+    return Response(response.status, wait, named, (given or b"")[:most], is_whole)
 
 
 def _retry_after(text: str) -> float | None:

@@ -18,9 +18,11 @@ from worker.domain.messages import (
     COMMIT_ADOPTION,
     COMMIT_IMAGE,
     COMMIT_REVERT,
+    COMMIT_UPDATE,
     COMMITS_QUEUE,
     COMMITTED,
     CONVERGE,
+    FOLLOW,
     IMAGE,
     INTAKE_QUEUE,
     LOOK,
@@ -36,6 +38,7 @@ from worker.domain.messages import (
     ROLLBACK,
     SCHEMA,
     SEND,
+    UPDATE,
     WRITE,
     WRITES_QUEUE,
     Committed,
@@ -51,6 +54,7 @@ from worker.domain.messages import (
     job_name,
 )
 from worker.domain.orders import Order
+from worker.domain.policy_update import UpdateReport, UpdateRequest
 from worker.domain.reports import report_from_json
 from worker.domain.revert import RevertReport, RevertRequest
 from worker.domain.rollback import RollbackReport, RollbackRequest
@@ -121,13 +125,37 @@ class SendRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class FollowRequest:
+    """Look which policies of a repository want another image: those of the image at `place`, or all where it is empty."""
+
+    repository: str
+    place: str = ""
+
+    @property
+    def job_ids(self) -> tuple[str, str]:
+        """The ids of its job: one runs, and one may wait that will see what was announced since."""
+        name = job_name(self.repository, self.place)
+        return f"follow-{name}-a", f"follow-{name}-b"
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON types, with the schema number."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> FollowRequest:
+        """The inverse of `to_json`; raises UnknownMessage for another schema."""
+        value = checked(value)
+        return FollowRequest(value["repository"], value["place"])
+
+
+@dataclass(frozen=True, slots=True)
 class CommitRequest:
-    """Make the commit of a rollback, a revert, an image or adopted drift at its forge.
+    """Make the commit of a rollback, a revert, an image, a policy or adopted drift at its forge.
 
     `tries` counts how often the forge was away.
     """
 
-    report: RollbackReport | RevertReport | ImageReport | AdoptionReport
+    report: RollbackReport | RevertReport | ImageReport | UpdateReport | AdoptionReport
     tries: int = 0
 
     @property
@@ -144,7 +172,7 @@ class CommitRequest:
         """The inverse of `to_json`; raises UnknownMessage for another schema."""
         value = checked(value)
         report = report_from_json(value["report"])
-        if not isinstance(report, RollbackReport | RevertReport | ImageReport | AdoptionReport):
+        if not isinstance(report, RollbackReport | RevertReport | ImageReport | UpdateReport | AdoptionReport):
             raise UnknownMessage("a commit of something that is none")
         return CommitRequest(report, value["tries"])
 
@@ -214,6 +242,16 @@ class Requests:
             PREVIEWS_QUEUE, ADOPT, request.to_json(), job_id=request.job_id, timeout=ADOPT_SECONDS
         )
 
+    def follow(self, request: FollowRequest) -> bool:
+        """Asks which policies follow an image; false where a job is waiting that will see what was announced."""
+        return self._after_now(INTAKE_QUEUE, FOLLOW, request.to_json(), request.job_ids, LOOK_SECONDS)
+
+    def update(self, request: UpdateRequest) -> bool:
+        """Asks the worker what changes for a policy; whether it was not asked for already."""
+        return self.queue.enqueue(
+            PREVIEWS_QUEUE, UPDATE, request.to_json(), job_id=request.job_id, timeout=IMAGE_SECONDS
+        )
+
     def commit(self, request: CommitRequest, delay: float = 0.0) -> bool:
         """Asks, now or after `delay` seconds, for a commit; whether it was not asked for already."""
         match request.report:
@@ -223,6 +261,8 @@ class Requests:
                 job = COMMIT_REVERT
             case ImageReport():
                 job = COMMIT_IMAGE
+            case UpdateReport():
+                job = COMMIT_UPDATE
             case AdoptionReport():
                 job = COMMIT_ADOPTION
         return self.queue.enqueue(

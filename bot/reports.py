@@ -15,6 +15,7 @@ from worker.domain.errors import Refused
 from worker.domain.image_update import ImageReport
 from worker.domain.installation import PLAIN
 from worker.domain.orders import OrderReport
+from worker.domain.policy_update import UpdateReport
 from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ENDINGS, ConvergenceReport, PreviewReport, Step, report_from_json
 from worker.domain.revert import RevertReport
@@ -37,7 +38,7 @@ def deliver(desk: Desk, message: dict[str, Any]) -> None:
         results.put_prediction(desk, report)
         desk.sightings.note_prediction(report.repository, report.number, report.head, report.base_revision)
         return
-    if isinstance(report, RollbackReport | RevertReport | ImageReport | AdoptionReport):
+    if isinstance(report, RollbackReport | RevertReport | ImageReport | UpdateReport | AdoptionReport):
         desk.requests.commit(CommitRequest(report))
         return
     if isinstance(report, EpisodeReport):

@@ -46,6 +46,8 @@ class Settings:
     sign_in_secrets: Mapping[str, SecretText] = field(default_factory=dict)
     metrics_token: SecretText | None = None
     receiver_secrets: Mapping[str, SecretText] = field(default_factory=dict)
+    images_secret: SecretText | None = None
+    registry_passwords: Mapping[str, SecretText] = field(default_factory=dict)
 
     @staticmethod
     def load(environ: Mapping[str, str], *, with_credentials: bool = False) -> Settings:
@@ -75,6 +77,14 @@ class Settings:
             metrics_token=_metrics_token(installation, environ, root),
             receiver_secrets={
                 each.name: _receiver_secret(each, environ, root) for each in installation.alerts.receivers
+            }
+            if with_credentials
+            else {},
+            images_secret=_images_secret(installation, environ, root),
+            registry_passwords={
+                each.host: secret(each.password, f"registries.{each.host}.password", environ, root)
+                for each in installation.registries
+                if each.password is not None
             }
             if with_credentials
             else {},
@@ -125,6 +135,15 @@ def declared_forge(installation: Installation, kind: str, name: str | None = Non
 def _metrics_token(installation: Installation, environ: Mapping[str, str], root: Path) -> SecretText | None:
     reference = installation.metrics_token
     return secret(reference, "metrics-token", environ, root) if reference else None
+
+
+def _images_secret(installation: Installation, environ: Mapping[str, str], root: Path) -> SecretText | None:
+    if installation.images_secret is None:
+        return None
+    found = secret(installation.images_secret, "images-secret", environ, root)
+    if len(found.opened()) < SHORTEST_KEY:
+        raise SettingsError(f"images-secret: needs at least {SHORTEST_KEY} characters (openssl rand -hex 32 makes one)")
+    return found
 
 
 def _receiver_secret(receiver: Receiver, environ: Mapping[str, str], root: Path) -> SecretText:

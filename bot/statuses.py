@@ -63,6 +63,11 @@ def converge_context(instance: str, environment: str = "") -> str:
     return "/".join(part for part in (_named(instance), "converge", flat(environment, NAME)) if part)
 
 
+def images_context(instance: str, policy: str) -> str:
+    """`plumbline/images/cart`: what a policy of images asks a person to see to."""
+    return "/".join((_named(instance), "images", flat(policy, NAME)))
+
+
 def check_name(instance: str, subject: str) -> str:
     """A check's name, which is never a status' context: GitHub would wait for both where one of them is required."""
     return f"Plumbline{'' if instance == DEFAULT_INSTANCE else f' {instance}'}: {flat(subject, NAME)}"

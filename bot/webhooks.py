@@ -6,25 +6,23 @@ Answers: 202 queued, 200 a duplicate or of no concern, 401 not signed by the for
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, abort, current_app, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from bot.bodies import raw_body
+from bot.entrance import Entrance
 from bot.forges import gitea_door, github_door, gitlab_door
 from bot.forges.port import Door, Hint, Rejected
-from bot.metrics import Metrics
-from bot.queue import Requests
-from bot.settings import Settings
-from bot.sightings import Sightings
 from worker.domain.errors import Unavailable
+from worker.domain.images import ImageError, read_image
+from worker.domain.installation import Forge
 from worker.domain.messages import LookRequest
 
 LARGEST_BODY: Final = 25 << 20
@@ -37,44 +35,6 @@ webhooks = Blueprint("webhooks", __name__, url_prefix="/webhooks")
 security = logging.getLogger("plumbline.security")
 
 Answer = tuple[Response, int]
-
-
-class Patience:
-    """Who may ask Redis: everybody while it answers; once it did not, one at a time, and all others hear so at once.
-
-    Without it every delivery would hold a thread for as long as an answer may take, and soon there were none.
-    """
-
-    def __init__(self) -> None:
-        self._is_away = False
-        self._trial = threading.Lock()
-
-    @contextlib.contextmanager
-    def asking(self) -> Iterator[None]:
-        """Around what is asked of Redis. Raises Unavailable where it did not answer before and somebody tries just now."""
-        is_trial = self._is_away
-        if is_trial and not self._trial.acquire(blocking=False):
-            raise Unavailable("Redis does not answer")
-        try:
-            yield
-            self._is_away = False
-        except Unavailable:
-            self._is_away = True
-            raise
-        finally:
-            if is_trial:
-                self._trial.release()
-
-
-class Entrance:
-    """What the door works with: settings, queue, what was seen before, and its counters."""
-
-    def __init__(self, settings: Settings, requests: Requests, sightings: Sightings, metrics: Metrics) -> None:
-        self.settings = settings
-        self.requests = requests
-        self.sightings = sightings
-        self.metrics = metrics
-        self.patience = Patience()
 
 
 def _entrance() -> Entrance:
@@ -104,7 +64,7 @@ def _take(entrance: Entrance, name: str) -> tuple[Answer, str]:
     """The answer and its word in the counters. Raises Rejected, HTTPException and Unavailable."""
     declared = entrance.settings.installation.forge(name)
     door = DOORS.get(declared.kind) if declared else None
-    if door is None:
+    if declared is None or door is None:
         abort(404)
     body = raw_body(LARGEST_BODY)
     headers = dict(request.headers)
@@ -112,6 +72,8 @@ def _take(entrance: Entrance, name: str) -> tuple[Answer, str]:
     hint = door.read(headers, body)
     if hint is None:
         return _said("of no concern"), "ignored"
+    if hint.image:
+        return _built(entrance, declared, hint)
     repository = entrance.settings.installation.repository_at(name, hint.project)
     if repository is None:
         _log(name, 200, "the repository is not one of app.yaml's")
@@ -124,6 +86,30 @@ def _take(entrance: Entrance, name: str) -> tuple[Answer, str]:
         entrance.requests.look(_look(repository.name, entrance.requests.queue.now(), hint))
         entrance.sightings.note_delivery(name, hint.delivery)
     return (jsonify({"said": "queued"}), 202), "queued"
+
+
+def _built(entrance: Entrance, declared: Forge, hint: Hint) -> tuple[Answer, str]:
+    """An image was pushed to the forge's own registry: policies that follow it are looked at, whosever it is."""
+    registry = entrance.settings.installation.registry_of(declared.name)
+    host = registry.host if registry else own_registry(declared)
+    try:
+        image = read_image(f"{host}/{hint.image}")
+    except ImageError:
+        raise Rejected(400, "the body names no image") from None
+    with entrance.patience.asking():
+        if entrance.sightings.has_delivery(declared.name, hint.delivery):
+            return _said("a duplicate"), "duplicate"
+        entrance.announce([image], "")
+        entrance.sightings.note_delivery(declared.name, hint.delivery)
+    return (jsonify({"said": "queued"}), 202), "queued"
+
+
+def own_registry(declared: Forge) -> str:
+    """How images name the registry of a forge: GitHub's has a name of its own, Gitea's is where its pages are."""
+    host = urlsplit(declared.address).netloc
+    if declared.kind != "github":
+        return host
+    return "ghcr.io" if host == "github.com" else f"containers.{host}"
 
 
 def _look(repository: str, at: float, hint: Hint) -> LookRequest:

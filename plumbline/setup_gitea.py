@@ -30,7 +30,7 @@ SCOPES: Final[tuple[str, ...]] = ("read:user", "write:issue", "write:repository"
 READING: Final[tuple[str, ...]] = ("read:repository",)
 """What the worker's token may do: fetch."""
 
-EVENTS: Final = ("push", "pull_request", "pull_request_sync", "pull_request_comment")
+EVENTS: Final = ("push", "pull_request", "pull_request_sync", "pull_request_comment", "package")
 """What the webhook sends, in Gitea's words."""
 
 ASKED_FOR: Final = {"admin access"}

@@ -24,10 +24,10 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from bot.forges.github import APP_PERMISSIONS, PURPOSES
 from bot.forges.github_api import CLOUD, api_address
-from bot.forges.github_door import READERS
+from bot.forges.github_door import BY_HAND, READERS
 from worker.domain.errors import Refused, Unavailable
 
-EVENTS: Final = tuple(sorted(set(READERS) - {"ping"}))
+EVENTS: Final = tuple(sorted(set(READERS) - {"ping", *BY_HAND}))
 """What the App is told of; a ping comes unasked."""
 
 KEY, WEBHOOK_SECRET, TOKEN = "github-app.pem", "github-webhook-secret", "github-token"

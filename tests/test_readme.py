@@ -50,6 +50,41 @@ def test_the_readme_s_plumbline_yaml_is_valid_for_the_repository_s_app_yaml() ->
     assert set(environment.policy.health) == {"Ingress.networking.k8s.io", "Database.example.org"}
 
 
+IMAGES = (ROOT / "docs/images.md").read_text()
+
+
+def test_the_page_of_image_updates_is_valid_and_tells_of_every_key() -> None:
+    (text,) = re.findall(r"```yaml\n(environments:.*?)```", IMAGES, re.DOTALL)
+    installation = example()
+    found = read_declaration(text, installation, installation.repositories[0], "main")
+    assert [(each.name, each.environments, each.pins_digest) for each in found.images] == [
+        ("web", ("production",), True), ("worker", ("staging",), False), ("proxy", ("production", "staging"), True),
+    ]  # fmt: skip
+    (text,) = re.findall(r"```yaml\n(registries:.*?)```", IMAGES, re.DOTALL)
+    forge = "forges: [{name: gitea, address: 'https://git.example.org', token: {env: T}, webhook-secret: {env: W}}]\n"
+    registries = read_installation((ROOT / "app.yaml").read_text() + forge + text, "app.yaml").registries
+    assert [each.host for each in registries] == ["ghcr.io", "docker.io", "git.example.org"]
+    told = re.findall(r"^\| (`[^|]*) \|", IMAGES, re.MULTILINE)
+    for name in ("semver", "newest", "regex", "digest", "environments", "update-by", "pin-digest", *REGISTRY_KEYS):
+        assert any(f"{name}`" in each for each in told), name
+
+
+REGISTRY_KEYS = ("host", "address", "username", "password", "poll", "allow-private", "networks", "forge")
+
+
+def test_the_page_s_way_to_announce_is_signed_as_the_door_wants_it(tmp_path: Path) -> None:
+    (script,) = re.findall(r"```sh\n(body=.*?)```", IMAGES, re.DOTALL)
+    (tmp_path / "curl").write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    (tmp_path / "curl").chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin", "SECRET": "s" * 32, "PLUMBLINE": "http://plumbline"}
+    run = subprocess.run(["sh", "-e", "-c", script], env=environ, capture_output=True, text=True, check=True)
+    sent = run.stdout.splitlines()
+    stamp = next(each for each in sent if each.startswith("Plumbline-Timestamp: ")).rpartition(" ")[2]
+    expected = hmac.new(b"s" * 32, f"{stamp}.{sent[-1]}".encode(), hashlib.sha256).hexdigest()
+    assert f"Plumbline-Signature: sha256={expected}" in sent
+    assert "http://plumbline/images" in sent
+
+
 def test_the_readme_s_alerts_are_valid_and_each_option_and_event_is_told_of() -> None:
     text = section("Alerts")
     (written,) = re.findall(r"```yaml\n(alerts:.*?)```", text, re.DOTALL)

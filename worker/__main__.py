@@ -7,7 +7,19 @@ import os
 import sys
 from functools import partial
 
-from worker import adoptions, images, jobs, leaving, observing, orders, previews, proposals, reverts, rollbacks
+from worker import (
+    adoptions,
+    images,
+    jobs,
+    leaving,
+    observing,
+    orders,
+    previews,
+    proposals,
+    reverts,
+    rollbacks,
+    updates,
+)
 from worker.adapters.renderer import RenderTools, jail
 from worker.domain.errors import PlumblineError
 from worker.domain.messages import (
@@ -25,6 +37,7 @@ from worker.domain.messages import (
     PROPOSE,
     REVERT,
     ROLLBACK,
+    UPDATE,
     applies_queue,
     looks_queue,
 )
@@ -57,6 +70,7 @@ def main() -> int:
         REVERT: partial(reverts.revert, bench),
         IMAGE: partial(images.image, bench),
         ADOPT: partial(adoptions.adopt, bench),
+        UPDATE: partial(updates.update, bench),
         CONVERGE: partial(jobs.converge, bench),
         CHECK: partial(jobs.check, bench),
         OBSERVE: partial(observing.observe, bench),

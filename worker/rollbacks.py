@@ -183,7 +183,7 @@ def _proven(bench: Workbench, place: _Place, report: RollbackReport) -> Rollback
         shared = readers(
             [(place.checkout, place.tip), (beside, tree)],
             place.declaration,
-            place.environment.name,
+            [place.environment.name],
             [each.path for each in report.files],
         )
     unserved = sorted(

@@ -27,6 +27,7 @@ from bot.forges.port import (
     Limits,
     Permission,
     Person,
+    RequestState,
     Status,
 )
 from worker.domain.errors import Moved, Refused
@@ -296,6 +297,12 @@ class Gitea(Wire):
         if (found := self._open_one(head, base)) is not None:
             return found
         raise Refused(f"the forge does not open a pull request of {head} into {base}: {words_of(answer)}")
+
+    def close_change_request(self, number: int) -> None:
+        """Closes a pull request without merging it; one that is not open stays as it is."""
+        found = self.change_request(number)
+        if found is not None and found.state is RequestState.OPEN:
+            self._send("PATCH", f"{self._at}/pulls/{number}", {"state": "closed"})
 
     def _open_one(self, head: str, base: str) -> ChangeRequest | None:
         for each in self._all(f"{self._at}/pulls", state="open", base_branch=base):

@@ -7,7 +7,7 @@ import hmac
 from collections.abc import Mapping
 from typing import Any, Final
 
-from bot.forges.payloads import document, name_of, project_of
+from bot.forges.payloads import document, image_of, name_of, project_of
 from bot.forges.port import Hint, Rejected
 
 SIGNATURES: Final = ("x-gitea-signature", "x-forgejo-signature", "x-hub-signature-256")
@@ -15,6 +15,7 @@ EVENTS: Final = ("x-gitea-event", "x-forgejo-event", "x-github-event")
 DELIVERIES: Final = ("x-gitea-delivery", "x-forgejo-delivery", "x-github-delivery")
 """Each server sends its own names and GitHub's beside them; the first that is there counts."""
 
+PACKAGE: Final = "package"
 BRANCH: Final = "refs/heads/"
 LARGEST: Final = 2**53
 LONGEST: Final = 200
@@ -31,14 +32,27 @@ def verify(headers: Mapping[str, str], body: bytes, secret: bytes, now: float) -
 def read(headers: Mapping[str, str], body: bytes) -> Hint | None:
     """What a verified delivery is about; None for events without concern. Raises Rejected(400 or 415)."""
     event = _first(headers, EVENTS)
-    if event not in _READERS:
+    if event not in _READERS and event != PACKAGE:
         return None
     payload = document(headers, body)
+    if event == PACKAGE:
+        return _package(payload, _delivery(headers, body))
     project = project_of(_below(payload, "repository").get("full_name"), "repository.full_name")
+    return _READERS[event](payload, project, _delivery(headers, body))
+
+
+def _delivery(headers: Mapping[str, str], body: bytes) -> str:
     delivery = _first(headers, DELIVERIES)
-    if not delivery or len(delivery) > LONGEST:
-        delivery = hashlib.sha256(body).hexdigest()
-    return _READERS[event](payload, project, delivery)
+    return delivery if delivery and len(delivery) <= LONGEST else hashlib.sha256(body).hexdigest()
+
+
+def _package(payload: Mapping[str, Any], delivery: str) -> Hint | None:
+    """A tag that was pushed to Gitea's own registry. What has no tag is told of by its digest, and is of no concern."""
+    package = _below(payload, "package")
+    if payload.get("action") != "created" or package.get("type") != "container":
+        return None
+    image = image_of(_below(package, "owner").get("login"), package.get("name"), package.get("version"))
+    return Hint("", delivery, image=image) if image else None
 
 
 def _push(payload: Mapping[str, Any], project: str, delivery: str) -> Hint | None:

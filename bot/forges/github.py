@@ -28,6 +28,7 @@ from bot.forges.port import (
     Limits,
     Permission,
     Person,
+    RequestState,
     Status,
 )
 from worker.domain.errors import Moved, Refused
@@ -326,6 +327,12 @@ class Github:
             if there is not None:
                 return there
         return values.change_request(checked(answer, f"a pull request of {head} into {base}"))
+
+    def close_change_request(self, number: int) -> None:
+        """Closes a pull request without merging it; one that is not open stays as it is."""
+        found = self.change_request(number)
+        if found is not None and found.state is RequestState.OPEN:
+            self._api.write("PATCH", f"{self._at}/pulls/{number}", {"state": "closed"})
 
     def _open_one(self, head: str, base: str) -> ChangeRequest | None:
         query = {"state": "open", "head": f"{self._project.partition('/')[0]}:{head}", "base": base}

@@ -11,7 +11,7 @@ import hmac
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from bot.forges.payloads import below, delivery_of, document, header, name_of, number_of, project_of
+from bot.forges.payloads import below, delivery_of, document, header, image_of, name_of, number_of, project_of
 from bot.forges.port import Hint, Rejected
 from worker.domain.environment import COMMIT_ID
 from worker.domain.installation import CANDIDATES
@@ -44,6 +44,8 @@ def read(headers: Mapping[str, str], body: bytes) -> Hint | None:
     found = reader(payload) if reader else None
     if found is None:
         return None
+    if "image" in found:
+        return Hint(project="", delivery=delivery, **found)
     project = project_of(below(payload, "repository", "full_name"), "repository.full_name")
     return Hint(project=project, delivery=delivery, **found)
 
@@ -105,6 +107,28 @@ def _rerun(name: str) -> Callable[[Mapping[str, Any]], Found]:
     return read_rerun
 
 
+def _package(name: str) -> Callable[[Mapping[str, Any]], Found]:
+    """A tag that was pushed to GitHub's own registry."""
+
+    def read_package(payload: Mapping[str, Any]) -> Found:
+        package = below(payload, name)
+        kinds = {str(below(payload, name, key)).lower() for key in ("package_type", "ecosystem")}
+        if (
+            _action(payload) not in ("published", "updated")
+            or not isinstance(package, Mapping)
+            or "container" not in kinds
+        ):
+            return None
+        tag = below(package, "package_version", "container_metadata", "tag")
+        if not isinstance(tag, Mapping) or not tag.get("name"):
+            return None
+        owner = below(package, "owner", "login")
+        image = image_of(owner, package.get("name"), tag.get("name"), tag.get("digest") or "")
+        return {"image": image} if image else None
+
+    return read_package
+
+
 def _ping(payload: Mapping[str, Any]) -> Found:
     return {"ping": True} if below(payload, "repository") is not None else None
 
@@ -117,7 +141,13 @@ READERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Found]]] = {
     "check_run": _rerun("check_run"),
     "check_suite": _rerun("check_suite"),
     "ping": _ping,
+    "package": _package("package"),
+    "registry_package": _package("registry_package"),
 }
+
+
+BY_HAND: Final = frozenset({"package", "registry_package"})
+"""Events that only who wants them chooses: an App needs the permission to read packages for them."""
 
 
 def _action(payload: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ from bot.forges.port import (
     Limits,
     Permission,
     Person,
+    RequestState,
     Status,
 )
 from worker.domain.errors import Moved, Refused, Unavailable
@@ -273,6 +274,12 @@ class GitLab(Wire):
             found = [self._write("post", "/merge_requests", {**content, "remove_source_branch": True})]
         request = self.change_request(int(found[0]["iid"])) if not values.head_of(found[0]) else None
         return request or values.change_request(found[0])
+
+    def close_change_request(self, number: int) -> None:
+        """Closes a merge request without merging it; one that is not open stays as it is."""
+        found = self.change_request(number)
+        if found is not None and found.state is RequestState.OPEN:
+            self._write("put", f"/merge_requests/{number}", {"state_event": "close"})
 
     def register(self, address: str, secret: str, signing: str | None, *, dry_run: bool) -> tuple[str, list[str]]:
         """Makes the project's webhook to `address` send what is read; what was done (or would be), and what differed.

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 from bot.forges.port import Rejected
+from worker.domain.images import TAG, ImageError, read_image
 
 DELIVERY: Final = re.compile(r"[0-9A-Za-z._:-]{1,100}")
 PROJECT: Final = re.compile(r"[0-9A-Za-z._-]+(?:/[0-9A-Za-z._-]+)+")
@@ -65,6 +66,19 @@ def project_of(value: Any, what: str) -> str:
     if not isinstance(value, str) or len(value) > LONGEST_NAME or not PROJECT.fullmatch(value):
         raise Rejected(400, f"{what} is not a repository's name")
     return value
+
+
+def image_of(owner: Any, name: Any, tag: Any, digest: Any = "") -> str:
+    """`owner/name:tag@digest` of a forge's own registry; empty for what was pushed without a tag. Raises Rejected(400)."""
+    if not all(isinstance(each, str) for each in (owner, name, tag, digest)):
+        raise Rejected(400, "the body names no image")
+    if not TAG.fullmatch(tag):
+        return ""
+    text = f"{owner}/{name}".lower() + f":{tag}" + (f"@{digest}" if digest else "")
+    try:
+        return str(read_image(text))
+    except ImageError:
+        raise Rejected(400, "the body names no image") from None
 
 
 def number_of(value: Any, what: str) -> int:

@@ -197,7 +197,8 @@ class Hint:
 
     `project` is the forge's own name of the repository, `delivery` what tells this delivery from others. Exactly one of
     `number` (a change request), `branch` and `ping` says what it is about; `comment` is the id of a comment that was just
-    made on the change request, `revision` the head commit of a merge queue's candidate, with its `branch`.
+    made on the change request, `revision` the head commit of a merge queue's candidate, with its `branch`. Or `image` says
+    what was pushed to the forge's own registry, as `owner/name:tag` (and `@digest`); `project` is empty then.
     """
 
     project: str
@@ -207,6 +208,7 @@ class Hint:
     comment: str = ""
     revision: str = ""
     ping: bool = False
+    image: str = ""
 
 
 class Rejected(Exception):
@@ -302,3 +304,6 @@ class Forge(Protocol):
 
     def open_change_request(self, head: str, base: str, title: str, body: str) -> ChangeRequest:
         """A change request for a branch; the one that is open already where there is one."""
+
+    def close_change_request(self, number: int) -> None:
+        """Closes a change request without merging it; one that is not open stays as it is."""

@@ -43,7 +43,7 @@ TOKEN: Final = "github_pat_" + "t0ken" * 8
 
 NEEDED: Final[Mapping[tuple[str, str], str]] = {
     ("POST", "statuses"): "statuses=write", ("POST", "check-runs"): "checks=write", ("PATCH", "check-runs"): "checks=write",
-    ("POST", "deployments"): "deployments=write", ("POST", "pulls"): "pull_requests=write",
+    ("POST", "deployments"): "deployments=write", ("POST", "pulls"): "pull_requests=write", ("PATCH", "pulls"): "pull_requests=write",
     ("POST", "issues"): "pull_requests=write", ("PATCH", "issues"): "pull_requests=write",
     ("POST", "git"): "contents=write", ("PATCH", "git"): "contents=write",
     ("GET", "pulls"): "pull_requests=read", ("GET", "issues"): "pull_requests=read", ("GET", "git"): "contents=read",

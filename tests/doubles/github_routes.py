@@ -242,6 +242,13 @@ def make_pull(double: GithubDouble, _g: Groups, _q: Query, body: Any, who: str) 
     return 201, double.pull(number)
 
 
+@route("PATCH", rf"{REPO}/pulls/(\d+)")
+def edit_pull(double: GithubDouble, groups: Groups, _q: Query, body: Any, _w: str) -> tuple[int, Any]:
+    double.pull(int(groups[0]))
+    double.requests[int(groups[0])]["state"] = body["state"]
+    return 200, double.pull(int(groups[0]))
+
+
 @route("GET", rf"{REPO}/commits/([^/]+)/pulls")
 def pulls_of_commit(double: GithubDouble, groups: Groups, _q: Query, _b: Any, _w: str) -> tuple[int, Any]:
     commit = _commit(double, groups[0])

@@ -141,6 +141,14 @@ def open_request(call: Call) -> Any:
     return call.double.open_request(call.project, call.project, call.user, **call.content)
 
 
+def edit_request(call: Call, iid: str) -> Any:
+    call.need(DEVELOPER)
+    found = call.request(iid)
+    if call.text("state_event") == "close" and found["state"] == "opened":
+        found["state"] = "closed"
+    return found
+
+
 def requests_of_commit(call: Call, sha: str) -> Any:
     found = call.commit(sha)
     return [each for each in call.double.merge_requests.values() if found in _commits(call, each)]
@@ -338,6 +346,7 @@ ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("GET", "merge_requests", requests),
     ("POST", "merge_requests", open_request),
     ("GET", r"merge_requests/(\d+)", request),
+    ("PUT", r"merge_requests/(\d+)", edit_request),
     ("GET", r"merge_requests/(\d+)/notes", notes),
     ("POST", r"merge_requests/(\d+)/notes", write_note),
     ("GET", r"merge_requests/(\d+)/notes/(\d+)", note),

@@ -6,9 +6,9 @@ serves every journey on its forge; a journey has a branch, an environment and a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -57,7 +57,13 @@ def rigged(
 
 
 def started(
-    rig: ForgeRig, plane: ControlPlane, tools: dict[str, Path], folder: Path, *, poll: str
+    rig: ForgeRig,
+    plane: ControlPlane,
+    tools: dict[str, Path],
+    folder: Path,
+    *,
+    poll: str,
+    more: Mapping[str, Any] | None = None,
 ) -> Iterator[RiggedSystem]:
     """Starts all of Plumbline with a Redis of its own, and ends both."""
     redis = RedisServer(folder / "redis")
@@ -71,6 +77,7 @@ def started(
             namespaces=[EVERY_NAMESPACE],
             state_namespace=f"state-{folder.name}",
             poll=poll,
+            more=more,
         ) as system:
             yield system
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,8 +33,9 @@ class RiggedSystem(LocalSystem):
         namespaces: Sequence[str],
         state_namespace: str,
         poll: str,
+        more: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Writes app.yaml and starts the processes; the forge's webhooks are sent to them."""
+        """Writes app.yaml (with `more` sections) and starts the processes; the forge's webhooks are sent to them."""
         directory.mkdir(parents=True, exist_ok=True)
         system = cls(directory, redis_url, tools, free_port())
         key = directory / "signing-key"
@@ -50,6 +51,7 @@ class RiggedSystem(LocalSystem):
             "clusters": [{"name": "sandbox", "kubeconfig": {"file": str(kubeconfig)}}],
             "forges": [_forge(rig)],
             "repositories": [_repository(rig, namespaces)],
+            **(more or {}),
         }
         (directory / "app.yaml").write_text(yaml.safe_dump(declared, sort_keys=False))
         rig.listen(f"{system.address}/webhooks/{rig.declared.name}")

@@ -10,6 +10,7 @@ from worker.domain.divergence import EpisodeReport
 from worker.domain.image_update import ImageReport
 from worker.domain.messages import DELIVER, REPORTS_QUEUE
 from worker.domain.orders import OrderReport
+from worker.domain.policy_update import UpdateReport
 from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ConvergenceReport, PreviewReport
 from worker.domain.revert import RevertReport
@@ -26,6 +27,7 @@ Report: TypeAlias = (
     | RevertReport
     | ImageReport
     | AdoptionReport
+    | UpdateReport
 )
 
 

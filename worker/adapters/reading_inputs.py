@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import posixpath
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -45,12 +45,12 @@ def read_inputs(checkout: Checkout, revision: str, environment: Environment) -> 
 
 
 def readers(
-    places: Sequence[tuple[Checkout, str]], declaration: Declaration, environment: str, paths: Iterable[str]
+    places: Sequence[tuple[Checkout, str]], declaration: Declaration, own: Collection[str], paths: Iterable[str]
 ) -> Mapping[str, tuple[str, ...]]:
-    """The other environments of a branch that read some of these files at any of these commits or trees: path -> names."""
+    """The environments of a branch beside its `own` that read any of these files at any of these commits: path -> names."""
     read: dict[str, set[str]] = {}
     for other in declaration.environments:
-        if other.name != environment:
+        if other.name not in own:
             read[other.name] = set()
             for checkout, revision in places:
                 with contextlib.suppress(DesiredStateError):

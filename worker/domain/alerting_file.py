@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from worker.domain.alerting import Alerts, AlertType, Network, Reach, Receiver, Route, Severity, WebAddress, networks_of
+from worker.domain.alerting import Alerts, AlertType, Receiver, Route, Severity, WebAddress
+from worker.domain.reach_section import read_reach
 from worker.domain.schema import Section
 from worker.domain.secret_section import no_doubles, secret_at
 
@@ -36,7 +37,7 @@ def _receiver(section: Section) -> Receiver:
         webhook=section.text("webhook"),
         secret=secret_at(section, "secret"),
         apprise=secret_at(section, "apprise"),
-        reach=Reach(section.flag("allow-private", default=False), _networks(section)),
+        reach=read_reach(section),
     )
     if section.has("webhook") == section.has("apprise"):
         section.problem(
@@ -64,15 +65,6 @@ def _check_webhook(section: Section, receiver: Receiver) -> None:
         section.problem(
             "webhook", "`webhook`: is not https", "only a receiver with allow-private or networks may have http"
         )
-
-
-def _networks(section: Section) -> tuple[Network, ...]:
-    texts = section.texts("networks") or ()
-    try:
-        return networks_of(texts)
-    except ValueError as error:
-        section.problem("networks", f"`networks`: {error}", "write networks like 10.1.0.0/16")
-        return ()
 
 
 def _route(section: Section, names: Sequence[str]) -> Route:

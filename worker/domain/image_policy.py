@@ -235,10 +235,10 @@ def chosen(policy: Policy, tags: Iterable[Tag], current: str = "") -> Tag | None
     if not ranked:
         return None
     _, best = max(ranked, key=lambda pair: pair[0])
-    return None if _goes_down(policy, current, best) else best
+    return None if goes_down(policy, current, best) else best
 
 
-def _goes_down(policy: Policy, current: str, best: Tag) -> bool:
+def goes_down(policy: Policy, current: str, best: Tag) -> bool:
     """Whether the manifest's own tag stands above the best one; where the two have no order in common, it does not."""
     if isinstance(policy, Semver):
         version, other = version_of(current), version_of(best.name)

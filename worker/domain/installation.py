@@ -10,6 +10,7 @@ from typing import Final
 from worker.domain.alerting import Alerts
 from worker.domain.command_rules import Role, Rules
 from worker.domain.environment import DEFAULT_INSTANCE, Ceiling, Environment
+from worker.domain.registries import Registry
 from worker.domain.secret_text import SecretReference
 
 PLACEHOLDER: Final = re.compile(r"\{(?:repository|environment|namespace|cluster)\}")
@@ -146,7 +147,8 @@ class RenderLimits:
 class Installation:
     """Everything that `app.yaml` says. `address` is where people and hooks reach the web process.
 
-    `strict_scopes`: the bot does not start with credentials of a forge that allow more than is needed.
+    `images_secret` is what announcements of images are signed with. `strict_scopes`: the bot does not start with credentials
+    of a forge that allow more than is needed.
     """
 
     address: str
@@ -162,6 +164,8 @@ class Installation:
     poll_seconds: float = 30.0
     pages: Pages = field(default_factory=Pages)
     metrics_token: SecretReference | None = None
+    registries: tuple[Registry, ...] = ()
+    images_secret: SecretReference | None = None
     strict_scopes: bool = False
     alerts: Alerts = field(default_factory=Alerts)
 
@@ -176,6 +180,14 @@ class Installation:
     def forge(self, name: str) -> Forge | None:
         """The forge of that name."""
         return next((forge for forge in self.forges if forge.name == name), None)
+
+    def registry(self, host: str) -> Registry | None:
+        """The registry that images name so."""
+        return next((each for each in self.registries if each.host == host), None)
+
+    def registry_of(self, forge: str) -> Registry | None:
+        """The registry that a forge's package events are about."""
+        return next((each for each in self.registries if each.forge == forge), None)
 
     def repository_at(self, forge: str, project: str) -> Repository | None:
         """The repository that a forge knows under exactly this name."""

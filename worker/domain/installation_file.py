@@ -21,6 +21,7 @@ from worker.domain.installation import (
     Repository,
     SignIn,
 )
+from worker.domain.registries import read_registries
 from worker.domain.schema import Reader, Section
 from worker.domain.secret_section import no_doubles, secret_at
 from worker.domain.secret_text import SecretReference
@@ -61,12 +62,15 @@ def read_installation(text: str | bytes, file: str) -> Installation:
         poll_seconds=top.seconds("poll", 30.0),
         pages=_pages(top, address, [forge.name for forge in forges]),
         metrics_token=secret_at(top, "metrics-token"),
+        registries=read_registries(top, [forge.name for forge in forges]),
+        images_secret=secret_at(top, "images-secret"),
         strict_scopes=top.flag("strict-scopes", default=False),
         alerts=read_alerts(top),
     )
     no_doubles(top, "clusters", [cluster.name for cluster in installation.clusters])
     no_doubles(top, "forges", [forge.name for forge in installation.forges])
     no_doubles(top, "repositories", [repository.name for repository in installation.repositories])
+    no_doubles(top, "registries", [registry.host for registry in installation.registries])
     top.end()
     reader.done()
     return installation

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
 SCHEMA: Final = 1
@@ -24,6 +24,7 @@ ROLLBACK: Final = "worker.rollbacks.rollback"
 IMAGE: Final = "worker.images.image"
 ADOPT: Final = "worker.adoptions.adopt"
 REVERT: Final = "worker.reverts.revert"
+UPDATE: Final = "worker.updates.update"
 COMMITTED: Final = "bot.intake.committed"
 LOOK: Final = "bot.intake.look"
 PUSHED: Final = "bot.pushed.carry"
@@ -35,10 +36,13 @@ COMMIT: Final = "bot.rollbacks.commit"
 COMMIT_IMAGE: Final = "bot.images.commit"
 COMMIT_ADOPTION: Final = "bot.adoptions.commit"
 COMMIT_REVERT: Final = "bot.reverts.commit"
+COMMIT_UPDATE: Final = "bot.updates.commit"
+FOLLOW: Final = "bot.following.follow"
 
 JOBS: Final = (
-    PREVIEW, PROPOSE, ROLLBACK, REVERT, IMAGE, ADOPT, CONVERGE, CHECK, OBSERVE, LEAVE, ORDER, GIVE_UP,
+    PREVIEW, PROPOSE, ROLLBACK, REVERT, IMAGE, UPDATE, ADOPT, CONVERGE, CHECK, OBSERVE, LEAVE, ORDER, GIVE_UP,
     COMMITTED, LOOK, PUSHED, POLL, DELIVER, WRITE, SEND, COMMIT, COMMIT_IMAGE, COMMIT_ADOPTION, COMMIT_REVERT,
+    COMMIT_UPDATE, FOLLOW,
 )  # fmt: skip
 """The only functions that a job may name; the workers' tables hold these and nothing else."""
 
@@ -363,12 +367,4 @@ class ProposalRequest:
     def from_json(value: Mapping[str, Any]) -> ProposalRequest:
         """The inverse of `to_json`; raises UnknownMessage for another schema."""
         value = checked(value)
-        return ProposalRequest(
-            value["repository"],
-            value["number"],
-            value["head"],
-            value["head_ref"],
-            value["base"],
-            value["at"],
-            value["is_from_fork"],
-        )
+        return ProposalRequest(**{each.name: value[each.name] for each in fields(ProposalRequest)})

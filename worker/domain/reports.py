@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from worker.domain.divergence import EpisodeReport
     from worker.domain.image_update import ImageReport
     from worker.domain.orders import OrderReport
+    from worker.domain.policy_update import UpdateReport
     from worker.domain.proposals import ProposalReport
     from worker.domain.revert import RevertReport
     from worker.domain.rollback import RollbackReport
@@ -217,12 +218,14 @@ def report_from_json(
     | RevertReport
     | ImageReport
     | AdoptionReport
+    | UpdateReport
 ):
     """The report that a `bot.reports.deliver` job carries; raises UnknownMessage for anything else."""
     from worker.domain.adoption import AdoptionReport
     from worker.domain.divergence import EpisodeReport  # both stand on this module's Outcome
     from worker.domain.image_update import ImageReport
     from worker.domain.orders import OrderReport
+    from worker.domain.policy_update import UpdateReport
     from worker.domain.proposals import ProposalReport
     from worker.domain.revert import RevertReport
     from worker.domain.rollback import RollbackReport
@@ -246,4 +249,6 @@ def report_from_json(
             return ImageReport.from_json(value)
         case "adoption":
             return AdoptionReport.from_json(value)
+        case "update":
+            return UpdateReport.from_json(value)
     raise UnknownMessage(f"report type {value.get('type')!r}")

@@ -33,9 +33,9 @@ def to_change(places: Iterable[Found], new: Image) -> tuple[tuple[Found, ...], t
     if not named:
         raise Refused(f"nothing that it reads names the image {new.name}", "Look for another spelling of its name")
     setting = [each for each in named if each.place.part is not Part.WHOLE]
-    _require_parts(setting, new)
+    require_parts(setting, new)
     meant = setting or named
-    changed = tuple(each for each in meant if not _says(each.place, new))
+    changed = tuple(each for each in meant if not says(each.place, new))
     if not changed:
         raise Refused(f"{new} is what {listed(meant)} names already", "There is nothing to change")
     return changed, tuple(each for each in named if each not in meant)
@@ -48,8 +48,11 @@ def listed(places: Iterable[Found]) -> str:
     return ", ".join(spots[:MOST_NAMED]) + more
 
 
-def _require_parts(setting: Iterable[Found], new: Image) -> None:
-    """An entry of a kustomization gets exactly the parts that it has: a digest left behind would win over a new tag."""
+def require_parts(setting: Iterable[Found], new: Image) -> None:
+    """An entry of a kustomization gets exactly the parts that it has: a digest left behind would win over a new tag.
+
+    Raises Refused with the places.
+    """
     given = {part for part, said in ((Part.TAG, new.tag), (Part.DIGEST, new.digest)) if said}
     entries: dict[tuple[object, ...], list[Found]] = {}
     for each in setting:
@@ -63,7 +66,8 @@ def _require_parts(setting: Iterable[Found], new: Image) -> None:
             )
 
 
-def _says(place: ImagePlace, new: Image) -> bool:
+def says(place: ImagePlace, new: Image) -> bool:
+    """Whether a place has just this tag or digest, or both. Raises ImageError for a whole reference that is none."""
     if place.part is Part.WHOLE:
         now = read_image(place.value)
         return (now.tag, now.digest) == (new.tag, new.digest)

@@ -370,6 +370,11 @@ def test_a_pull_request_of_ours_is_opened_once(github: GithubRig, forge: Github)
     assert forge.open_change_request("plumbline/rollback", "main", "Roll back", "because") == first
     assert first.author.login == BOT
     assert len(github.double.requests) == 1
+    for _ in "twice":
+        forge.close_change_request(first.number)
+    closed = forge.change_request(first.number)
+    assert closed is not None
+    assert closed.state is RequestState.CLOSED
     with pytest.raises(Refused):
         forge.open_change_request("nowhere", "main", "Roll back", "because")
 

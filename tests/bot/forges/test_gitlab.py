@@ -527,6 +527,11 @@ def test_a_change_request_is_opened_once(rig: GitLabRig, forge: Forge) -> None:
     second = forge.open_change_request("plumbline/image", "main", "New image", "why")
     assert (first.number, first.author.login, first.base) == (second.number, BOT, "main")
     assert len(rig.double.merge_requests) == 1
+    for _ in "twice":
+        forge.close_change_request(first.number)
+    closed = forge.change_request(first.number)
+    assert closed is not None
+    assert closed.state is RequestState.CLOSED
     with pytest.raises(Refused, match="Source branch does not exist"):
         forge.open_change_request("nowhere", "main", "x", "y")
 
