@@ -9,8 +9,8 @@ from typing import Final, NoReturn
 from flask import Flask, Response, jsonify
 
 from bot import login
-from bot.announcements import Announcements
 from bot.board import Board
+from bot.built_images import BuiltImages
 from bot.dashboard import dashboard
 from bot.deliveries import Deliveries
 from bot.entrance import Entrance
@@ -63,7 +63,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["plumbline"] = (chosen, requests, board)
     app.extensions["plumbline-deliveries"] = Deliveries(queue.connection)
     app.extensions["plumbline-entrance"] = Entrance(
-        chosen, requests, Sightings(queue.connection), Announcements(queue.connection), figures
+        chosen, requests, Sightings(queue.connection), BuiltImages(queue.connection), figures
     )
     app.extensions["plumbline-metrics"] = (chosen, figures)
     app.register_blueprint(pushes)

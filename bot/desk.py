@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from bot.announcements import Announcements
 from bot.board import Board
+from bot.built_images import BuiltImages
 from bot.deliveries import Deliveries
 from bot.forges.gitea import Gitea
 from bot.forges.github import Github
@@ -44,7 +44,7 @@ class Desk:
     outbox: Outbox
     sightings: Sightings
     deliveries: Deliveries
-    announcements: Announcements
+    built_images: BuiltImages
     _forges: dict[str, Forge] = field(default_factory=dict)
     _registries: dict[str, Speaker] = field(default_factory=dict)
 
@@ -60,7 +60,7 @@ class Desk:
             Outbox(connection),
             Sightings(connection),
             Deliveries(connection),
-            Announcements(connection),
+            BuiltImages(connection),
         )
 
     def beside(self) -> Desk:

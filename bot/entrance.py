@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Iterator, Sequence
 
-from bot.announcements import Announcements
+from bot.built_images import BuiltImages
 from bot.metrics import Metrics
 from bot.queue import FollowRequest, Requests
 from bot.settings import Settings
@@ -51,19 +51,19 @@ class Entrance:
         settings: Settings,
         requests: Requests,
         sightings: Sightings,
-        announcements: Announcements,
+        built_images: BuiltImages,
         metrics: Metrics,
     ) -> None:
         self.settings = settings
         self.requests = requests
         self.sightings = sightings
-        self.announcements = announcements
+        self.built_images = built_images
         self.metrics = metrics
         self.patience = Patience()
 
     def announce(self, images: Sequence[Image], revision: str) -> None:
         """Keeps images (each with a tag) that were built, and has every repository looked at that may follow them."""
-        self.announcements.note(images, revision, self.requests.queue.now())
+        self.built_images.note(images, revision, self.requests.queue.now())
         repositories = [each for each in self.settings.installation.repositories if each.forge != PLAIN]
         for place in dict.fromkeys(each.place for each in images):
             for repository in repositories:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from bot import results
-from bot.announcements import Announced, Outcome
+from bot.built_images import Announced, Outcome
 from bot.desk import Desk
 from bot.forges.port import Forge, State, Status
 from bot.markdown import flat
@@ -86,7 +86,7 @@ def _best(desk: Desk, repository: Repository, forge: Forge, policy: ImagePolicy)
     """
     image = policy.image
     speaker = desk.registry(image.registry)
-    known = list(desk.announcements.of(image.place))
+    known = list(desk.built_images.of(image.place))
     if speaker is not None:
         listed = _asked(desk, image.registry, lambda: _listed(desk, speaker, policy, known))
         if listed is None:
@@ -111,8 +111,8 @@ def _listed(desk: Desk, speaker: Speaker, policy: ImagePolicy, announced: Sequen
         tag = policy.policy.tag
         return [Announced(Tag(tag, speaker.digest(image.repository, tag)))]
     tags = speaker.tags(image.repository)
-    desk.announcements.first_seen(image.place, tags, desk.requests.queue.now())
-    said = {each.tag.name: each for each in (*announced, *desk.announcements.of(image.place))}
+    desk.built_images.first_seen(image.place, tags, desk.requests.queue.now())
+    said = {each.tag.name: each for each in (*announced, *desk.built_images.of(image.place))}
     return [
         Announced(Tag(name, pushed=said[name].tag.pushed), said[name].revision)
         if name in said
@@ -124,15 +124,15 @@ def _listed(desk: Desk, speaker: Speaker, policy: ImagePolicy, announced: Sequen
 def _asked(desk: Desk, host: str, ask: Callable[[], Asked]) -> Asked | None:
     """What a registry answers; None while it is away, which is said, and it is left alone for longer each time."""
     now = desk.requests.queue.now()
-    if desk.announcements.rests_until(host) > now:
+    if desk.built_images.rests_until(host) > now:
         return None
     try:
         found = ask()
     except RegistryAway as error:
-        seconds = desk.announcements.note_away(host, now, error.retry_after)
+        seconds = desk.built_images.note_away(host, now, error.retry_after)
         log.warning("%s: asked again in %.0f s", error, seconds)
         return None
-    desk.announcements.note_back(host)
+    desk.built_images.note_back(host)
     return found
 
 
@@ -140,7 +140,7 @@ def _is_our_own(desk: Desk, repository: Repository, forge: Forge, announced: Ann
     """Whether it was built of a commit that a policy made: an update of it would be built again, and so for ever."""
     revision = announced.revision
     own = bool(revision) and (
-        desk.announcements.is_own(repository.name, revision)
+        desk.built_images.is_own(repository.name, revision)
         or ((merged := forge.merged_as(revision)) is not None and merged.author.id == forge.me().id)
     )
     if own:
@@ -152,7 +152,7 @@ def _is_our_own(desk: Desk, repository: Repository, forge: Forge, announced: Ann
 
 def _ask(desk: Desk, repository: Repository, branch: str, tip: str, policy: ImagePolicy, best: Tag) -> None:
     image = str(Image(policy.image.name, policy.image.registry, policy.image.repository, best.name, best.digest))
-    last = desk.announcements.outcome(repository.name, branch, policy.name)
+    last = desk.built_images.outcome(repository.name, branch, policy.name)
     if last is not None and (last.tip, last.image) == (tip, image):
         return
     desk.requests.update(UpdateRequest(repository.name, branch, policy.name, image, desk.requests.queue.now()))
@@ -164,4 +164,4 @@ def _refused(desk: Desk, repository: Repository, branch: str, tip: str, policy: 
     now = desk.requests.queue.now()
     context = images_context(desk.settings.installation.instance, policy.name)
     results.put_status(desk, repository.name, tip, Status(context, State.FAILURE, flat(why, LONGEST)), now)
-    desk.announcements.note_outcome(repository.name, branch, policy.name, Outcome(tip, "", now, is_refused=True))
+    desk.built_images.note_outcome(repository.name, branch, policy.name, Outcome(tip, "", now, is_refused=True))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from bot.announcements import confirm
 from bot.answers import Origin, answer
 from bot.desk import Desk
 from bot.forges.port import RequestState
 from bot.given import Given
 from bot.markdown import code, prose
 from bot.results import is_current
-from bot.unheard import confirm
 from worker.domain.installation import PLAIN
 from worker.domain.orders import Order, OrderReport, Subject, Verb
 

@@ -155,7 +155,7 @@ class CommitRequest:
     `tries` counts how often the forge was away.
     """
 
-    report: RollbackReport | RevertReport | ImageReport | AdoptionReport | UpdateReport
+    report: RollbackReport | RevertReport | ImageReport | UpdateReport | AdoptionReport
     tries: int = 0
 
     @property
@@ -172,7 +172,7 @@ class CommitRequest:
         """The inverse of `to_json`; raises UnknownMessage for another schema."""
         value = checked(value)
         report = report_from_json(value["report"])
-        if not isinstance(report, RollbackReport | RevertReport | ImageReport | AdoptionReport | UpdateReport):
+        if not isinstance(report, RollbackReport | RevertReport | ImageReport | UpdateReport | AdoptionReport):
             raise UnknownMessage("a commit of something that is none")
         return CommitRequest(report, value["tries"])
 
@@ -261,10 +261,10 @@ class Requests:
                 job = COMMIT_REVERT
             case ImageReport():
                 job = COMMIT_IMAGE
-            case AdoptionReport():
-                job = COMMIT_ADOPTION
             case UpdateReport():
                 job = COMMIT_UPDATE
+            case AdoptionReport():
+                job = COMMIT_ADOPTION
         return self.queue.enqueue(
             COMMITS_QUEUE, job, request.to_json(), job_id=request.job_id, timeout=WRITE_SECONDS, delay=delay
         )

@@ -38,7 +38,7 @@ def deliver(desk: Desk, message: dict[str, Any]) -> None:
         results.put_prediction(desk, report)
         desk.sightings.note_prediction(report.repository, report.number, report.head, report.base_revision)
         return
-    if isinstance(report, RollbackReport | RevertReport | ImageReport | AdoptionReport | UpdateReport):
+    if isinstance(report, RollbackReport | RevertReport | ImageReport | UpdateReport | AdoptionReport):
         desk.requests.commit(CommitRequest(report))
         return
     if isinstance(report, EpisodeReport):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
+from bot.announcements import announced
 from bot.commits import Making, Site, content_of, make_commit
 from bot.desk import Desk
 from bot.forges.plain_git import PlainGit
@@ -24,7 +25,6 @@ from bot.rollback_text import (
     title,
     why_no_push,
 )
-from bot.unheard import announced
 from worker.domain.errors import Moved, Refused
 from worker.domain.rollback import Restored, RollbackReport
 

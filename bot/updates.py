@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from bot import results
-from bot.announcements import Outcome
+from bot.built_images import Outcome
 from bot.commits import Making, Site, make_commit
 from bot.desk import Desk
 from bot.forges.port import ChangeRequest, NotPermitted, State, Status
@@ -69,7 +69,7 @@ def _made(desk: Desk, site: Site, report: UpdateReport) -> str:
     if known is not None:
         _supersede(desk, site, others, known.url)
         return _ended(desk, report, f"{proposed(report, known.url)} is open already")
-    if desk.announcements.was_proposed(repository, name):
+    if desk.built_images.was_proposed(repository, name):
         return _ended(desk, report, f"{title(report)}: was proposed before, and is not open any more")
     why = why_no_commit(report)
     if report.update_by is UpdateBy.COMMIT and not why:
@@ -78,14 +78,14 @@ def _made(desk: Desk, site: Site, report: UpdateReport) -> str:
         except (Refused, NotPermitted) as error:  # a protected branch
             why = str(error)
         else:
-            desk.announcements.note_own(repository, revision)
+            desk.built_images.note_own(repository, revision)
             _supersede(desk, site, others, revision)
             return _ended(desk, report, committed(report, revision))
     if name not in site.tips:
         _written(site, report, name)
     text = body(report, [each.url for each in others], why)
     opened = site.forge.open_change_request(name, report.request.branch, title(report), text)
-    desk.announcements.note_proposed(repository, name)
+    desk.built_images.note_proposed(repository, name)
     _supersede(desk, site, others, opened.url)
     return _ended(desk, report, proposed(report, opened.url))
 
@@ -126,14 +126,14 @@ def _supersede(desk: Desk, site: Site, older: Iterable[ChangeRequest], by: str) 
 def _is_overtaken(desk: Desk, report: UpdateReport) -> bool:
     """Whether a later wish of the policy was seen to: this one waited for the forge, and is not wanted any more."""
     asked = report.request
-    last = desk.announcements.outcome(asked.repository, asked.branch, asked.policy)
+    last = desk.built_images.outcome(asked.repository, asked.branch, asked.policy)
     return last is not None and last.at > asked.at
 
 
 def _ended(desk: Desk, report: UpdateReport, text: str) -> str:
     """Notes that nothing is left to do, and takes back what a person was asked to see to on this very commit."""
     asked = report.request
-    last = desk.announcements.outcome(asked.repository, asked.branch, asked.policy)
+    last = desk.built_images.outcome(asked.repository, asked.branch, asked.policy)
     if last is not None and last.is_refused and last.tip == report.onto:
         _say(desk, report, State.SUCCESS, text)
     _note(desk, report, is_refused=False)
@@ -154,7 +154,7 @@ def _note(desk: Desk, report: UpdateReport, *, is_refused: bool) -> None:
     asked = report.request
     if report.onto and not _is_overtaken(desk, report):
         outcome = Outcome(report.onto, asked.image, asked.at, is_refused)
-        desk.announcements.note_outcome(asked.repository, asked.branch, asked.policy, outcome)
+        desk.built_images.note_outcome(asked.repository, asked.branch, asked.policy, outcome)
 
 
 def _say(desk: Desk, report: UpdateReport, state: State, text: str) -> None:

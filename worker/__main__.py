@@ -7,7 +7,19 @@ import os
 import sys
 from functools import partial
 
-from worker import adoptions, images, jobs, leaving, observing, orders, previews, proposals, reverts, rollbacks, updates
+from worker import (
+    adoptions,
+    images,
+    jobs,
+    leaving,
+    observing,
+    orders,
+    previews,
+    proposals,
+    reverts,
+    rollbacks,
+    updates,
+)
 from worker.adapters.renderer import RenderTools, jail
 from worker.domain.errors import PlumblineError
 from worker.domain.messages import (

@@ -50,7 +50,7 @@ class Follower:
         self.tip = rig.push("main", {"plumbline.yaml": DECLARATION + POLICIES, "app/a.yaml": MANIFEST})
 
     def announced(self, *images: str, revision: str = "", at: float = 1.0) -> None:
-        self.desk.announcements.note([read_image(each) for each in images], revision, at)
+        self.desk.built_images.note([read_image(each) for each in images], revision, at)
 
     def followed(self, place: str = "") -> dict[str, str]:
         """What the worker is asked for: the image of each policy; forgotten afterwards."""
@@ -58,13 +58,13 @@ class Follower:
         found = {}
         for job in self.redis.lrange(f"rq:queue:{PREVIEWS_QUEUE}", 0, -1):
             assert isinstance(job, bytes)
-            data = self.redis.hget(b"rq:job:" + job, "data")
+            data = self.redis.hget(f"rq:job:{job.decode()}", "data")
             assert isinstance(data, bytes)
             _, _, (body, _), _ = json.loads(zlib.decompress(data))
             request = UpdateRequest.from_json(json.loads(body))
             assert (request.repository, request.branch) == ("shop", "main")
             found[request.policy] = request.image
-            self.redis.delete(b"rq:job:" + job)
+            self.redis.delete(f"rq:job:{job.decode()}")
         self.redis.delete(f"rq:queue:{PREVIEWS_QUEUE}")
         return found
 
@@ -147,7 +147,7 @@ def test_a_registry_that_is_away_is_said_and_left_alone_for_longer_each_time(
     assert len(follower.registry.asked) == 1, "one question is enough to know"
     assert follower.followed() == {"api": "acme/api:1.1.0"}
     assert len(follower.registry.asked) == 1
-    kept, now = follower.desk.announcements, follower.desk.requests.queue.now()
+    kept, now = follower.desk.built_images, follower.desk.requests.queue.now()
     assert [round(kept.note_away("registry.example", now, None)) for _ in "1234"] == [60, 120, 240, 480]
     assert max(kept.note_away("registry.example", now, None) for _ in range(9)) == 3600
     assert kept.rests_until("registry.example") == pytest.approx(now + 3600)

@@ -14,7 +14,7 @@ import httpx
 import pytest
 import redis
 
-from bot.announcements import MOST_TAGS, Announced, Announcements, Outcome
+from bot.built_images import MOST_TAGS, Announced, BuiltImages, Outcome
 from tests.bot.web import web
 from worker.domain.image_policy import Tag
 from worker.domain.images import read_image
@@ -65,9 +65,9 @@ def jobs(connection: redis.Redis) -> int:
 def test_what_is_signed_is_queued_for_every_repository_and_kept(address: str, connection: redis.Redis) -> None:
     assert post(address).status_code == 202
     assert jobs(connection) == 4, "two images, two repositories"
-    (web_tag,) = Announcements(connection).of("ghcr.io/acme/web")
+    (web_tag,) = BuiltImages(connection).of("ghcr.io/acme/web")
     assert (web_tag.tag.name, web_tag.tag.digest, web_tag.revision) == ("1.5.0", DIGEST, "a" * 40)
-    assert [each.tag.name for each in Announcements(connection).of("docker.io/acme/api")] == ["2"]
+    assert [each.tag.name for each in BuiltImages(connection).of("docker.io/acme/api")] == ["2"]
 
 
 def test_a63_the_same_words_again_are_a_duplicate(address: str, connection: redis.Redis) -> None:
@@ -136,7 +136,7 @@ def test_without_a_secret_the_door_is_closed(redis_url: str, connection: redis.R
 
 
 def test_a_tag_is_kept_as_it_was_first_said_and_the_oldest_go(connection: redis.Redis) -> None:
-    kept = Announcements(connection)
+    kept = BuiltImages(connection)
     kept.note([read_image(f"a:1@{DIGEST}")], "", 1.0)
     kept.note([read_image(f"a:1@{DIGEST}"), read_image("a:1")], "b" * 40, 2.0)
     assert kept.of("docker.io/library/a") == (Announced(Tag("1", DIGEST, 1.0)),)
@@ -150,7 +150,7 @@ def test_a_tag_is_kept_as_it_was_first_said_and_the_oldest_go(connection: redis.
 
 
 def test_what_came_of_a_policy_is_remembered(connection: redis.Redis) -> None:
-    kept = Announcements(connection)
+    kept = BuiltImages(connection)
     assert kept.outcome("shop", "main", "web") is None
     kept.note_outcome("shop", "main", "web", Outcome("a" * 40, "a:1", 2.0, is_refused=True))
     assert kept.outcome("shop", "main", "web") == Outcome("a" * 40, "a:1", 2.0, is_refused=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import itertools
+import json
 import secrets
 import threading
 from collections.abc import Iterator
@@ -255,6 +256,12 @@ def test_a_delivery_with_a_wrong_signature_is_rejected(given: str) -> None:
     assert caught.value.code == 401
 
 
+def _package(**more: object) -> bytes:
+    """A tag that was pushed to Gitea's registry, as Gitea tells of it."""
+    package = {"type": "container", "owner": {"login": "Ada"}, "name": "web", "version": "1.5.0", **more}
+    return json.dumps({"action": "created", "repository": None, "package": package}).encode()
+
+
 @pytest.mark.parametrize(
     ("event", "kind", "body", "expected"),
     [
@@ -282,6 +289,12 @@ def test_a_delivery_with_a_wrong_signature_is_rejected(given: str) -> None:
             b'{"repository":{"full_name":"a/b"},"pull_request":{"number":7}}',
             Hint("a/b", "d", number=7),
         ),
+        ("package", "application/json", _package(), Hint("", "d", image="ada/web:1.5.0")),
+        ("package", "application/json", _package(version="sha256:" + "0a" * 32), None),
+        ("package", "application/json", _package(type="npm"), None),
+        ("package", "application/json", _package(name='web"\n  privileged: true'), 400),
+        ("package", "application/json", _package(owner=None), 400),
+        ("package", "application/json", b'{"action":"deleted","package":{"type":"container"}}', None),
     ],
 )
 def test_a_delivery_is_read_refused_or_of_no_concern(

@@ -314,3 +314,37 @@ def test_a10_a_signed_delivery_with_any_field_missing_or_wrong_is_ignored_or_a_4
     assert answers <= {Hint, type(None), 400}
     if looked_at(path.parent.name, payload) is not None:
         assert answers >= {Hint, 400}
+
+
+def package(event: str = "package", /, **more: Any) -> dict[str, Any]:
+    version = {"version": "sha256:1", "container_metadata": {"tag": {"name": "1.5.0", "digest": "sha256:" + "0a" * 32}}}
+    own = {"name": "Web", "package_type": "CONTAINER", "owner": {"login": "Acme"}, "package_version": version}
+    return {"action": "published", event: own | more}
+
+
+@pytest.mark.parametrize("event", ["package", "registry_package"])
+def test_an_image_that_was_pushed_is_named_and_no_place_is_looked_at(event: str) -> None:
+    found = looked_at(event, package(event))
+    assert found is not None
+    assert (found.image, found.project, found.number, found.branch) == (
+        "acme/web:1.5.0@sha256:" + "0a" * 32, "", None, "",
+    )  # fmt: skip
+    assert looked_at(event, package(event) | {"action": "deleted"}) is None
+    assert looked_at(event, package(event, package_type="npm", ecosystem="npm")) is None
+    assert looked_at(event, package(event, package_version={"version": "sha256:1"})) is None
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"name": 'web"\n  privileged: true'},
+        {"name": None},
+        {"owner": {"login": "../x"}},
+        {"package_version": {"container_metadata": {"tag": {"name": "1", "digest": "sha256:x"}}}},
+        {"package_version": {"container_metadata": {"tag": {"name": 5}}}},
+    ],
+)
+def test_a63_a_package_event_that_names_no_image_is_refused(more: dict[str, Any]) -> None:
+    with pytest.raises(Rejected) as refused:
+        looked_at("package", package(**more))
+    assert refused.value.code == 400
