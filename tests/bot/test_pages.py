@@ -33,7 +33,7 @@ HOSTILE = (
     "</title><meta http-equiv=refresh content='0;url=http://127.0.0.1:9/'>",
     "<link rel=stylesheet href=http://127.0.0.1:9/x><base href=http://127.0.0.1:9/>",
     "<iframe src=javascript:alert(1)></iframe><form action=http://127.0.0.1:9/><button autofocus>",
-    "{{ 7 * 7 }}{% include '/etc/passwd' %}",
+    "{{ 71 * 73 }}{% include '/etc/passwd' %}",
     "<details open ontoggle=alert(1)>",
     "--><!--<img src=http://127.0.0.1:9/x>",
     "\u202egnp.exe\u2066 \x1b[31m \x00 \x9b",
@@ -158,7 +158,7 @@ def test_a55_nothing_user_made_runs_loads_or_leads_away(
             targets = page.eval_on_selector_all("[href], [action]", "all => all.map(each => each.href || each.action)")
             assert all(target.startswith(running.address) for target in targets), targets
             shown = page.locator("body").inner_text()
-            assert "49" not in shown.split()
+            assert "5183" not in shown, "a template is text too"
             assert not set("\u202e\u2066\x1b\x9b") & set(page.content())
         assert bad == []
         assert name is not None
