@@ -81,7 +81,8 @@ def divergence_check(report: EpisodeReport, state: State, instance: str, link: s
     """The same as a check: every field and object that differs."""
     episode = report.news.episode
     lines = [difference(each) for each in episode.drift] + [trouble(each) for each in episode.troubles]
-    more = [f"and {episode.more} more"] if episode.more else []
+    left = episode.more + episode.more_troubles
+    more = [f"and {left} more"] if left else []
     facts = [f"revision: {report.revision}", f"episode: {episode.id}", f"mode: {report.mode}", *lines, *more]
     return Check(check_name(instance, report.environment), state, divergence_line(report), fence(facts, "text"), link)
 
@@ -129,7 +130,7 @@ def _fact(episode: Episode) -> str:
 
 
 def _more(episode: Episode) -> str:
-    more = len(episode.drift) + len(episode.troubles) + episode.more - 1
+    more = episode.count - 1
     return f" and {more} more" if more > 0 else ""
 
 

@@ -100,7 +100,7 @@ def _of_episode(report: EpisodeReport, instance: str, address: str) -> Alert | N
         "mode": str(report.mode),
         "next": _next(report),
         "objects": _objects(episode),
-        "more": episode.more,
+        "more": episode.more + episode.more_troubles,
     }
     match news.event:
         case Event.OPENED | Event.REMINDER:

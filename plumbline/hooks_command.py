@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from plumbline.web_address import web_address
+
 HOOKS: Final = ("pre-receive", "post-receive")
 KEPT: Final = ".before-plumbline"
 MARK: Final = "# Installed by `plumbline hooks install`."
@@ -40,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     install = below.add_parser("install", help="install the hooks", description="Installs the hooks into a repository.")
     install.add_argument("repository", type=Path, metavar="REPOSITORY.git")
     install.add_argument(
-        "--address", required=True, type=_address, metavar="URL", help="where web is reached, as in app.yaml"
+        "--address", required=True, type=web_address, metavar="URL", help="where web is reached, as in app.yaml"
     )
     install.add_argument("--name", required=True, metavar="NAME", help="the repository's name in app.yaml")
     install.add_argument("--protect", action="append", metavar="BRANCH", help="a branch environments follow (main)")
@@ -155,20 +157,6 @@ def _bare(folder: Path, given: Path) -> Path:
             f"give the bare repository's folder; `git clone --bare {shlex.quote(str(given))} shop.git` makes one",
         )
     return folder
-
-
-def _address(text: str) -> str:
-    """An address that hooks can call: http or https with a host, and nothing that would be a secret or be dropped."""
-    parts = urlsplit(text)
-    try:
-        port_fits = parts.port != 0
-    except ValueError:
-        port_fits = False
-    if parts.scheme not in ("http", "https") or not parts.hostname or not port_fits:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an address: write it like http://127.0.0.1:8080")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise argparse.ArgumentTypeError("an address has no user, password, query or fragment")
-    return text
 
 
 def _is_readable_on_its_way(address: str) -> bool:

@@ -25,6 +25,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 from bot.forges.github import APP_PERMISSIONS, PURPOSES
 from bot.forges.github_api import CLOUD, api_address
 from bot.forges.github_door import BY_HAND, READERS
+from plumbline.web_address import web_address
 from worker.domain.errors import Refused, Unavailable
 
 EVENTS: Final = tuple(sorted(set(READERS) - {"ping", *BY_HAND}))
@@ -38,8 +39,12 @@ HOUR: Final = 3600
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("--address", required=True, metavar="URL", help="where GitHub reaches web, as in app.yaml")
-    parser.add_argument("--github", default=CLOUD, metavar="URL", help="an Enterprise Server's address")
+    parser.add_argument(
+        "--address", required=True, type=web_address, metavar="URL", help="where GitHub reaches web, as in app.yaml"
+    )
+    parser.add_argument(
+        "--github", default=CLOUD, type=web_address, metavar="URL", help="an Enterprise Server's address"
+    )
     parser.add_argument("--organization", metavar="NAME", help="who owns the App (you)")
     parser.add_argument("--name", default="plumbline", help="the App's name, which nobody else at GitHub may have")
     parser.add_argument("--folder", type=Path, default=Path(), help="where the files with the secrets go (here)")
@@ -58,7 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         print(json.dumps(manifest(arguments.name, arguments.address, "http://127.0.0.1/made"), indent=2))
         for file in files:
-            print(f"would write {file} with mode 600")
+            if file.exists():
+                print(f"is there    {file}: nothing would be made; move it away, or give another --folder")
+            else:
+                print(f"would write {file} with mode 600")
         return 0
     for file in files:
         if file.exists():

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from plumbline.screen import coloured, print_under, safe
 from worker.domain.axes import Plumb, recorded, standing
+from worker.domain.brevity import is_full
 from worker.domain.convergence import EnvironmentState, Phase, short
 from worker.domain.environment import Mode
 from worker.domain.episode_text import addition, drift_sides, is_vanished, lasted, lost, said, trouble, what_next
@@ -70,6 +71,7 @@ def document(
         "reason": operation.said,
         "episode": _episode(episode, now) if episode else None,
         "additions": [_addition(each) for each in state.additions],
+        "more_beside": is_full(state.additions) or is_full(state.lost),
         "lost": [{"object": str(each.key), "path": each.field.path, "text": lost(each)} for each in state.lost],
         "next": _next(state, episode, now),
         "held": [{**each.to_json(), "since": _iso(each.since), "text": each.text} for each in _holdings(state, now)],
@@ -98,6 +100,7 @@ def _episode(episode: Episode, now: float) -> dict[str, Any]:
         "author": episode.by or None,
         "fields": [_field(each) for each in episode.drift],
         "more": episode.more,
+        "more_troubles": episode.more_troubles,
         "troubles": [trouble(each) for each in episode.troubles],
         "heals": episode.heals,
         "quarrel": episode.quarrel or None,
@@ -198,7 +201,8 @@ def print_status(found: Mapping[str, Any], most: int) -> None:
         for number, each in enumerate(found[name][:FIELDS]):
             print_under("" if number else word, each["text"])
         if len(found[name]) > FIELDS:
-            print(f"  and {len(found[name]) - FIELDS} more (-o json has them)")
+            least = "at least " if found["more_beside"] else ""
+            print(f"  and {least}{len(found[name]) - FIELDS} more (-o json names {len(found[name])})")
     _print_objects(found, most)
     if found["proof"]:
         _print_proof(found["proof"])

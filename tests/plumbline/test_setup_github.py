@@ -144,8 +144,24 @@ def test_what_is_there_already_stops_it_and_a_dry_run_writes_nothing(
     assert "statuses: write" in shown
     assert "github-app.pem with mode 600" in shown
     (tmp_path / "github-app.pem").write_text("mine")
+    assert main([*given, "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert f"is there    {tmp_path}/github-app.pem: nothing would be made" in shown
+    assert "would write" not in shown.replace(f"would write {tmp_path}/github-webhook-secret", "")
     assert main(given) == 1
     assert (tmp_path / "github-app.pem").read_text() == "mine"
+
+
+@pytest.mark.parametrize("option", ["--address", "--github"])
+def test_an_address_without_a_scheme_is_refused_with_the_one_to_write(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["setup", "github", "--address", "https://plumbline.example", "--dry-run", option, "forge.example:8443"]
+    with pytest.raises(SystemExit):
+        main(given)
+    said = capsys.readouterr()
+    assert "has no scheme: write https://forge.example:8443" in said.err
+    assert said.out == ""
 
 
 def test_a_folder_that_is_not_there_is_said_before_an_app_is_made(

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from worker.domain.environment import Converge
 from worker.domain.episodes import Cause, Episode, Event, Healed, Look, News, Stage
+from worker.domain.field_text import shortened
 from worker.domain.locks import Awaited, Locks, lacking
 from worker.domain.proposals import Drift
 
@@ -21,6 +22,9 @@ NEWS: Final = 4
 
 HISTORY: Final = 50
 """Revisions that the state object remembers, newest last; about 10 KiB."""
+
+LINE: Final = 200
+"""Characters of what is remembered of each."""
 
 
 def short(revision: str) -> str:
@@ -186,7 +190,9 @@ class EnvironmentState:
         return replace(self, news=(*self.news, news)[-NEWS:])
 
     def remembering(self, entry: Mapping[str, Any]) -> EnvironmentState:
-        """The state with one more line of history (revision, outcome, at), the oldest forgotten."""
+        """The state with one more line of history (revision, outcome, at, a short text), the oldest forgotten."""
+        if "text" in entry:
+            entry = {**entry, "text": shortened(str(entry["text"]), LINE)}
         return replace(self, history=(*self.history, entry)[-HISTORY:])
 
     def to_json(self) -> dict[str, Any]:

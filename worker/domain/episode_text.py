@@ -85,7 +85,7 @@ def trouble(found: Trouble) -> str:
 def headline(episode: Episode) -> str:
     """What differs first, and how much more there is; no times, so the same divergence is always the same text."""
     said = [difference(each) for each in episode.drift[:1]] or [trouble(each) for each in episode.troubles[:1]]
-    more = len(episode.drift) + len(episode.troubles) + episode.more - 1
+    more = episode.count - 1
     rest = f" and {more} more" if more > 0 else ""
     return f"{said[0]}{rest}" if said else "nothing differs any more"
 

@@ -7,11 +7,12 @@ saw. Times are Unix seconds given by the caller.
 from __future__ import annotations
 
 import enum
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from worker.domain.brevity import LISTED, brief
+from worker.domain.brevity import BESIDE_ROOM, LISTED, TROUBLE_ROOM, brief, brief_text, written_by
 from worker.domain.environment import Mode, Policy
 from worker.domain.proposals import Drift
 from worker.domain.resource import ResourceKey
@@ -107,7 +108,7 @@ class Look:
             return before
         kept = before if self.keys is not None else ()
         found = (*(each for each in kept if each.key not in (self.keys or ())), *now)
-        return brief(sorted(found, key=lambda each: (each.key, each.field.path)))
+        return brief(sorted(found, key=lambda each: (each.key, each.field.path)), BESIDE_ROOM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,8 @@ class Episode:
     """One divergence. `id` names it in every alert; `since` is when it was first seen, `alerted` when the alert went out (0:
     not yet), `reminded` when the last reminder did, `clear` since when nothing differs (0: something does).
 
-    `drift` names at most LISTED fields, `more` counts the others; `troubles` are objects that do not work. `heals` counts what
+    `drift` names at most LISTED fields, `more` counts the others; `troubles` are objects that do not work, `more_troubles` counts
+    those that are not named. `heals` counts what
     was done about it, `heal_at` is when the next may be, `quarrel` names who keeps undoing it (empty where nobody does). `by` is
     who made the last difference that was seen, also when it is gone. `of_operation` is one that an operation's failure has
     opened: its end is said as the end of that operation. `additions` are what people's tools added beside Git meanwhile; they are
@@ -139,6 +141,12 @@ class Episode:
     by: str = ""
     of_operation: bool = False
     additions: tuple[Drift, ...] = ()
+    more_troubles: int = 0
+
+    @property
+    def count(self) -> int:
+        """Fields that differ and objects that do not work, named or not."""
+        return len(self.drift) + len(self.troubles) + self.more + self.more_troubles
 
     @property
     def keys(self) -> tuple[ResourceKey, ...]:
@@ -267,7 +275,7 @@ def step(
     if action == "open when it lasts":
         return _opened_when_lasting(_with(episode, look, drift, troubles), policy, now)
     if action == "settle":
-        closing = replace(episode, stage=Stage.CLOSING, clear=now, drift=(), more=0, troubles=())
+        closing = replace(episode, stage=Stage.CLOSING, clear=now, drift=(), more=0, troubles=(), more_troubles=0)
         if policy.settle > 0 or look.keys is not None:
             return Stepped(closing, (Event.CLOSING,))
         return _closed(closing, now)
@@ -297,24 +305,38 @@ def _seen(episode: Episode | None, look: Look) -> tuple[Sight, tuple[Drift, ...]
     if episode is not None and look.keys is not None:
         drift = (*(each for each in episode.drift if each.key not in look.keys), *drift)
         troubles = (*(each for each in episode.troubles if each.key not in look.keys), *troubles)
-    is_left = episode is not None and look.keys is not None and episode.more > 0
+    is_left = episode is not None and look.keys is not None and episode.more + episode.more_troubles > 0
     return (Sight.DIFFERS if drift or troubles or is_left else Sight.SAME), drift, troubles
 
 
 def _with(episode: Episode, look: Look, drift: tuple[Drift, ...], troubles: tuple[Trouble, ...]) -> Episode:
     drift = tuple(sorted(drift, key=lambda each: (each.key, each.field.path)))
     troubles = tuple(sorted(troubles, key=lambda each: each.key))
-    by = ", ".join(dict.fromkeys(each.manager for each in drift if each.manager))
+    named, works_not = brief(drift), _named(troubles)
+    is_partial = look.keys is not None
     return replace(
         episode,
-        by=by or episode.by,
+        by=written_by(drift) or episode.by,
         revision=look.revision,
         cause=_cause(drift),
-        drift=brief(drift),
-        more=max(0, len(drift) - LISTED) + (episode.more if look.keys is not None else 0),
-        troubles=troubles[:LISTED],
+        drift=named,
+        more=len(drift) - len(named) + (episode.more if is_partial else 0),
+        troubles=works_not,
+        more_troubles=len(troubles) - len(works_not) + (episode.more_troubles if is_partial else 0),
         additions=look.beside(episode.additions, look.additions),
     )
+
+
+def _named(troubles: tuple[Trouble, ...]) -> tuple[Trouble, ...]:
+    """The first of some objects that do not work, so many as a record has room for."""
+    kept, room = [], TROUBLE_ROOM
+    for each in troubles[:LISTED]:
+        short = replace(each, text=brief_text(each.text))
+        room -= len(json.dumps(short.to_json()))
+        if room < 0:
+            break
+        kept.append(short)
+    return tuple(kept)
 
 
 def _cause(drift: Iterable[Drift]) -> Cause:
@@ -369,7 +391,7 @@ def _insisted(before: Episode, episode: Episode, policy: Policy, now: float) -> 
 def _facts(episode: Episode) -> tuple[Any, ...]:
     """What people are told of an episode, without times."""
     fields = [(each.key, each.field.path, each.field.shown()[1], each.manager) for each in episode.drift]
-    return fields, episode.more, [(each.key, each.health) for each in episode.troubles]
+    return fields, episode.more, [(each.key, each.health) for each in episode.troubles], episode.more_troubles
 
 
 def _closed(episode: Episode, now: float) -> Stepped:

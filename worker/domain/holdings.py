@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from worker.domain.brevity import is_full
 from worker.domain.convergence import EnvironmentState, Phase, short
 from worker.domain.episode_text import addition, lost
 from worker.domain.locks import Holding, locked, waits
@@ -37,6 +38,8 @@ def holdings(state: EnvironmentState, environment: str, now: float) -> tuple[Hol
 def beside(state: EnvironmentState) -> list[str]:
     """What people's tools added and whose fields are not ours any more, a sentence each; at most MOST, the rest counted."""
     found = [*map(addition, state.additions), *map(lost, state.lost)]
-    return (
-        found if len(found) <= MOST else [*found[:MOST], f"and {len(found) - MOST} more: plumbline status names them"]
-    )
+    if is_full(state.additions) or is_full(state.lost):
+        left = len(found) - MOST
+        return [*found[:MOST], f"and at least {left} more" if left > 0 else "and more than the record has room for"]
+    more = f"and {len(found) - MOST} more: plumbline status names them"
+    return found if len(found) <= MOST else [*found[:MOST], more]

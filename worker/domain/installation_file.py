@@ -35,6 +35,9 @@ IDENTITY: Final = re.compile(r"[!-z|~](?:[ -z|~]*[!-z|~])?")
 """Printable ASCII without braces, which goes into a header as it is."""
 
 IDENTITY_HELP: Final = "write plain text; {repository}, {environment}, {namespace} and {cluster} are filled in"
+PROJECT: Final = re.compile(r"[^/\s]+(?:/[^/\s]+)+")
+"""A repository's name at its forge: who owns it (at GitLab, in which groups it is), and its own."""
+
 CREDENTIALS_IN_URL: Final = re.compile(r"^[a-z+]+://[^/@]*:[^/@]*@")
 
 
@@ -113,6 +116,12 @@ def _repository(section: Section, forges: Sequence[str]) -> Repository:
         )
     if repository.forge != PLAIN and not repository.project:
         section.problem("forge", "`project` is missing", "write the repository's name at the forge: owner/name")
+    if repository.project and not PROJECT.fullmatch(repository.project):
+        section.problem(
+            "project",
+            f"`project`: {repository.project} has no owner",
+            "write owner/name, as the forge's address has it",
+        )
     section.end()
     return repository
 

@@ -8,9 +8,9 @@ from worker.domain.secret_text import SecretReference
 
 def secret_at(section: Section, name: str) -> SecretReference | None:
     """Where the secret of a key is read from; None where the key is absent, or is no reference, which is noted."""
+    below = section.section(name)  # asked for also where it is absent: so it is among the keys that are known
     if not section.has(name):
         return None
-    below = section.section(name)
     if below is None:
         section.problem(name, f"`{name}`: a secret does not stand in this file", "write {env: NAME} or {file: PATH}")
         return None

@@ -186,6 +186,12 @@ def test_the_example_app_yaml_is_valid() -> None:
         ("repositories:\n  - {name: a, url: /x, secret: {env: X}}", "`ceiling` is missing"),
         ("clusters:\n  - {name: a}\n  - {name: a}", "stands twice"),
         ("pol: 5s", "did you mean `poll`?"),
+        ("forges: [{name: github, webhook_secret: {file: x}}]", "did you mean `webhook-secret`?"),
+        ("forges: [{name: github, xyz: 1}]", "signing-key, token, webhook-secret)"),
+        (
+            "forges: [{name: github, webhook-secret: {file: x}}]\nrepositories:\n  - {name: a, url: /x, forge: github, project: shop, ceiling: {}}",
+            "shop has no owner (write owner/name",
+        ),
     ],
 )
 def test_a_mistake_in_app_yaml_is_said(text: str, said: str) -> None:
