@@ -73,6 +73,12 @@ class Visitors:
             count: Any = self._connection.incr(key)
         return int(count) <= ATTEMPTS
 
+    def has_tried(self, address: str) -> bool:
+        """Whether an address has had all of its attempts; counts none."""
+        with redis_answering():
+            count: Any = self._connection.get(f"{KEYS}:attempts:{address}")
+        return int(count or 0) >= ATTEMPTS
+
     def forgive(self, address: str) -> None:
         """Forgets the attempts of an address, after one that was right."""
         with redis_answering():

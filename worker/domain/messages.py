@@ -28,6 +28,7 @@ UPDATE: Final = "worker.updates.update"
 COMMITTED: Final = "bot.intake.committed"
 LOOK: Final = "bot.intake.look"
 PUSHED: Final = "bot.pushed.carry"
+TICKET: Final = "bot.ticketed.carry"
 POLL: Final = "bot.polling.poll"
 DELIVER: Final = "bot.reports.deliver"
 WRITE: Final = "bot.results.write"
@@ -41,7 +42,7 @@ FOLLOW: Final = "bot.following.follow"
 
 JOBS: Final = (
     PREVIEW, PROPOSE, ROLLBACK, REVERT, IMAGE, ADOPT, UPDATE, CONVERGE, CHECK, OBSERVE, LEAVE, ORDER, GIVE_UP,
-    COMMITTED, LOOK, PUSHED, POLL, DELIVER, WRITE, SEND,
+    COMMITTED, LOOK, PUSHED, TICKET, POLL, DELIVER, WRITE, SEND,
     COMMIT, COMMIT_IMAGE, COMMIT_ADOPTION, COMMIT_REVERT, COMMIT_UPDATE, FOLLOW,
 )  # fmt: skip
 """The only functions that a job may name; the workers' tables hold these and nothing else."""
