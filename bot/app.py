@@ -12,6 +12,7 @@ from bot import login
 from bot.announcements import Announcements
 from bot.api import api
 from bot.board import Board
+from bot.buttons import buttons
 from bot.dashboard import dashboard
 from bot.deliveries import Deliveries
 from bot.entrance import Entrance
@@ -77,6 +78,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     login.prepare(app, chosen, Visitors(queue.connection))
     app.register_blueprint(login.login)
     app.register_blueprint(dashboard)
+    app.register_blueprint(buttons)
 
     @app.get("/healthz")
     def healthz() -> str:
