@@ -21,6 +21,7 @@ from bot import (
     results,
     reverts,
     rollbacks,
+    ticketed,
     updates,
 )
 from bot.desk import Desk
@@ -43,6 +44,7 @@ from worker.domain.messages import (
     PUSHED,
     REPORTS_QUEUE,
     SEND,
+    TICKET,
     WRITE,
     WRITES_QUEUE,
     alerts_queue,
@@ -68,6 +70,7 @@ def main() -> int:
         COMMITTED: partial(intake.committed, desk),
         LOOK: partial(intake.look, desk),
         PUSHED: partial(pushed.carry, desk),
+        TICKET: partial(ticketed.carry, desk),
         POLL: partial(polling.poll, desk),
         DELIVER: partial(reports.deliver, desk),
         WRITE: partial(results.write, desk),

@@ -13,12 +13,13 @@ from bot.commands import COMMANDS, help_text
 from bot.comments import marker, prediction
 from bot.desk import Desk
 from bot.forges.port import ChangeRequest, RequestState
-from bot.given import Action, Given
+from bot.given import Action, Given, refusal
 from bot.markdown import code, prose
 from bot.requests import waits_for
 from bot.results import is_current
 from bot.revert_requests import revert
 from bot.statuses import environment_page, proposal_page
+from bot.tickets import Said
 from worker.domain.environment import Converge
 from worker.domain.episode_text import lasted
 from worker.domain.image_update import ImageRequest
@@ -29,7 +30,7 @@ from worker.domain.rollback import RollbackRequest
 DIFF_LIMIT: Final = 50_000
 """Characters of a prediction in an answer; the page has the whole."""
 
-ONLY_THERE: Final = "this is said in a comment on a change request."
+ONLY_THERE: Final = refusal("this is said in a comment on a change request.")
 
 
 def help_(desk: Desk, given: Given) -> str:  # noqa: ARG001
@@ -64,7 +65,7 @@ def status(desk: Desk, given: Given) -> str:
     return f"this is how {code(given.branch)} stands:\n\n{table}" + "\n".join(rows) + holds
 
 
-def plan(desk: Desk, given: Given) -> str:
+def plan(desk: Desk, given: Given) -> Said | str:
     """Has the change request predicted again; a fork's only where its present head is named."""
     request = given.change_request
     if request is None:
@@ -83,7 +84,7 @@ def plan(desk: Desk, given: Given) -> str:
     return _predicted(desk, given, request)
 
 
-def ok_to_test(desk: Desk, given: Given) -> str:
+def ok_to_test(desk: Desk, given: Given) -> Said | str:
     """The same as `/plan` with the present head of a fork's change request."""
     request = given.change_request
     if request is None:
@@ -109,7 +110,7 @@ def _predicted(desk: Desk, given: Given, request: ChangeRequest) -> str:
     return f"predicting {code(request.head)}{allowed} as merged into {code(request.base)}. The prediction's own comment has it."
 
 
-def diff(desk: Desk, given: Given) -> str:
+def diff(desk: Desk, given: Given) -> Said | str:
     """The newest prediction of the change request, of one environment where one is named."""
     request = given.change_request
     if request is None:
@@ -152,18 +153,20 @@ def rollback(desk: Desk, given: Given) -> None:
         push="push" in given.command.flags,
         origin=given.origin.to_json(),
         at=desk.requests.queue.now(),
+        dry_run="dry-run" in given.command.flags,
     )
     desk.requests.rollback(asked)
 
 
-def image(desk: Desk, given: Given) -> str | None:
+def image(desk: Desk, given: Given) -> Said | None:
     """Has the worker find where the image is named; the answer comes with the change request."""
     try:
         new = read_image(given.command.argument("image"))
     except ImageError as error:
-        return f"{prose(str(error))}; nothing was done."
+        return refusal(f"{prose(str(error))}; nothing was done.")
     if not new.tag and not new.digest:
-        return f"{code(str(new))} says no tag and no digest: {code(f'/image {given.command.environment} {new}:1.0')}."
+        example = code(f"/image {given.command.environment} {new}:1.0")
+        return refusal(f"{code(str(new))} says no tag and no digest: {example}.")
     asked = ImageRequest(
         given.repository.name,
         given.command.environment,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bot.desk import Desk
 from bot.forges.plain_git import PlainGit
-from bot.given import Given
+from bot.given import Given, refusal
 from bot.markdown import code
+from bot.tickets import Outcome, Said
 from worker.domain.declaration import FILE
 from worker.domain.messages import Committed, RefUpdate
 
@@ -20,14 +21,15 @@ def announced(
     return Committed(repository, (update,), desk.requests.queue.now(), declaration, approvals)
 
 
-def confirm(desk: Desk, given: Given) -> str:
+def confirm(desk: Desk, given: Given) -> Said:
     """Announces the newest commit once more, with the code of the plan that waits: it counts as one given with the push."""
     quoted, plain = given.command.argument("code"), desk.plain_git(given.repository)
     tip = plain.tips().get(given.branch)
     if not quoted or tip is None:
-        return f"which plan? Give the code that it was printed with: {code('-o plumbline.approve=CODE')}."
+        return refusal(f"which plan? Give the code that it was printed with: {code('-o plumbline.approve=CODE')}.")
     desk.requests.committed(announced(desk, plain, given.repository.name, given.branch, tip, (quoted,)))
-    return (
+    text = (
         f"{code(given.branch)} is converged again, with your word for the plan {code(quoted)}: it counts if that is the plan "
         "which waits."
     )
+    return Said(text, Outcome.DONE)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from bot import results
 from bot.desk import Desk
 from bot.markdown import LOGIN
+from bot.tickets import Outcome, Said
 
 LONGEST: Final = 60_000
 """Characters of an answer; every forge takes as many."""
@@ -19,13 +20,15 @@ LONGEST: Final = 60_000
 class Origin:
     """Where a command came from and is answered: a comment on a change request, or a `ticket` that somebody waits with.
 
-    `by` is the login of who asked, who is named in the answer.
+    `by` is the login of who asked, who is named in the answer. With a ticket, the answer is whole once so many environments
+    (`parts`) have answered.
     """
 
     by: str
     number: int = 0
     comment: str = ""
     ticket: str = ""
+    parts: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """JSON types."""
@@ -34,7 +37,7 @@ class Origin:
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Origin:
         """The inverse of `to_json`."""
-        return Origin(value["by"], value["number"], value["comment"], value["ticket"])
+        return Origin(value["by"], value["number"], value["comment"], value["ticket"], value.get("parts", 1))
 
 
 def marker(instance: str, comment: str) -> str:
@@ -42,14 +45,14 @@ def marker(instance: str, comment: str) -> str:
     return f"<!-- plumbline:{instance}:answer:{comment} -->"
 
 
-def answer(desk: Desk, repository: str, origin: Origin, text: str) -> None:
+def answer(desk: Desk, repository: str, origin: Origin, text: str, outcome: Outcome = Outcome.DONE) -> None:
     """Answers a command; `text` is Markdown in which everything of others' went through `bot.markdown`.
 
     May be called again, from any job: a later answer takes the place of the earlier one. What is to be written lies in the
-    outbox until the forge took it.
+    outbox until the forge took it. `outcome` is for who waits with a ticket; a comment's reader reads.
     """
     if origin.ticket:
-        desk.board.say(origin.ticket, text)
+        desk.tickets.say(origin.ticket, Said(text, outcome))
         return
     own = marker(desk.settings.installation.instance, origin.comment)
     at = desk.requests.queue.now()

@@ -9,8 +9,10 @@ from typing import Final, NoReturn
 from flask import Flask, Response, jsonify
 
 from bot import login
+from bot.api import api
 from bot.board import Board
 from bot.built_images import BuiltImages
+from bot.buttons import buttons
 from bot.dashboard import dashboard
 from bot.deliveries import Deliveries
 from bot.entrance import Entrance
@@ -20,6 +22,7 @@ from bot.pushes import pushes
 from bot.queue import Requests
 from bot.settings import Settings
 from bot.sightings import Sightings
+from bot.tickets import Tickets
 from bot.visitors import Visitors
 from bot.webhooks import webhooks
 from worker.domain.errors import PlumblineError, Unavailable
@@ -61,6 +64,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     board = Board(queue.connection)
     requests, figures = Requests(queue), Metrics(chosen.installation, queue)
     app.extensions["plumbline"] = (chosen, requests, board)
+    app.extensions["plumbline-tickets"] = Tickets(queue.connection)
     app.extensions["plumbline-deliveries"] = Deliveries(queue.connection)
     app.extensions["plumbline-entrance"] = Entrance(
         chosen, requests, Sightings(queue.connection), BuiltImages(queue.connection), figures
@@ -70,9 +74,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(webhooks)
     app.register_blueprint(image_door)
     app.register_blueprint(metrics)
+    app.register_blueprint(api)
     login.prepare(app, chosen, Visitors(queue.connection))
     app.register_blueprint(login.login)
     app.register_blueprint(dashboard)
+    app.register_blueprint(buttons)
 
     @app.get("/healthz")
     def healthz() -> str:

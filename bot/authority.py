@@ -16,6 +16,7 @@ from bot.markdown import code
 from worker.domain.command_rules import ADMIN, BUILT_IN, DEFAULTS, NOBODY, READ, WRITE, Role
 from worker.domain.declaration import Declaration
 from worker.domain.installation import Repository
+from worker.domain.tokens import Token
 
 LEVELS: Final[Mapping[str, Permission]] = {READ: Permission.READ, WRITE: Permission.WRITE, ADMIN: Permission.ADMIN}
 
@@ -24,13 +25,16 @@ LEVELS: Final[Mapping[str, Permission]] = {READ: Permission.READ, WRITE: Permiss
 class Facts:
     """What the forge says now of who commands: the permission, and those of the teams asked for that somebody is in.
 
-    `source` says who says so, where it is not the forge.
+    `source` says who says so, where it is not the forge. Of a token it is app.yaml (`is_by_token`), and `roles` are those that it
+    was given by name.
     """
 
     person: Person
     permission: Permission
     teams: frozenset[str] = frozenset()
     source: str = "the forge says that you have"
+    roles: frozenset[str] = frozenset()
+    is_by_token: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,14 @@ class Denied:
 
     reason: str
     text: str
+
+
+def facts_of_token(token: Token) -> Facts:
+    """What app.yaml gives a token: the strongest permission among its roles, and the others by their names."""
+    permission = max((LEVELS[name] for name in token.may if name in LEVELS), default=Permission.NONE)
+    own = f"token:{token.name}"
+    roles = frozenset(token.may) - {*LEVELS}
+    return Facts(Person(own, own), permission, source="app.yaml gives this token", roles=roles, is_by_token=True)
 
 
 def needs(command: Command, repository: Repository, declaration: Declaration) -> tuple[Need, ...]:
@@ -81,15 +93,17 @@ def judged(command: Command, asked: Sequence[Need], facts: Facts, repository: Re
         has = facts.permission.name.lower()
         return Denied(
             f"needs {' or '.join(need.roles)}{' in ' + need.environment if need.environment else ''}, has {has}",
-            f"{code('/' + command.word)} needs {wanted}{where}; {facts.source} {code(has)} here."
-            f" {_others(command, need)}",
+            f"{code('/' + command.word)} needs {wanted}{where}; {facts.source} "
+            f"{', '.join(map(code, [has, *sorted(facts.roles)]))} here. {_others(command, need, facts)}",
         )
     return None
 
 
-def _others(command: Command, need: Need) -> str:
+def _others(command: Command, need: Need, facts: Facts) -> str:
     if need.environment and not command.environments:
         return "Without a name it is about every environment: name the one that you mean."
+    if facts.is_by_token:
+        return "Whoever runs Plumbline may give it more under `may`."
     return "Ask somebody who has it to say it, or to give it to you."
 
 
@@ -99,6 +113,8 @@ def _has(name: str, facts: Facts, roles: Mapping[str, Role]) -> bool:
     role = roles.get(name)
     if role is None:
         return False
+    if facts.is_by_token:
+        return name in facts.roles or (bool(role.permission) and facts.permission >= LEVELS[role.permission])
     by_permission = bool(role.permission) and facts.permission >= LEVELS[role.permission]
     # Logins are compared as forges do, without their case; the forge has just said that this login has this id.
     by_name = facts.permission > Permission.NONE and facts.person.login.lower() in {each.lower() for each in role.users}

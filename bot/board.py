@@ -98,16 +98,6 @@ class Board:
                 return PreviewReport.from_json(json.loads(found[1]))
         return None
 
-    def say(self, ticket: str, text: str) -> None:
-        """Keeps the answer to a command that somebody waits for with a ticket; a later one takes its place."""
-        pipeline = self._connection.pipeline()
-        pipeline.set(_said(ticket), text, ex=STREAM_SECONDS)
-        _run(pipeline)
-
-    def said(self, ticket: str) -> str:
-        """The answer to the command of a ticket, empty where there is none (yet)."""
-        return (self._get(_said(ticket)) or b"").decode()
-
     # -- convergences --------------------------------------------------------------------------------------------
 
     def record(self, report: ConvergenceReport, line: str = "") -> None:
@@ -358,10 +348,6 @@ def _plan(ticket: str) -> str:
 
 def _stream(repository: str, revision: str) -> str:
     return f"{KEYS}:stream:{repository}:{revision}"
-
-
-def _said(ticket: str) -> str:
-    return f"{KEYS}:said-to:{ticket}"
 
 
 def _ticket(ticket: str) -> str:

@@ -112,7 +112,7 @@ _TABLE: Final = (
         "Proposes a commit that makes an environment what it was.",
         "/rollback production last-converged",
         (_ONE, Argument("target", TARGET, "commit|~n|last-converged")),
-        ("push",),
+        ("push", "dry-run"),
     ),
     Entry("revert", "Proposes a commit that takes back this merged change request.", "/revert"),
     Entry(
@@ -146,7 +146,7 @@ class Command:
     """What a comment asks for: the word, the environments it names, its other arguments and flags by name.
 
     Arguments: `commit` (plan), `code` (approve, confirm-prune), `target` (rollback), `object` (adopt), `image` (image),
-    `reason` (hold, freeze). Flags: `push` (rollback).
+    `reason` (hold, freeze). Flags: `push`, `dry-run` (rollback).
     """
 
     word: str

@@ -18,6 +18,7 @@ from bot.forges.plain_git import PlainGit
 from bot.forges.port import Forge, NotPermitted
 from bot.outbox import WAITS
 from bot.queue import CommitRequest
+from bot.tickets import Outcome
 from worker.domain.blobs import blob_id
 from worker.domain.errors import Moved, Refused, Unavailable
 from worker.domain.installation import PLAIN, Repository
@@ -67,8 +68,10 @@ def make_commit(desk: Desk, request: CommitRequest, making: Making) -> None:
     if repository is None:
         log.warning("a commit in %s, which app.yaml does not list, is not made", asked.repository)
         return
+    outcome = Outcome.REFUSED
     try:
         text = making.refused(making.refusal) if making.refusal else _made(desk, repository, making)
+        outcome = Outcome.REFUSED if making.refusal else Outcome.DONE
     except Moved as error:
         if asked.attempt + 1 < ATTEMPTS:
             making.again()
@@ -83,7 +86,7 @@ def make_commit(desk: Desk, request: CommitRequest, making: Making) -> None:
     except (Refused, NotPermitted) as error:
         text = making.refused(str(error))
     if asked.origin:
-        answer(desk, repository.name, Origin.from_json(asked.origin), text)
+        answer(desk, repository.name, Origin.from_json(asked.origin), text, outcome)
     else:
         log.info("%s: %s", repository.name, text)
 

@@ -17,10 +17,11 @@ from bot.answers import Origin, answer, marker
 from bot.authority import Facts, judged, needs, teams_of
 from bot.commands import Command, Mistake, parse, settled
 from bot.desk import Desk
-from bot.forges.port import Comment, Forge, NotPermitted, Person
-from bot.given import Given
+from bot.forges.port import Comment, Forge, NotPermitted, Person, Tree
+from bot.given import Given, refusal
 from bot.markdown import code, prose
 from bot.sightings import Heard
+from bot.tickets import Outcome, Said
 from worker.domain.declaration import FILE, Declaration, read_declaration
 from worker.domain.errors import DesiredStateError, PlumblineError, Refused, Unavailable
 from worker.domain.installation import Repository
@@ -62,11 +63,11 @@ def hear(desk: Desk, repository: Repository, forge: Forge, number: int, comment_
         is_new = _received(repository, forge, number, comment)
         if known is Heard.NEVER and not is_new:
             audit("command-refused", repository, comment.author, origin, said.word, reason="received before")
-            text: str | None = LOST
+            text: Said | None = refusal(LOST)
         else:
             text = _answered(desk, repository, forge, comment, origin, said)
         if text is not None:
-            answer(desk, repository.name, origin, text)
+            answer(desk, repository.name, origin, text.text, text.outcome)
         desk.sightings.note_heard(repository.name, comment.id, Heard.DONE)
 
 
@@ -81,18 +82,18 @@ def _received(repository: Repository, forge: Forge, number: int, comment: Commen
 
 def _answered(
     desk: Desk, repository: Repository, forge: Forge, comment: Comment, origin: Origin, said: Command | Mistake
-) -> str | None:
+) -> Said | None:
     if isinstance(said, Mistake):
         audit("command-mistaken", repository, comment.author, origin, said.word)
-        return said.text
+        return refusal(said.text)
     request = forge.change_request(origin.number)
     if request is None:
-        return "there is no such change request (any more)."
+        return refusal("there is no such change request (any more).")
     try:
-        declaration = declared(desk, repository, forge, request.base)
+        declaration = declared_at(desk, repository, forge, request.base, forge.tips().get(request.base, ""))
     except DesiredStateError as error:
         audit("command-refused", repository, comment.author, origin, said.word, reason=f"{FILE} cannot be read")
-        return (
+        return refusal(
             f"who may command stands in {code(FILE)} on {code(request.base)}, which cannot be read: "
             f"{prose(str(error))}. Mend it there."
         )
@@ -100,12 +101,11 @@ def _answered(
     return carry_out(desk, given, lambda person, teams: facts_at(forge, person, teams))
 
 
-def declared(desk: Desk, repository: Repository, forge: Forge, branch: str) -> Declaration:
-    """What a branch declares now; nothing where it may declare nothing. Raises DesiredStateError."""
+def declared_at(desk: Desk, repository: Repository, tree: Tree, branch: str, tip: str) -> Declaration:
+    """What a branch declares at its tip; nothing where it may declare nothing. Raises DesiredStateError."""
     if not repository.follows(branch):
         return Declaration(())
-    tip = forge.tips().get(branch, "")
-    text = forge.file(tip, FILE) if tip else None
+    text = tree.file(tip, FILE) if tip else None
     if text is None:
         return Declaration(())
     return read_declaration(text, desk.settings.installation, repository, branch)
@@ -117,34 +117,35 @@ def facts_at(forge: Forge, person: Person, teams: Sequence[str]) -> Facts:
     return Facts(person, permission, frozenset(team for team in teams if forge.is_in_team(person, team)))
 
 
-def carry_out(desk: Desk, given: Given, facts_of: FactsOf) -> str | None:
+def carry_out(desk: Desk, given: Given, facts_of: FactsOf) -> Said | None:
     """Judges who commands, and carries the command out; the answer, or None where it comes later. Raises Unavailable."""
     repository, by, origin = given.repository, given.by, given.origin
     command = settled(given.command, [name for name, _ in given.declaration.targets()])
     if isinstance(command, Mistake):
         audit("command-mistaken", repository, by, origin, command.word)
-        return command.text
+        return refusal(command.text)
     asked = needs(command, repository, given.declaration)
     try:
         denied = judged(command, asked, facts_of(by, teams_of(asked, repository)), repository)
     except (NotPermitted, Refused) as error:
         audit("command-refused", repository, by, origin, command.word, reason=str(error))
-        return f"who may do this could not be asked, so nobody may: {prose(str(error))}"
+        return refusal(f"who may do this could not be asked, so nobody may: {prose(str(error))}")
     about = {"environments": list(command.environments), "arguments": dict(command.arguments)}
     if denied is not None:
         audit("command-refused", repository, by, origin, command.word, reason=denied.reason, **about)
-        return denied.text
+        return refusal(denied.text)
     action = ACTIONS.get(command.word)
     if action is None:
         audit("command-refused", repository, by, origin, command.word, reason="not available", **about)
-        return f"{code('/' + command.word)} is not available here."
+        return refusal(f"{code('/' + command.word)} is not available here.")
     audit("command", repository, by, origin, command.word, flags=sorted(command.flags), **about)
     try:
-        return action(desk, replace(given, command=command))
+        found = action(desk, replace(given, command=command))
     except Unavailable:
         raise
     except PlumblineError as error:
-        return f"{code('/' + command.word)} did not succeed: {prose(str(error))}"
+        return refusal(f"{code('/' + command.word)} did not succeed: {prose(str(error))}")
+    return Said(found, Outcome.DONE) if isinstance(found, str) else found
 
 
 def audit(event: str, repository: Repository, by: Person, origin: Origin, word: str, **more: Any) -> None:

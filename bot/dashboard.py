@@ -1,4 +1,4 @@
-"""The pages: environments, one environment, the plan of a push, the prediction of a change request. Read only."""
+"""The pages: environments, one environment, the plan of a push, the prediction of a change request."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ guarded(dashboard)
 dashboard.before_request(require_visitor)
 
 
-def _board() -> Board:
+def board_of_pages() -> Board:
+    """What the pages show."""
     board: Board = current_app.extensions["plumbline"][2]
     return board
 
@@ -55,7 +56,7 @@ def _repositories() -> list[str]:
     return [each.name for each in installation.repositories if g.visitor.sees(each.name)]
 
 
-def _require_visible(repository: str) -> None:
+def require_visible(repository: str) -> None:
     """The same answer for what is not there and for what is not theirs, before anything is looked up."""
     if repository not in _repositories():
         abort(404)
@@ -64,7 +65,7 @@ def _require_visible(repository: str) -> None:
 @dashboard.get("/")
 def environments() -> str:
     """Every environment, worst first."""
-    board, repositories = _board(), _repositories()
+    board, repositories = board_of_pages(), _repositories()
     proposals = {name: board.proposals(name) for name in repositories}
     found = [(standing.view(*each), standing.is_working(*each)) for each in board.environments(repositories)]
     rows = sorted((row for row, _ in found), key=lambda row: row.urgency)
@@ -102,8 +103,8 @@ def _headline(rows: Sequence[View]) -> str:
 @dashboard.get("/environments/<path:repository>/<name>")
 def environment(repository: str, name: str) -> str:
     """One environment: how it stands and why that is known, then what happened."""
-    _require_visible(repository)
-    board = _board()
+    require_visible(repository)
+    board = board_of_pages()
     history, episodes = board.history(repository, name), board.episodes(repository, name)
     if not history:
         abort(404)
@@ -133,7 +134,7 @@ def environment(repository: str, name: str) -> str:
 @dashboard.get("/plans/<ticket>")
 def plan(ticket: str) -> str:
     """The whole prediction of a push."""
-    found = _board().plan(ticket) if TICKET.fullmatch(ticket) else None
+    found = board_of_pages().plan(ticket) if TICKET.fullmatch(ticket) else None
     if found is None or found.repository not in _repositories():
         abort(404)
     return render_template("plan.html", report=found)
@@ -142,8 +143,8 @@ def plan(ticket: str) -> str:
 @dashboard.get("/proposals/<path:repository>/<int:number>")
 def proposal(repository: str, number: int) -> str:
     """The whole prediction of a change request: three causes apart, for each environment."""
-    _require_visible(repository)
-    found = _board().proposal(repository, number)
+    require_visible(repository)
+    found = board_of_pages().proposal(repository, number)
     if found is None:
         abort(404)
     report, request = found

@@ -19,6 +19,7 @@ from bot.queue import Requests
 from bot.registries import Speaker
 from bot.settings import Settings
 from bot.sightings import Sightings
+from bot.tickets import Tickets
 from worker.domain.errors import Refused
 from worker.domain.installation import Forge as DeclaredForge
 from worker.domain.installation import Repository
@@ -45,6 +46,7 @@ class Desk:
     sightings: Sightings
     deliveries: Deliveries
     built_images: BuiltImages
+    tickets: Tickets
     _forges: dict[str, Forge] = field(default_factory=dict)
     _registries: dict[str, Speaker] = field(default_factory=dict)
 
@@ -61,6 +63,7 @@ class Desk:
             Sightings(connection),
             Deliveries(connection),
             BuiltImages(connection),
+            Tickets(connection),
         )
 
     def beside(self) -> Desk:

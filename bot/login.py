@@ -172,7 +172,7 @@ def _form_token() -> str:
     return str(session["form"])
 
 
-def _require_our_form() -> None:
+def require_our_form() -> None:
     """A form that was sent from elsewhere is refused: by its token, and by what the browser says of its origin."""
     given = request.form.get("form", "")
     own = str(session.get("form", ""))
@@ -187,7 +187,7 @@ def _require_our_form() -> None:
 def sign_in() -> Answer | tuple[str, int]:
     """Signs in by the token; whatever is wrong with it, the answer is the same."""
     request.max_content_length = 16 << 10
-    _require_our_form()
+    require_our_form()
     _require_patience()
     settings = _settings()
     expected = settings.pages_token.opened() if settings.pages_token is not None else secrets.token_urlsafe(32)
@@ -240,11 +240,13 @@ def done(forge: str) -> Answer | tuple[str, int]:
     repositories = {each.project: each.name for each in settings.installation.repositories if each.forge == forge}
     secret = settings.sign_in_secrets[forge]
     try:
-        name, readable = signed_in(declared, client, secret, _back(forge), code, str(asked["verifier"]), repositories)
+        account, name, readable = signed_in(
+            declared, client, secret, _back(forge), code, str(asked["verifier"]), repositories
+        )
     except Refused as error:
         return _door(str(error)), 403
     seen = frozenset(repositories[project] for project in readable)
-    return _admitted(Visitor(f"forge:{forge}", name, seen), FORGE_SECONDS)
+    return _admitted(Visitor(f"forge:{forge}", name, seen, account), FORGE_SECONDS)
 
 
 def _client(forge: str) -> tuple[Forge, str]:
@@ -264,7 +266,7 @@ def _back(forge: str) -> str:
 def sign_out() -> Answer:
     """Ends the session, here and in the browser."""
     request.max_content_length = 16 << 10
-    _require_our_form()
+    require_our_form()
     own = session.get("id")
     if isinstance(own, str):
         _visitors().dismiss(own)

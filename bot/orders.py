@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Final
 
 from bot.announcements import confirm
 from bot.answers import Origin, answer
 from bot.desk import Desk
 from bot.forges.port import RequestState
-from bot.given import Given
+from bot.given import Given, refusal
 from bot.markdown import code, prose
 from bot.results import is_current
+from bot.tickets import Outcome, Said
 from worker.domain.installation import PLAIN
 from worker.domain.orders import Order, OrderReport, Subject, Verb
 
 CONFIRMS: Final = frozenset({Verb.APPROVE, Verb.CONFIRM_PRUNE})
 
 
-def give(desk: Desk, given: Given) -> str | None:
+def give(desk: Desk, given: Given) -> Said | None:
     """Orders it of every cluster whose environments it is about; the answer comes from there. Raises Unavailable."""
     verb, request, command = Verb(given.command.word), given.change_request, given.command
     if not given.environments:
-        return f"{code(given.branch)} declares no environments."
+        return refusal(f"{code(given.branch)} declares no environments.")
+    if verb in CONFIRMS and (why := _counts_not(given)):
+        return refusal(why)
     if verb in CONFIRMS and given.repository.forge == PLAIN:
         return confirm(desk, given)
-    if verb in CONFIRMS and request is None:
-        return "this is said in a comment on the change request whose plan waits: whose change it is decides whether it counts."
+    origin = replace(given.origin, parts=len(given.environments))
     clusters: dict[str, list[str]] = {}
     targets = dict(given.declaration.targets())
     for name in given.environments:
@@ -38,17 +42,32 @@ def give(desk: Desk, given: Given) -> str | None:
                 cluster,
                 tuple(Subject(name, given.branch) for name in group),
                 verb,
-                given.by.login,
+                given.origin.by,
                 now,
                 reason=command.argument("reason"),
                 code=command.argument("code"),
                 fingerprint=seen.get(group[0], "") if verb in CONFIRMS else "",
                 revision=request.merged_as if request is not None else "",
-                own=request is not None and request.author.id == given.by.id,
-                origin=given.origin.to_json(),
+                own=given.is_own,
+                origin=origin.to_json(),
             )
             desk.requests.order(order)
     return None
+
+
+def _counts_not(given: Given) -> str:
+    """Why a word for a plan would count for nothing, whoever's plan it is; empty where the worker judges it."""
+    if given.token is not None and not given.token.user:
+        return (
+            f"a plan is confirmed by a person, and nobody knows whose token {code(given.token.name)} is: sign in, or comment "
+            "on the change request. Whoever runs Plumbline may say whose it is, under `user`."
+        )
+    if given.change_request is None and given.repository.forge != PLAIN:
+        return (
+            "whose change it is decides whether this counts, and which change request waits is not known: comment on it, or "
+            "name its number."
+        )
+    return ""
 
 
 def _seen(desk: Desk, given: Given) -> dict[str, str]:
@@ -66,9 +85,9 @@ def deliver(desk: Desk, report: OrderReport) -> None:
     """Answers who ordered it, with what came from other clusters already; doing it twice answers the same."""
     origin = Origin.from_json(report.origin)
     asked = origin.ticket or f"{origin.number}:{origin.comment}"
-    answers = desk.board.note_answers(
-        report.repository, asked, {each.environment: each.text.rstrip(".") for each in report.answers}
-    )
-    said = [prose(text[:1].upper() + text[1:], 2000) for _, text in sorted(answers.items())]
+    told = {each.environment: json.dumps([each.done, each.text.rstrip(".")]) for each in report.answers}
+    answers = [json.loads(each) for _, each in sorted(desk.board.note_answers(report.repository, asked, told).items())]
+    said = [prose(text[:1].upper() + text[1:], 2000) for _, text in answers]
     text = f"{said[0]}." if len(said) == 1 else "\n".join(["", *(f"- {each}." for each in said)])
-    answer(desk, report.repository, origin, text)
+    outcome = Outcome.DONE if all(done != "refused" for done, _ in answers) else Outcome.REFUSED
+    answer(desk, report.repository, origin, text, outcome if len(answers) >= origin.parts else Outcome.WAITING)

@@ -17,9 +17,10 @@ from bot.conversation import audit, carry_out
 from bot.desk import Desk
 from bot.forges.plain_git import PlainGit
 from bot.forges.port import Permission, Person
-from bot.given import Given
+from bot.given import Given, refusal
 from bot.markdown import LOGIN, code, prose
 from bot.push_request import PushedCommand
+from bot.tickets import Said
 from worker.domain.declaration import FILE, Declaration, read_declaration
 from worker.domain.errors import DesiredStateError, Refused
 from worker.domain.installation import PLAIN, Repository
@@ -39,34 +40,36 @@ def carry(desk: Desk, message: dict[str, Any]) -> None:
     if repository is None:
         log.warning("a command for %s, which app.yaml does not list, is ignored", asked.repository)
         return
-    if desk.board.said(asked.ticket):
+    if desk.tickets.said(asked.ticket).text:
         return
     origin = Origin(asked.by if LOGIN.fullmatch(asked.by) else "", ticket=asked.ticket)
-    text = _answered(desk, repository, asked, origin)
-    if text is not None:
-        answer(desk, repository.name, origin, text)
+    said = _answered(desk, repository, asked, origin)
+    if said is not None:
+        answer(desk, repository.name, origin, said.text, said.outcome)
 
 
-def _answered(desk: Desk, repository: Repository, asked: PushedCommand, origin: Origin) -> str | None:
+def _answered(desk: Desk, repository: Repository, asked: PushedCommand, origin: Origin) -> Said | None:
     by = Person(f"push:{origin.by}", origin.by)
     said = parse(asked.line, desk.settings.installation.instance)
     if said is None or isinstance(said, Mistake):
         audit("command-mistaken", repository, by, origin, said.word if said else "")
-        return said.text if said else "this is no command."
+        return refusal(said.text if said else "this is no command.")
     why = _refusal(desk, repository, asked, origin)
     if not why and said.word not in WORDS:
         why = f"{code('/' + said.word)} is for change requests, which a plain Git server does not have."
     if why:
         audit("command-refused", repository, by, origin, said.word, reason=why)
-        return why
+        return refusal(why)
     try:
         branch, declaration = _declaring(desk, repository, said.environment)
     except DesiredStateError as error:
         audit("command-refused", repository, by, origin, said.word, reason=f"{FILE} cannot be read")
-        return f"who may command stands in {code(FILE)}, which cannot be read: {prose(str(error))}. Mend it there."
+        return refusal(
+            f"who may command stands in {code(FILE)}, which cannot be read: {prose(str(error))}. Mend it there."
+        )
     except Refused as error:
         audit("command-refused", repository, by, origin, said.word, reason=str(error))
-        return prose(str(error))
+        return refusal(prose(str(error)))
     given = Given(repository, said, by, origin, branch, declaration)
     return carry_out(desk, given, _facts)
 

@@ -18,6 +18,7 @@ from bot.markdown import plain
 from bot.push_request import PushedCommand
 from bot.queue import Requests, new_ticket
 from bot.settings import Settings
+from bot.tickets import Outcome
 from worker.domain.environment import COMMIT_ID
 from worker.domain.errors import Unavailable
 from worker.domain.messages import (
@@ -195,12 +196,12 @@ def commands() -> tuple[Response, int]:
 @pushes.post("/answer")
 def answer() -> Response:
     """What was answered to a command, for a terminal; empty where nothing was (yet)."""
-    _, _, board = _desk()
     _, body = _verified()
     ticket = _document(body).get("ticket")
     if not isinstance(ticket, str) or not TICKET.fullmatch(ticket):
         abort(400)
-    return jsonify({"text": plain(board.said(ticket))})
+    said = current_app.extensions["plumbline-tickets"].said(ticket)
+    return jsonify({"text": "" if said.outcome is Outcome.WAITING else plain(said.text)})
 
 
 @pushes.post("/stream")

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bot.push_request import PushedCommand
+from bot.ticket_request import TicketRequest
 from worker.domain.adoption import AdoptionReport, AdoptionRequest
 from worker.domain.image_update import ImageReport, ImageRequest
 from worker.domain.messages import (
@@ -38,6 +39,7 @@ from worker.domain.messages import (
     ROLLBACK,
     SCHEMA,
     SEND,
+    TICKET,
     UPDATE,
     WRITE,
     WRITES_QUEUE,
@@ -217,6 +219,10 @@ class Requests:
     def pushed(self, request: PushedCommand) -> bool:
         """Asks for a command of a push's to be carried out; whether it was not asked for already."""
         return self.queue.enqueue(INTAKE_QUEUE, PUSHED, request.to_json(), job_id=request.job_id, timeout=LOOK_SECONDS)
+
+    def ticket(self, request: TicketRequest) -> bool:
+        """Asks for a command of the API's or the pages' to be carried out; whether it was not asked for already."""
+        return self.queue.enqueue(INTAKE_QUEUE, TICKET, request.to_json(), job_id=request.job_id, timeout=LOOK_SECONDS)
 
     def rollback(self, request: RollbackRequest) -> bool:
         """Asks the worker what would make a rollback; whether it was not asked for already."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from bot.commit_text import asked_by, credit
 from bot.markdown import code, prose
 from worker.domain.convergence import short
-from worker.domain.rollback import ENVIRONMENT_TRAILER, TARGET_TRAILER, RollbackReport
+from worker.domain.rollback import ENVIRONMENT_TRAILER, TARGET_TRAILER, Restored, RollbackReport
+
+MOST_FILES: Final = 50
+"""Files that a dry run names."""
 
 
 def branch_name(report: RollbackReport) -> str:
@@ -66,6 +71,39 @@ def branched(report: RollbackReport, branch: str, why_not_pushed: str = "") -> s
     lines += [prose(line) for line in report.explanation]
     lines += [f"Note: {prose(line)}." for line in report.warnings]
     return "\n\n".join(lines)
+
+
+def would(report: RollbackReport, *, is_proposed: bool = True) -> str:
+    """The answer to a dry run: the target, the files and what becomes of each; at most MOST_FILES are named.
+
+    `is_proposed`: whether there is a forge, where a change request can be opened.
+    """
+    why = why_no_push(report)
+    is_pushed = report.request.push and not why
+    proposed_as = "proposed as a change request" if is_proposed else f"put on the branch {code(branch_name(report))}"
+    how = f"pushed straight to {code(report.branch)}" if is_pushed else proposed_as
+    name, where = code(report.request.environment), code(short(report.onto))
+    proven = "The desired state was rendered, and is the one of then."
+    lines = [
+        f"{name} would go back to {code(report.target)}. {proven} Nothing was committed.",
+        f"The commit would be on top of {where}, and {how}.",
+    ]
+    if why:
+        lines.append(f"It would not be pushed: {prose(why)}.")
+    files = [f"- {code(each.path)} {_becomes(each)}" for each in report.files[:MOST_FILES]]
+    if len(report.files) > MOST_FILES:
+        files.append(f"- and {len(report.files) - MOST_FILES} more files")
+    lines.append("\n".join(files))
+    lines += [f"{prose(line)}" for line in report.explanation]
+    lines += [f"Note: {prose(line)}." for line in report.warnings]
+    return "\n\n".join(lines)
+
+
+def _becomes(file: Restored) -> str:
+    if not file.blob:
+        return "is taken away"
+    source = f" (from {code(file.source)})" if file.source and file.source != file.path else ""
+    return f"{'becomes what it was' if file.was else 'comes back'}{source}"
 
 
 def pushed(report: RollbackReport, revision: str) -> str:

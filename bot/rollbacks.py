@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from bot.announcements import announced
+from bot.answers import Origin, answer
 from bot.commits import Making, Site, content_of, make_commit
 from bot.desk import Desk
 from bot.forges.plain_git import PlainGit
@@ -24,8 +25,11 @@ from bot.rollback_text import (
     refused,
     title,
     why_no_push,
+    would,
 )
+from bot.tickets import Outcome
 from worker.domain.errors import Moved, Refused
+from worker.domain.installation import PLAIN
 from worker.domain.rollback import Restored, RollbackReport
 
 PLAIN_HOST: Final = "localhost"
@@ -37,6 +41,9 @@ def commit(desk: Desk, asked: dict[str, Any]) -> None:
     request = CommitRequest.from_json(asked)
     report = request.report
     assert isinstance(report, RollbackReport)
+    if report.request.dry_run:
+        _say(desk, report)
+        return
 
     def again() -> None:
         """For the very same target; a branch that moved may have moved by our own commit, whose answer was lost."""
@@ -56,6 +63,16 @@ def commit(desk: Desk, asked: dict[str, Any]) -> None:
             lambda git: _committed(desk, git, report),
         ),
     )
+
+
+def _say(desk: Desk, report: RollbackReport) -> None:
+    """Answers a dry run; no forge is asked anything."""
+    asked = report.request
+    repository = desk.settings.installation.repository(asked.repository)
+    is_plain = repository is None or repository.forge == PLAIN
+    text = refused(report, report.refusal) if report.refusal else would(report, is_proposed=not is_plain)
+    outcome = Outcome.REFUSED if report.refusal else Outcome.DONE
+    answer(desk, asked.repository, Origin.from_json(asked.origin), text, outcome)
 
 
 def _made(site: Site, report: RollbackReport) -> str:

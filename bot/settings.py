@@ -48,12 +48,14 @@ class Settings:
     receiver_secrets: Mapping[str, SecretText] = field(default_factory=dict)
     images_secret: SecretText | None = None
     registry_passwords: Mapping[str, SecretText] = field(default_factory=dict)
+    token_secrets: Mapping[str, SecretText] = field(default_factory=dict)
 
     @staticmethod
     def load(environ: Mapping[str, str], *, with_credentials: bool = False) -> Settings:
         """Settings by `PLUMBLINE_CONFIG` (default ./app.yaml). Raises SettingsError or DesiredStateError in plain words.
 
-        Only the bot asks for the forges' credentials and the receivers' secrets; web verifies deliveries and needs none.
+        Only the bot asks for the forges' credentials and the receivers' secrets; web verifies deliveries and needs none. Only web
+        asks for the secrets of the API's tokens.
         """
         installation, root = installation_by(environ)
         return Settings(
@@ -88,6 +90,7 @@ class Settings:
             }
             if with_credentials
             else {},
+            token_secrets={} if with_credentials else _token_secrets(installation, environ, root),
         )
 
 
@@ -181,6 +184,24 @@ def _pages_token(installation: Installation, environ: Mapping[str, str], root: P
     if len(token.opened()) < SHORTEST_KEY:
         raise SettingsError(f"pages.token: needs at least {SHORTEST_KEY} characters (openssl rand -hex 32 makes one)")
     return token
+
+
+def _token_secrets(installation: Installation, environ: Mapping[str, str], root: Path) -> Mapping[str, SecretText]:
+    """The secret of each token of the API; two that are the same would be one token with two names."""
+    found: dict[str, SecretText] = {}
+    for token in installation.tokens:
+        own = secret(token.secret, f"tokens.{token.name}.secret", environ, root)
+        if len(own.opened()) < SHORTEST_KEY:
+            raise SettingsError(
+                f"tokens.{token.name}.secret: needs at least {SHORTEST_KEY} characters (openssl rand -hex 32)"
+            )
+        twin = next((name for name, each in found.items() if each.opened() == own.opened()), "")
+        if twin:
+            raise SettingsError(
+                f"tokens.{token.name}.secret: is that of {twin}; make each its own (openssl rand -hex 32)"
+            )
+        found[token.name] = own
+    return found
 
 
 def _credentials(forge: Forge, environ: Mapping[str, str], root: Path) -> Credentials:

@@ -23,12 +23,15 @@ ATTEMPT_SECONDS: Final = 300
 class Visitor:
     """Who looks: `name` as the forge calls them (empty by token), `repositories` that they may see (None: all).
 
+    `account` is the id by which the forge knows them, which no other account gets.
+
     `by` says how they signed in, so that a token that is changed ends what it began.
     """
 
     by: str
     name: str = ""
     repositories: frozenset[str] | None = None
+    account: str = ""
 
     def sees(self, repository: str) -> bool:
         """Whether they may see a repository's environments and predictions."""
@@ -45,7 +48,9 @@ class Visitors:
         """Begins a session; its id, which nobody can guess."""
         found = visitor.repositories
         session = secrets.token_urlsafe(32)
-        body = {"by": visitor.by, "name": visitor.name, "sees": None if found is None else sorted(found)}
+        body = {"by": visitor.by, "name": visitor.name, "sees": None if found is None else sorted(found)} | {
+            "account": visitor.account
+        }
         with redis_answering():
             self._connection.set(_session(session), json.dumps(body), ex=seconds)
         return session
@@ -58,7 +63,7 @@ class Visitors:
             return None
         value = json.loads(body)
         seen = value["sees"]
-        return Visitor(value["by"], value["name"], None if seen is None else frozenset(seen))
+        return Visitor(value["by"], value["name"], None if seen is None else frozenset(seen), value["account"])
 
     def dismiss(self, session: str) -> None:
         """Ends a session."""
@@ -72,6 +77,12 @@ class Visitors:
             self._connection.set(key, 0, ex=ATTEMPT_SECONDS, nx=True)
             count: Any = self._connection.incr(key)
         return int(count) <= ATTEMPTS
+
+    def has_tried(self, address: str) -> bool:
+        """Whether an address has had all of its attempts; counts none."""
+        with redis_answering():
+            count: Any = self._connection.get(f"{KEYS}:attempts:{address}")
+        return int(count or 0) >= ATTEMPTS
 
     def forgive(self, address: str) -> None:
         """Forgets the attempts of an address, after one that was right."""

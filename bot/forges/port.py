@@ -229,6 +229,16 @@ class Door(Protocol):
         """What a verified delivery is about; None where it is of no concern. Raises Rejected(400 or 415)."""
 
 
+class Tree(Protocol):
+    """Where branches and their files are read, at a forge or on a plain Git server. Every method raises Unavailable."""
+
+    def tips(self) -> Mapping[str, str]:
+        """Every branch and its newest commit."""
+
+    def file(self, revision: str, path: str) -> bytes | None:
+        """A file of a commit, None where there is none."""
+
+
 class Forge(Protocol):
     """One repository at one forge. Every method raises Unavailable (with the seconds to wait) and NotPermitted."""
 

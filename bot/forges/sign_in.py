@@ -67,8 +67,8 @@ def authorize_address(forge: Forge, client: str, back: str, state: str, verifier
 
 def signed_in(
     forge: Forge, client: str, secret: SecretText, back: str, code: str, verifier: str, projects: Iterable[str]
-) -> tuple[str, frozenset[str]]:
-    """Who it is, and which of `projects` they can read. Raises Refused and Unavailable."""
+) -> tuple[str, str, frozenset[str]]:
+    """Who it is (the account's id and name), and which of `projects` they can read. Raises Refused and Unavailable."""
     dialect = _DIALECTS[forge.kind]
     form = {
         "grant_type": "authorization_code",
@@ -86,8 +86,9 @@ def signed_in(
                 raise Refused(f"{forge.name} did not accept the sign-in", "Try again")
             web.headers["Authorization"] = f"Bearer {token}"
             api = _api(forge, dialect)
-            name = _document(web.get(f"{api}/user")).get(dialect.name)
-            if not isinstance(name, str) or not name:
+            user = _document(web.get(f"{api}/user"))
+            account, name = user.get("id"), user.get(dialect.name)
+            if not isinstance(name, str) or not name or not isinstance(account, int):
                 raise Refused(f"{forge.name} does not say who that is", "Try again")
 
             def reads(project: str) -> bool:
@@ -100,7 +101,7 @@ def signed_in(
                 readable = frozenset(each for each, may in zip(asked, pool.map(reads, asked), strict=True) if may)
     except httpx.HTTPError as error:
         raise Unavailable(f"{forge.name} does not answer ({type(error).__name__})") from None
-    return name, readable
+    return str(account), name, readable
 
 
 def _api(forge: Forge, dialect: _Dialect) -> str:

@@ -64,9 +64,9 @@ def environ_of(rig: GithubRig | GitLabRig, folder: Path, redis_url: str, more: s
 class BesideADouble:
     """The bot's jobs at a double of a forge; the test speaks for the worker."""
 
-    def __init__(self, rig: GithubRig | GitLabRig, folder: Path, redis_url: str) -> None:
+    def __init__(self, rig: GithubRig | GitLabRig, folder: Path, redis_url: str, more: str = "") -> None:
         self.rig = rig
-        self.desk = Desk.of(Settings.load(environ_of(rig, folder, redis_url), with_credentials=True))
+        self.desk = Desk.of(Settings.load(environ_of(rig, folder, redis_url, more), with_credentials=True))
         self.redis = self.desk.requests.queue.connection
         rig.push("main", {"plumbline.yaml": DECLARATION, "app/a.yaml": "a: 1\n"}, message="Begin here\n\nAnd more.")
         rig.push("feature", {"app/a.yaml": "a: 2\n"})
@@ -115,10 +115,10 @@ def comes_back(rig: GithubRig | GitLabRig) -> None:
 
 
 @contextmanager
-def beside_a(forge: str, folder: Path, redis_url: str) -> Iterator[BesideADouble]:
-    """The bot beside the double of `github` or `gitlab`, for the block."""
+def beside_a(forge: str, folder: Path, redis_url: str, more: str = "") -> Iterator[BesideADouble]:
+    """The bot beside the double of `github` or `gitlab`, for the block; `more` is added to app.yaml."""
     rig = (GithubRig if forge == "github" else GitLabRig)(folder / "forge")
     try:
-        yield BesideADouble(rig, folder / "bot", redis_url)
+        yield BesideADouble(rig, folder / "bot", redis_url, more)
     finally:
         rig.close()

@@ -88,7 +88,7 @@ def oauth_server(base: str, project_prefix: str, name: str) -> Iterator[OAuthSer
             if self.headers.get("Authorization", "").removeprefix("Bearer ") not in double.tokens:
                 self.answer(401, {})
             elif self.path == f"{base}/user":
-                self.answer(200, {name: double.login})
+                self.answer(200, {"id": 7, name: double.login})
             else:
                 project = unquote(self.path.removeprefix(f"{base}{project_prefix}"))
                 permissions = double.readable.get(project)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bot.rollback_text import body, branch_name, message, proposed, title, why_no_push
+from bot.rollback_text import body, branch_name, message, proposed, title, why_no_push, would
 from worker.domain.rollback import Restored, RollbackReport, RollbackRequest
 
 ASKED = RollbackRequest("shop", "production", "", "main", push=False, origin={"by": "ada", "number": 7}, at=1.0)
@@ -64,3 +64,27 @@ def test_why_a_rollback_is_not_pushed() -> None:
     assert "other environments" in why_no_push(replace(push, may_push=True, shared={"b": ("staging",)}))
     assert "was not pushed" in proposed(push, "http://forge/8", why_no_push(push))
     assert "was not pushed" not in proposed(REPORT, "http://forge/8")
+
+
+def test_a_dry_run_names_the_target_and_what_becomes_of_each_file() -> None:
+    files = (
+        *REPORT.files,
+        Restored("app/new.yaml", was="100644"),
+        Restored("b.yaml", "d" * 40, "100644", "app/b.yaml"),
+    )
+    full = replace(REPORT, files=files, warnings=("the cluster does not serve Queue",))
+    said = would(full)
+    for words in (
+        f"`production` would go back to `{'a' * 40}`", "Nothing was committed", "proposed as a change request",
+        "- `app/a.yaml` becomes what it was", "- `app/new.yaml` is taken away",
+        "- `b.yaml` comes back (from `app/b.yaml`)", "does not serve Queue",
+    ):  # fmt: skip
+        assert words in said
+    pushes = replace(full, request=replace(ASKED, push=True), may_push=True)
+    assert "pushed straight to `main`" in would(pushes)
+    refused = would(replace(pushes, may_push=False))
+    assert "proposed as a change request" in refused
+    assert "It would not be pushed" in refused
+    assert f"put on the branch `{branch_name(full)}`" in would(full, is_proposed=False)
+    many = replace(REPORT, files=tuple(Restored(f"app/{n}.yaml", was="100644") for n in range(60)))
+    assert "- and 10 more files" in would(many)

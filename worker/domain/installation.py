@@ -12,6 +12,7 @@ from worker.domain.command_rules import Role, Rules
 from worker.domain.environment import DEFAULT_INSTANCE, Ceiling, Environment
 from worker.domain.registries import Registry
 from worker.domain.secret_text import SecretReference
+from worker.domain.tokens import PAGES, Token
 
 PLACEHOLDER: Final = re.compile(r"\{(?:repository|environment|namespace|cluster)\}")
 
@@ -123,12 +124,13 @@ class SignIn:
 class Pages:
     """Who may read the pages: everybody (`is_open`), who has the token, who can read the repository at its forge.
 
-    Where nothing of it is given, nobody can.
+    Where nothing of it is given, nobody can. `may` are the roles of whoever signed in by the token.
     """
 
     is_open: bool = False
     token: SecretReference | None = None
     sign_in: tuple[SignIn, ...] = ()
+    may: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,13 @@ class Installation:
     images_secret: SecretReference | None = None
     strict_scopes: bool = False
     alerts: Alerts = field(default_factory=Alerts)
+    tokens: tuple[Token, ...] = ()
+
+    def token(self, name: str) -> Token | None:
+        """The token of that name; the pages' own is one of them, with what `pages.may` gives it."""
+        if name == PAGES and self.pages.token is not None:
+            return Token(PAGES, self.pages.token, self.pages.may)
+        return next((token for token in self.tokens if token.name == name), None)
 
     def repository(self, name: str) -> Repository | None:
         """The repository of that name."""

@@ -25,6 +25,7 @@ from worker.domain.registries import read_registries
 from worker.domain.schema import Reader, Section
 from worker.domain.secret_section import no_doubles, secret_at
 from worker.domain.secret_text import SecretReference
+from worker.domain.tokens import read_may, read_tokens
 
 KINDS: Final = ("github", "gitlab", "gitea")
 """Forges that there is an adapter for; Forgejo is a gitea."""
@@ -49,26 +50,29 @@ def read_installation(text: str | bytes, file: str) -> Installation:
     limits = top.section("render-limits")
     forges = tuple(_forge(section) for section in top.sections("forges"))
     address = top.text("address", "http://127.0.0.1:8080")
+    repositories = tuple(
+        _repository(section, [forge.name for forge in forges]) for section in top.sections("repositories")
+    )
+    roles = list(dict.fromkeys(role.name for each in repositories for role in each.roles))
     installation = Installation(
         address=address,
         redis=secret_at(top, "redis") or SecretReference(env="PLUMBLINE_REDIS_URL"),
         signing_key=secret_at(top, "signing-key") or SecretReference(env="PLUMBLINE_SIGNING_KEY"),
         clusters=tuple(_cluster(section) for section in top.sections("clusters")),
-        repositories=tuple(
-            _repository(section, [forge.name for forge in forges]) for section in top.sections("repositories")
-        ),
+        repositories=repositories,
         forges=forges,
         instance=top.text("instance", DEFAULT_INSTANCE),
         state_namespace=top.text("state-namespace", "plumbline-system"),
         render_limits=_limits(limits, default) if limits else default,
         cache=top.text("cache") or None,
         poll_seconds=top.seconds("poll", 30.0),
-        pages=_pages(top, address, [forge.name for forge in forges]),
+        pages=_pages(top, address, [forge.name for forge in forges], roles),
         metrics_token=secret_at(top, "metrics-token"),
         registries=read_registries(top, [forge.name for forge in forges]),
         images_secret=secret_at(top, "images-secret"),
         strict_scopes=top.flag("strict-scopes", default=False),
         alerts=read_alerts(top),
+        tokens=read_tokens(top, roles),
     )
     no_doubles(top, "clusters", [cluster.name for cluster in installation.clusters])
     no_doubles(top, "forges", [forge.name for forge in installation.forges])
@@ -163,7 +167,7 @@ def _forge(section: Section) -> Forge:
     return forge
 
 
-def _pages(top: Section, address: str, forges: Sequence[str]) -> Pages:
+def _pages(top: Section, address: str, forges: Sequence[str], roles: Sequence[str]) -> Pages:
     """`pages: open`, or a mapping with a token, forges to sign in at, or both; nothing: closed."""
     if not top.holds_mapping("pages"):
         return Pages(is_open=top.text("pages", choices=("open",)) == "open")
@@ -180,7 +184,11 @@ def _pages(top: Section, address: str, forges: Sequence[str]) -> Pages:
         below.end()
         if found is not None:
             sign_in.append(SignIn(name, client, found))
-    pages = Pages(token=secret_at(section, "token"), sign_in=tuple(sign_in))
+    pages = Pages(token=secret_at(section, "token"), sign_in=tuple(sign_in), may=read_may(section, roles))
+    if pages.may and pages.token is None:
+        section.problem(
+            "may", "`may`: is about who signs in by the token, and there is none", "write token: {file: PATH}"
+        )
     no_doubles(section, "sign-in", [each.forge for each in pages.sign_in])
     if not address.startswith("https://") and not address.startswith(LOCAL):
         top.problem("pages", f"`pages`: {address} is not https", "what signs people in would be readable on its way")

@@ -28,6 +28,7 @@ UPDATE: Final = "worker.updates.update"
 COMMITTED: Final = "bot.intake.committed"
 LOOK: Final = "bot.intake.look"
 PUSHED: Final = "bot.pushed.carry"
+TICKET: Final = "bot.ticketed.carry"
 POLL: Final = "bot.polling.poll"
 DELIVER: Final = "bot.reports.deliver"
 WRITE: Final = "bot.results.write"
@@ -40,9 +41,9 @@ COMMIT_UPDATE: Final = "bot.updates.commit"
 FOLLOW: Final = "bot.following.follow"
 
 JOBS: Final = (
-    PREVIEW, PROPOSE, ROLLBACK, REVERT, IMAGE, UPDATE, ADOPT, CONVERGE, CHECK, OBSERVE, LEAVE, ORDER, GIVE_UP,
-    COMMITTED, LOOK, PUSHED, POLL, DELIVER, WRITE, SEND, COMMIT, COMMIT_IMAGE, COMMIT_ADOPTION, COMMIT_REVERT,
-    COMMIT_UPDATE, FOLLOW,
+    PREVIEW, PROPOSE, ROLLBACK, REVERT, IMAGE, ADOPT, UPDATE, CONVERGE, CHECK, OBSERVE, LEAVE, ORDER, GIVE_UP,
+    COMMITTED, LOOK, PUSHED, TICKET, POLL, DELIVER, WRITE, SEND,
+    COMMIT, COMMIT_IMAGE, COMMIT_ADOPTION, COMMIT_REVERT, COMMIT_UPDATE, FOLLOW,
 )  # fmt: skip
 """The only functions that a job may name; the workers' tables hold these and nothing else."""
 

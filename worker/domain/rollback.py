@@ -42,7 +42,8 @@ class RollbackRequest:
     the environment is looked for first ("" where that is not known). `push` asks for a commit straight to the branch.
     `origin` is who asked and where the answer goes, in the bot's own words; it comes back as it is. `attempt` counts from 0
     how often the branch moved meanwhile. `at` is the Unix time of the asking. `since` is the tip onto which an earlier attempt
-    may have pushed its commit, although the forge's answer was lost; then `target` is a full commit id.
+    may have pushed its commit, although the forge's answer was lost; then `target` is a full commit id. With `dry_run` it is
+    only said what would be made.
     """
 
     repository: str
@@ -54,11 +55,13 @@ class RollbackRequest:
     at: float
     attempt: int = 0
     since: str = ""
+    dry_run: bool = False
 
     @property
     def job_id(self) -> str:
         """The id of its job: the same words in the same place are asked for once."""
-        words = (self.repository, self.environment, self.target, str(self.push), repr(sorted(self.origin.items())))
+        how = f"{self.push}{' dry run' if self.dry_run else ''}"
+        words = (self.repository, self.environment, self.target, how, repr(sorted(self.origin.items())))
         return f"rollback-{job_name(*words, str(self.attempt))}"
 
     def to_json(self) -> dict[str, Any]:
@@ -79,6 +82,7 @@ class RollbackRequest:
             value["at"],
             value["attempt"],
             value["since"],
+            value.get("dry_run", False),
         )
 
 

@@ -1,0 +1,90 @@
+"""Commands that somebody waits for with a ticket, in Redis: whose they are, what was answered, and how many there may be."""
+
+from __future__ import annotations
+
+import enum
+import json
+import secrets
+import time
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import redis
+
+from worker.domain.messages import KEYS
+from worker.signed_queue import redis_answering
+
+KEPT_SECONDS: Final = 24 * 3600
+"""How long an answer can be read."""
+
+MOST_A_MINUTE: Final = 60
+"""Commands of one token, or of one account, in a minute."""
+
+
+class Outcome(enum.StrEnum):
+    """What a command came to: `done`, also where it was so already; `refused`, where not all of it was done; `waiting`."""
+
+    WAITING = "waiting"
+    DONE = "done"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The answer to a command in Markdown, and what it came to; words may be there before all of them are."""
+
+    text: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A command that was asked for: by whom (of all who may ask, one), about which repository and environment, as a line."""
+
+    by: str
+    repository: str
+    environment: str
+    line: str
+    at: float
+
+
+class Tickets:
+    """Commands and their answers by a ticket that nobody can guess. Every method raises Unavailable."""
+
+    def __init__(self, connection: redis.Redis) -> None:
+        self._connection = connection
+
+    def ask(self, asked: Asked) -> str:
+        """Notes a command; its ticket."""
+        ticket = secrets.token_hex(16)
+        with redis_answering():
+            self._connection.set(f"{KEYS}:asked:{ticket}", json.dumps(asdict(asked)), ex=KEPT_SECONDS)
+        return ticket
+
+    def asked(self, ticket: str) -> Asked | None:
+        """The command of a ticket, None where there is no such ticket (any more)."""
+        with redis_answering():
+            body: Any = self._connection.get(f"{KEYS}:asked:{ticket}")
+        return Asked(**json.loads(body)) if body else None
+
+    def say(self, ticket: str, said: Said) -> None:
+        """Keeps the answer; a later one takes its place."""
+        with redis_answering():
+            self._connection.set(f"{KEYS}:said-to:{ticket}", json.dumps(asdict(said)), ex=KEPT_SECONDS)
+
+    def said(self, ticket: str) -> Said:
+        """The answer; without words where there is none yet."""
+        with redis_answering():
+            body: Any = self._connection.get(f"{KEYS}:said-to:{ticket}")
+        if not body:
+            return Said("", Outcome.WAITING)
+        found = json.loads(body)
+        return Said(found["text"], Outcome(found["outcome"]))
+
+    def may_ask(self, by: str) -> bool:
+        """Counts a command; whether who asks has not asked for too many in this minute."""
+        key = f"{KEYS}:commands:{int(time.time()) // 60}:{by}"
+        with redis_answering():
+            count: Any = self._connection.incr(key)
+            self._connection.expire(key, 120)
+        return int(count) <= MOST_A_MINUTE
