@@ -184,8 +184,6 @@ def commands() -> tuple[Response, int]:
         abort(400)
     if not all(isinstance(each, str) and len(each) <= LONGEST_COMMAND for each in lines):
         abort(400)
-    if not requests.queue.is_served(INTAKE_QUEUE):
-        raise Unavailable("no bot runs: `python -m bot` of the Procfile is not there")
     tickets = [new_ticket() for _ in lines]
     for ticket, line in zip(tickets, lines, strict=True):
         requests.pushed(PushedCommand(ticket, repository, line, by[:100], requests.queue.now()))
@@ -194,13 +192,17 @@ def commands() -> tuple[Response, int]:
 
 @pushes.post("/answer")
 def answer() -> Response:
-    """What was answered to a command, for a terminal; empty where nothing was (yet)."""
-    _, _, board = _desk()
+    """What was answered to a command, for a terminal; empty where nothing was (yet). Who asks for the `last` time hears why."""
+    _, requests, board = _desk()
     _, body = _verified()
-    ticket = _document(body).get("ticket")
+    document = _document(body)
+    ticket = document.get("ticket")
     if not isinstance(ticket, str) or not TICKET.fullmatch(ticket):
         abort(400)
-    return jsonify({"text": plain(board.said(ticket))})
+    text = board.said(ticket)
+    if not text and document.get("last") and not requests.queue.is_served(INTAKE_QUEUE):
+        raise Unavailable("no bot runs: `python -m bot` of the Procfile is not there")
+    return jsonify({"text": plain(text)})
 
 
 @pushes.post("/stream")
