@@ -185,8 +185,6 @@ def commands() -> tuple[Response, int]:
         abort(400)
     if not all(isinstance(each, str) and len(each) <= LONGEST_COMMAND for each in lines):
         abort(400)
-    if not requests.queue.is_served(INTAKE_QUEUE):
-        raise Unavailable("no bot runs: `python -m bot` of the Procfile is not there")
     tickets = [new_ticket() for _ in lines]
     for ticket, line in zip(tickets, lines, strict=True):
         requests.pushed(PushedCommand(ticket, repository, line, by[:100], requests.queue.now()))
@@ -195,13 +193,18 @@ def commands() -> tuple[Response, int]:
 
 @pushes.post("/answer")
 def answer() -> Response:
-    """What was answered to a command, for a terminal; empty where nothing was (yet)."""
+    """What was answered to a command, for a terminal; empty where nothing was (yet). Who asks for the `last` time hears why."""
+    _, requests, _ = _desk()
     _, body = _verified()
-    ticket = _document(body).get("ticket")
+    document = _document(body)
+    ticket = document.get("ticket")
     if not isinstance(ticket, str) or not TICKET.fullmatch(ticket):
         abort(400)
     said = current_app.extensions["plumbline-tickets"].said(ticket)
-    return jsonify({"text": "" if said.outcome is Outcome.WAITING else plain(said.text)})
+    is_waiting = said.outcome is Outcome.WAITING
+    if is_waiting and document.get("last") and not requests.queue.is_served(INTAKE_QUEUE):
+        raise Unavailable("no bot runs: `python -m bot` of the Procfile is not there")
+    return jsonify({"text": "" if is_waiting else plain(said.text)})
 
 
 @pushes.post("/stream")

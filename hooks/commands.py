@@ -78,7 +78,12 @@ def _answer(configuration: Configuration, ticket: str, until: float) -> str | No
         if isinstance(text, str) and text:
             return text
         time.sleep(PAUSE)
-    return None
+    body = json.dumps({"ticket": ticket, "last": True}).encode()
+    try:
+        return post(configuration, "/pushes/answer", body, CALL_SECONDS).get("text") or None
+    except Away as away:
+        say([title(f"Plumbline does not answer ({away})")])
+        return None
 
 
 def take_away(updates: list[refs.Update]) -> None:

@@ -223,10 +223,6 @@ def test_a_command_is_a_job_with_a_ticket_by_which_only_its_answer_is_found(
 
     asked = {"lines": ["/hold production why", "/status"], "by": "ada"}
     status, answer = post("/pushes/commands", asked)
-    assert (status, answer["error"]) == (503, "no bot runs: `python -m bot` of the Procfile is not there")
-    assert queue.connection.llen(f"rq:queue:{INTAKE_QUEUE}") == 0
-    runs(queue, INTAKE_QUEUE, "bot")
-    status, answer = post("/pushes/commands", asked)
     assert (status, len(set(answer["tickets"]))) == (202, 2)
     assert queue.connection.llen(f"rq:queue:{INTAKE_QUEUE}") == 2
     first, second = answer["tickets"]
@@ -234,6 +230,10 @@ def test_a_command_is_a_job_with_a_ticket_by_which_only_its_answer_is_found(
     Tickets(queue.connection).say(first, answered)
     assert post("/pushes/answer", {"ticket": first})[1]["text"].startswith("production is held (http://x/y)")
     assert post("/pushes/answer", {"ticket": second}) == (200, {"text": ""})
+    status, answer = post("/pushes/answer", {"ticket": second, "last": True})
+    assert (status, answer["error"]) == (503, "no bot runs: `python -m bot` of the Procfile is not there")
+    runs(queue, INTAKE_QUEUE, "bot")
+    assert post("/pushes/answer", {"ticket": second, "last": True}) == (200, {"text": ""})
     for wrong in ({**asked, "lines": []}, {**asked, "lines": ["/status"] * 11}, {**asked, "lines": ["x" * 601]}):
         assert post("/pushes/commands", wrong)[0] == 400
     assert queue.connection.llen(f"rq:queue:{INTAKE_QUEUE}") == 2

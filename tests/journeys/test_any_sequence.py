@@ -1,10 +1,12 @@
-"""Whatever happens in whatever order: after quiet time every environment is proven converged, or says what differs."""
+"""Whatever happens in whatever order, a rollback among it: after quiet time every environment is proven converged at the
+branch's head, or says what differs."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import pwd
 import random
 import signal
 from collections import Counter
@@ -15,7 +17,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from plumbline.local_system import Clone, LocalSystem
+from plumbline.local_system import Clone, LocalSystem, git
 from sandbox.processes import SandboxError, wait_until
 from tests.api_proxy import ApiProxy, Fault
 from tests.conftest import Kubectl, StartSystem, config_map
@@ -28,6 +30,12 @@ SEEDS = range(1, 13) if os.environ.get("PLUMBLINE_ALL_FAULTS") else (1, 2)
 MOVES = 9
 NAMES = ("a", "b", "c")
 MODES = {"watched": "alert", "kept": "heal"}
+COMMANDS = "refs/plumbline/commands"
+RULES = f"""\
+    roles:
+      releasers: {{users: [{pwd.getpwuid(os.geteuid()).pw_name}]}}
+    commands: {{rollback: releasers, rollback-push: releasers}}
+"""
 
 
 class Story:
@@ -39,25 +47,51 @@ class Story:
         self.revision = ""
         self.desired: dict[str, dict[str, str]] = {environment: {} for environment in MODES}
         self.counter = 0
+        self.answered = 0
         self.said: Counter[tuple[str, str, str]] = Counter()
 
     def commit(self, chance: random.Random) -> None:
         """One or several objects of both environments change in one commit."""
         self.counter += 1
+        self.read_head()
         if not self.revision:
             environments = "".join(
                 f"  - {{name: {name}, path: {name}, namespace: {self.namespace}, "
-                f"policy: {{mode: {mode}, diff-after: 0s, settle: 1s, resync: 10s, prune-budget: 5}}}}\n"
+                f"policy: {{mode: {mode}, rollback: push, diff-after: 0s, settle: 1s, resync: 10s, prune-budget: 5}}}}\n"
                 for name, mode in MODES.items()
             )
             self.clone.write("plumbline.yaml", f"environments:\n{environments}")
         for environment in MODES:
             for name in NAMES if not self.revision else chance.sample(NAMES, 1):
-                self.desired[environment][name] = str(self.counter)
                 self.clone.write(f"{environment}/{name}.yaml", config_map(f"{environment}-{name}", n=str(self.counter)))
-        self.revision = self.clone.commit(f"{self.counter}")
-        pushed = self.clone.push("-o", "plumbline.wait=0", "origin", "main")
-        assert pushed.returncode == 0, pushed.stderr
+        self.clone.commit(f"{self.counter}")
+        pushed = self.clone.push("-o", "plumbline.wait=0", "origin", "HEAD:main")
+        assert pushed.returncode == 0 or "fetch first" in pushed.stderr, pushed.stderr  # a rollback was faster
+        self.read_head()
+
+    def rollback(self, chance: random.Random) -> None:
+        """Somebody takes an environment back, straight on the branch, if there is something to go back to."""
+        asked = f"plumbline.rollback={chance.choice(list(MODES))} --push"
+        said = self.clone.push("-o", asked, "origin", f"HEAD:{COMMANDS}").stderr
+        self.answered += "goes back to" in said
+        assert "needs" not in said, said
+        self.read_head()
+
+    def read_head(self) -> None:
+        """What the branch wants now, whoever committed it."""
+        head = git("for-each-ref", "--format=%(objectname)", "refs/heads/main", at=self.system.repository).strip()
+        if head == self.revision:
+            return
+        git("fetch", "--quiet", "origin", "main", at=self.clone.folder)
+        git("reset", "--quiet", "--hard", head, at=self.clone.folder)
+        self.revision = head
+        self.desired = {
+            environment: {
+                name: json.loads((self.clone.folder / environment / f"{name}.yaml").read_text())["data"]["n"]
+                for name in NAMES
+            }
+            for environment in MODES
+        }
 
     def edit(self, chance: random.Random) -> None:
         """Somebody changes a value by hand."""
@@ -102,6 +136,7 @@ class Story:
 
     def is_settled(self, environment: str) -> bool:
         """Whether the record says the truth: converged at the newest commit, or exactly what differs from it."""
+        self.read_head()
         state = recorded_of(self.system, environment).state
         for news in state.news:
             self.said[environment, news.episode.id, f"{news.event} {news.at}"] = 1
@@ -123,7 +158,7 @@ def story(
     proxy: ApiProxy, empty_redis: str, start_system: StartSystem, kubectl: Kubectl, namespace: str, tmp_path: Path
 ) -> Iterator[Story]:
     """The two environments, converged once."""
-    with start_system(proxy.kubeconfig, empty_redis) as system:
+    with start_system(proxy.kubeconfig, empty_redis, more=RULES) as system:
         made = Story(system, proxy, kubectl, namespace, tmp_path / "clone")
         made.commit(random.Random(0))
         for environment in MODES:
@@ -137,9 +172,11 @@ def test_f52_after_any_sequence_and_quiet_time_every_environment_is_converged_or
 ) -> None:
     chance = random.Random(seed)
     moves = [chance.choice(("commit", "edit", "edit", "delete", "outage", "kill", "flush")) for _ in range(MOVES)]
+    moves.append("rollback")
     print(f"\n  seed {seed}: {', '.join(moves)}", end="")
     for move in moves:
         getattr(story, move)(chance)
+    assert story.answered == 1, "there was a converged revision to go back to, and the branch went back"
     for environment in MODES:
         wait_until(partial(story.is_settled, environment), 120, f"{environment} says the truth")
     for event in (Event.OPENED, Event.CONVERGED):
