@@ -11,9 +11,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
-from sandbox.processes import SandboxError, Server, free_port, stop_all, tail, wait_until
+from sandbox.processes import Begin, SandboxError, Server, begin_tethered, free_port, stop_all, tail, wait_until
 
 ROOT = Path(__file__).parents[1]
 REPOSITORY = "shop"
@@ -41,13 +41,17 @@ repositories:
 
 @dataclass(slots=True)
 class LocalSystem:
-    """The running processes and their repository. `start`, use as a context manager, or `stop`."""
+    """The running processes and their repository. `start`, use as a context manager, or `stop`.
+
+    `begin` is how its processes are started.
+    """
 
     directory: Path
     redis_url: str
     tools: Path
     port: int
     servers: dict[str, Server] = field(default_factory=dict)
+    begin: ClassVar[Begin] = staticmethod(begin_tethered)
 
     @classmethod
     def start(
@@ -132,7 +136,7 @@ class LocalSystem:
         """Starts a process of the Procfile (once more, under another name, where `alias` is given)."""
         command = ["/bin/sh", "-c", f"exec {procfile()[name]}"]
         log = self.directory / f"{alias or name}.log"
-        server = Server(alias or name, command, log, environ=self.environ, directory=ROOT)
+        server = Server(alias or name, command, log, environ=self.environ, directory=ROOT, begin=type(self).begin)
         self.servers[alias or name] = server
         return server
 

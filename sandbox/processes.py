@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 TETHER = Path(__file__).with_name("tether.py")
 POLL = 0.03
@@ -35,6 +36,43 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None
         time.sleep(POLL)
 
 
+class Program(Protocol):
+    """A program that was started, in as far as `subprocess.Popen` is used here."""
+
+    pid: int
+    returncode: int | None
+
+    def poll(self) -> int | None:
+        """The return code; None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The return code, once it has ended. Raises TimeoutExpired."""
+
+    def send_signal(self, number: int, /) -> None:
+        """Sends a signal, if it still runs."""
+
+
+Begin = Callable[[Sequence[str], Path, Mapping[str, str] | None, Path | None], Program]
+"""Starts a program: its command, where its output goes, its environment and its folder (None: those of this process)."""
+
+
+def begin_tethered(
+    command: Sequence[str], log: Path, environ: Mapping[str, str] | None, directory: Path | None
+) -> Program:
+    """Starts a program as a child of this process that ends with it."""
+    tethered = [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), *command]
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            tethered,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environ,
+            cwd=directory,
+            start_new_session=True,
+        )
+
+
 class Server:
     """One running program. It ends when this process ends, however that happens."""
 
@@ -46,26 +84,18 @@ class Server:
         *,
         environ: Mapping[str, str] | None = None,
         directory: Path | None = None,
+        begin: Begin = begin_tethered,
     ) -> None:
         self.name = name
         self.log = log
         self._command = [str(part) for part in command]
         self._environ = dict(environ) if environ is not None else None
         self._directory = directory
+        self._begin = begin
         self._process = self._start()
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        tethered = [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), *self._command]
-        with self.log.open("ab") as output:
-            return subprocess.Popen(
-                tethered,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=self._environ,
-                cwd=self._directory,
-                start_new_session=True,
-            )
+    def _start(self) -> Program:
+        return self._begin(self._command, self.log, self._environ, self._directory)
 
     @property
     def pid(self) -> int:

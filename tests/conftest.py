@@ -20,9 +20,11 @@ from plumbline.local_system import Clone, LocalSystem
 from sandbox.control_plane import ControlPlane
 from sandbox.forge import GiteaServer
 from sandbox.gitea_program import find_gitea
+from sandbox.processes import begin_tethered
 from sandbox.redis_server import RedisServer
 from sandbox.tools import find
 from tests.api_proxy import ApiProxy
+from tests.forked import Forks
 from tests.truth.corpora import corpora_folder
 from tests.world import World
 
@@ -53,6 +55,22 @@ class StartForgeSystem(Protocol):
 def tools() -> dict[str, Path]:
     """Every program of the sandbox, built where it is missing."""
     return find(progress=print)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """How Plumbline's own processes are started: forked from one that has imported them."""
+    made = Forks(tmp_path_factory.mktemp("forks"))
+    LocalSystem.begin = staticmethod(made.start)
+    yield made
+    LocalSystem.begin = staticmethod(begin_tethered)
+    made.close()
+
+
+@pytest.fixture
+def as_in_the_procfile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The processes are started by the Procfile's own lines."""
+    monkeypatch.setattr(LocalSystem, "begin", staticmethod(begin_tethered))
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from bot.deliveries import Deliveries, Undelivered
 from bot.desk import Desk
 from bot.queue import SendRequest
 from bot.settings import Settings
-from plumbline.local_system import ROOT, procfile
+from plumbline.local_system import ROOT, LocalSystem, procfile
 from sandbox.processes import Server, stop_all, wait_until
 from tests.bot.divergences import BEGAN, SCALED, fact, said
 from tests.bot.web import TOKEN, web
@@ -61,7 +61,9 @@ class Bot:
     def start(self) -> None:
         """Starts it."""
         command = ["/bin/sh", "-c", f"exec {procfile()['bot']}"]
-        self.server = Server("bot", command, self.folder / "bot.log", environ=self.environ, directory=ROOT)
+        self.server = Server(
+            "bot", command, self.folder / "bot.log", environ=self.environ, directory=ROOT, begin=LocalSystem.begin
+        )
 
     def stop(self) -> None:
         """Kills it."""

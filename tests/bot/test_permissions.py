@@ -15,7 +15,7 @@ from bot.desk import Desk
 from bot.forges.port import Grant
 from bot.permissions import Permissions, judged
 from bot.settings import Settings
-from plumbline.local_system import ROOT, procfile
+from plumbline.local_system import ROOT, LocalSystem, procfile
 from sandbox.processes import Server, stop_all, wait_until
 from tests.bot.beside_a_double import environ_of
 from tests.doubles.github import Fault
@@ -29,7 +29,14 @@ from worker.domain.secret_text import SettingsError
 def bot(environ: dict[str, str], folder: Path) -> Iterator[Path]:
     """The bot as the Procfile starts it; its log."""
     log = folder / "bot.log"
-    server = Server("bot", ["/bin/sh", "-c", f"exec {procfile()['bot']}"], log, environ=environ, directory=ROOT)
+    server = Server(
+        "bot",
+        ["/bin/sh", "-c", f"exec {procfile()['bot']}"],
+        log,
+        environ=environ,
+        directory=ROOT,
+        begin=LocalSystem.begin,
+    )
     try:
         wait_until(lambda: "ready: repositories shop" in log.read_text(), 30, "the bot is ready")
         yield log

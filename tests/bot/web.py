@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from bot.board import Board, Commit, Request
-from plumbline.local_system import ROOT, procfile
+from plumbline.local_system import ROOT, LocalSystem, procfile
 from sandbox.processes import Server, free_port, stop_all, wait_until
 from worker.domain.divergence import EpisodeReport
 from worker.domain.environment import Mode
@@ -92,7 +92,14 @@ def web(folder: Path, redis_url: str, more: str, *, forge: str = "", public: str
         **environ,
     }
     log = folder / "web.log"
-    server = Server("web", ["/bin/sh", "-c", f"exec {procfile()['web']}"], log, environ=given, directory=ROOT)
+    server = Server(
+        "web",
+        ["/bin/sh", "-c", f"exec {procfile()['web']}"],
+        log,
+        environ=given,
+        directory=ROOT,
+        begin=LocalSystem.begin,
+    )
     try:
 
         def answers() -> bool:

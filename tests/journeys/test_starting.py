@@ -14,6 +14,8 @@ from plumbline.local_system import ROOT, Clone, LocalSystem, procfile
 from sandbox.processes import wait_until
 from tests.conftest import config_map
 
+pytestmark = pytest.mark.usefixtures("as_in_the_procfile")
+
 PROCESSES = ("web", "bot", "worker", "watch")
 
 

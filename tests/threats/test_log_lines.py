@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from plumbline.local_system import ROOT, procfile
+from plumbline.local_system import ROOT, LocalSystem, procfile
 from sandbox.processes import Server, stop_all, wait_until
 from tests.bot.beside_a_double import DECLARATION, environ_of
 from tests.doubles.github_rig import GithubRig
@@ -58,7 +58,14 @@ def test_a58_a_declaration_at_a_forge_forges_no_line_of_the_bot_s_log(tmp_path: 
     rig.open("feature", title=f"title\n{FORGED}")
     log = tmp_path / "bot.log"
     environ = environ_of(rig, tmp_path / "bot", empty_redis)
-    server = Server("bot", ["/bin/sh", "-c", f"exec {procfile()['bot']}"], log, environ=environ, directory=ROOT)
+    server = Server(
+        "bot",
+        ["/bin/sh", "-c", f"exec {procfile()['bot']}"],
+        log,
+        environ=environ,
+        directory=ROOT,
+        begin=LocalSystem.begin,
+    )
     try:
         wait_until(lambda: "looked at shop#1" in log.read_text(), 30, "the change request was looked at")
         wait_until(lambda: bool(rig.statuses(rig.tip("main"))), 20, "its environment has a status")
