@@ -102,6 +102,7 @@ class Forks:
     ) -> Forked:
         """Forks a process that does what a line of the Procfile says (`/bin/sh -c "exec …"`); the way of `Server.begin`."""
         assert tuple(command[:2]) == SHELL
+        log.touch()  # who looks at it at once finds it, as with a child of one's own
         connection = socket.socket(socket.AF_UNIX)
         connection.connect(str(self._address))
         asked = {
