@@ -21,7 +21,7 @@ from bot.forges.port import Comment, Forge, NotPermitted, Person, Tree
 from bot.given import Given, refusal
 from bot.markdown import code, prose
 from bot.sightings import Heard
-from bot.tickets import Outcome, Said
+from bot.tickets import CommandOutcome, Said
 from worker.domain.declaration import FILE, Declaration, read_declaration
 from worker.domain.errors import DesiredStateError, PlumblineError, Refused, Unavailable
 from worker.domain.installation import Repository
@@ -145,7 +145,7 @@ def carry_out(desk: Desk, given: Given, facts_of: FactsOf) -> Said | None:
         raise
     except PlumblineError as error:
         return refusal(f"{code('/' + command.word)} did not succeed: {prose(str(error))}")
-    return Said(found, Outcome.DONE) if isinstance(found, str) else found
+    return Said(found, CommandOutcome.DONE) if isinstance(found, str) else found
 
 
 def audit(event: str, repository: Repository, by: Person, origin: Origin, word: str, **more: Any) -> None:

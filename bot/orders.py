@@ -14,7 +14,7 @@ from bot.forges.port import RequestState
 from bot.given import Given, refusal
 from bot.markdown import code, prose
 from bot.results import is_current
-from bot.tickets import Outcome, Said
+from bot.tickets import CommandOutcome, Said
 from worker.domain.installation import PLAIN
 from worker.domain.orders import Order, OrderReport, Subject, Verb
 
@@ -90,8 +90,8 @@ def deliver(desk: Desk, report: OrderReport) -> None:
     known = desk.board.note_answers(report.repository, asked, told)
     answers = {name: tuple(json.loads(known[name])) for name in sorted(known)}
     text = answers_text({name: said for name, (_, said) in answers.items()}, names_them=origin.parts > 1)
-    outcome = Outcome.DONE if all(done != "refused" for done, _ in answers.values()) else Outcome.REFUSED
-    answer(desk, report.repository, origin, text, outcome if len(answers) >= origin.parts else Outcome.WAITING)
+    outcome = CommandOutcome.DONE if all(done != "refused" for done, _ in answers.values()) else CommandOutcome.REFUSED
+    answer(desk, report.repository, origin, text, outcome if len(answers) >= origin.parts else CommandOutcome.WAITING)
 
 
 def answers_text(said: Mapping[str, str], *, names_them: bool) -> str:

@@ -20,7 +20,7 @@ from bot.forges.port import ChangeRequest, Forge, NotPermitted, Person, Tree
 from bot.given import Given
 from bot.markdown import code, prose
 from bot.ticket_request import TicketRequest
-from bot.tickets import Outcome, Said
+from bot.tickets import CommandOutcome, Said
 from worker.domain.declaration import FILE, Declaration
 from worker.domain.errors import DesiredStateError, Refused
 from worker.domain.installation import PLAIN, Repository
@@ -47,14 +47,14 @@ class _Place:
 def carry(desk: Desk, message: dict[str, Any]) -> None:
     """Carries out one command, unless its ticket has its answer. Raises Unavailable (tried again, not for long)."""
     asked = TicketRequest.from_json(message)
-    if desk.tickets.said(asked.ticket).outcome is not Outcome.WAITING:
+    if desk.tickets.said(asked.ticket).outcome is not CommandOutcome.WAITING:
         return
     token = desk.settings.installation.token(asked.token) if asked.token else None
     repository = desk.settings.installation.repository(asked.repository)
     if repository is None or (asked.token and token is None):
         log.warning("a command for %s by %s, which app.yaml does not list, is ignored", asked.repository, asked.token)
         said: Said | None = Said(
-            "app.yaml was changed meanwhile, and knows no such repository or token.", Outcome.REFUSED
+            "app.yaml was changed meanwhile, and knows no such repository or token.", CommandOutcome.REFUSED
         )
     else:
         own = f"token:{token.name}" if token else asked.login
@@ -73,25 +73,27 @@ def _said(
     word = command.word if command is not None else ""
     if not isinstance(command, Command):
         audit("command-mistaken", repository, by, origin, word)
-        return Said(command.text if isinstance(command, Mistake) else "this is no command.", Outcome.REFUSED)
+        return Said(command.text if isinstance(command, Mistake) else "this is no command.", CommandOutcome.REFUSED)
     if desk.requests.queue.now() - asked.at > TOO_OLD:
         audit("command-refused", repository, by, origin, word, reason="too old")
-        return Said(f"this waited for more than {TOO_OLD / 60:.0f} minutes and is not done any more.", Outcome.REFUSED)
+        return Said(
+            f"this waited for more than {TOO_OLD / 60:.0f} minutes and is not done any more.", CommandOutcome.REFUSED
+        )
     try:
         place = _found(desk, repository, asked, command)
     except DesiredStateError as error:
         audit("command-refused", repository, by, origin, word, reason=f"{FILE} cannot be read")
         text = f"who may command stands in {code(FILE)}, which cannot be read: {prose(str(error))}. Mend it there."
-        return Said(text, Outcome.REFUSED)
+        return Said(text, CommandOutcome.REFUSED)
     except (Refused, NotPermitted) as error:
         audit("command-refused", repository, by, origin, word, reason=str(error))
-        return Said(f"{prose(str(error))}", Outcome.REFUSED)
+        return Said(f"{prose(str(error))}", CommandOutcome.REFUSED)
     settled_on = settled(command, [name for name, _ in place.declaration.targets()])
     meant = settled_on if isinstance(settled_on, Command) else command  # a mistake is answered with all others
     given = Given(repository, meant, by, origin, place.branch, place.declaration, place.request, token)
     if token is not None and not (token.serves(repository.name) and token.reaches(given.environments)):
         audit("command-refused", repository, by, origin, word, reason="not an environment of this token")
-        return Said(f"the token {code(token.name)} is not for {_about(given)}.", Outcome.REFUSED)
+        return Said(f"the token {code(token.name)} is not for {_about(given)}.", CommandOutcome.REFUSED)
     return carry_out(desk, given, _facts_of(desk, repository, token))
 
 
