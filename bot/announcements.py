@@ -6,7 +6,7 @@ from bot.desk import Desk
 from bot.forges.plain_git import PlainGit
 from bot.given import Given, refusal
 from bot.markdown import code
-from bot.tickets import Outcome, Said
+from bot.tickets import CommandOutcome, Said
 from worker.domain.declaration import FILE
 from worker.domain.messages import Committed, RefUpdate
 
@@ -32,4 +32,4 @@ def confirm(desk: Desk, given: Given) -> Said:
         f"{code(given.branch)} is converged again, with your word for the plan {code(quoted)}: it counts if that is the plan "
         "which waits."
     )
-    return Said(text, Outcome.DONE)
+    return Said(text, CommandOutcome.DONE)

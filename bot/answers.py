@@ -10,7 +10,7 @@ from typing import Any, Final
 from bot import results
 from bot.desk import Desk
 from bot.markdown import LOGIN
-from bot.tickets import Outcome, Said
+from bot.tickets import CommandOutcome, Said
 
 LONGEST: Final = 60_000
 """Characters of an answer; every forge takes as many."""
@@ -45,7 +45,9 @@ def marker(instance: str, comment: str) -> str:
     return f"<!-- plumbline:{instance}:answer:{comment} -->"
 
 
-def answer(desk: Desk, repository: str, origin: Origin, text: str, outcome: Outcome = Outcome.DONE) -> None:
+def answer(
+    desk: Desk, repository: str, origin: Origin, text: str, outcome: CommandOutcome = CommandOutcome.DONE
+) -> None:
     """Answers a command; `text` is Markdown in which everything of others' went through `bot.markdown`.
 
     May be called again, from any job: a later answer takes the place of the earlier one. What is to be written lies in the

@@ -27,7 +27,7 @@ from bot.commands import Command
 from bot.markdown import flat, plain
 from bot.queue import Requests
 from bot.settings import Settings
-from bot.tickets import Outcome, Tickets
+from bot.tickets import CommandOutcome, Tickets
 from bot.visitors import ATTEMPT_SECONDS, Visitors
 from worker.domain.declaration import Declaration
 from worker.domain.episode_text import said
@@ -201,7 +201,7 @@ def command() -> tuple[Response, int]:
     wish = Wish(repository.name, given.get("line", ""), given.get("number", 0), given.get("branch", ""))
     requests: Requests = current_app.extensions["plumbline"][1]
     ticket = ask(requests, _tickets(), asker, wish, _settings().installation.instance)
-    return jsonify({"ticket": ticket, "repository": repository.name, "outcome": str(Outcome.WAITING)}), 202
+    return jsonify({"ticket": ticket, "repository": repository.name, "outcome": str(CommandOutcome.WAITING)}), 202
 
 
 def _document() -> dict[str, Any]:
@@ -227,7 +227,7 @@ def answered(ticket: str) -> Response:
         abort(404, "There is no such ticket of this token (any more).")
     answer: dict[str, str] = {}
     for answer in _looks(ticket, request.args.get("wait", 0.0, type=float)):
-        if answer["outcome"] != Outcome.WAITING:
+        if answer["outcome"] != CommandOutcome.WAITING:
             break
     return jsonify({"ticket": ticket, "repository": asked.repository, "line": asked.line, **answer})
 

@@ -19,7 +19,7 @@ from bot.dashboard import board_of_pages, require_visible
 from bot.login import guarded, require_our_form, require_visitor
 from bot.markdown import plain
 from bot.settings import Settings
-from bot.tickets import Outcome, Tickets
+from bot.tickets import CommandOutcome, Tickets
 from bot.visitors import Visitor
 from worker.domain.errors import Refused
 from worker.domain.locks import Holding
@@ -157,7 +157,7 @@ def answered(ticket: str) -> str:
         abort(404)
     require_visible(asked.repository)
     said = tickets.said(ticket)
-    waits = said.outcome is Outcome.WAITING
+    waits = said.outcome is CommandOutcome.WAITING
     text = plain(said.text)
     return render_template(
         "answer.html",

@@ -18,7 +18,7 @@ from bot.forges.plain_git import PlainGit
 from bot.forges.port import Forge, NotPermitted
 from bot.outbox import WAITS
 from bot.queue import CommitRequest
-from bot.tickets import Outcome
+from bot.tickets import CommandOutcome
 from worker.domain.blobs import blob_id
 from worker.domain.errors import Moved, Refused, Unavailable
 from worker.domain.installation import PLAIN, Repository
@@ -68,10 +68,10 @@ def make_commit(desk: Desk, request: CommitRequest, making: Making) -> None:
     if repository is None:
         log.warning("a commit in %s, which app.yaml does not list, is not made", asked.repository)
         return
-    outcome = Outcome.REFUSED
+    outcome = CommandOutcome.REFUSED
     try:
         text = making.refused(making.refusal) if making.refusal else _made(desk, repository, making)
-        outcome = Outcome.REFUSED if making.refusal else Outcome.DONE
+        outcome = CommandOutcome.REFUSED if making.refusal else CommandOutcome.DONE
     except Moved as error:
         if asked.attempt + 1 < ATTEMPTS:
             making.again()

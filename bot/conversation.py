@@ -16,13 +16,14 @@ from bot.actions import ACTIONS
 from bot.answers import Origin, answer, marker
 from bot.authority import Facts, judged, needs, teams_of
 from bot.commands import Command, Mistake, parse, settled
+from bot.declarations import declared_at
 from bot.desk import Desk
-from bot.forges.port import Comment, Forge, NotPermitted, Person, Tree
+from bot.forges.port import Comment, Forge, NotPermitted, Person
 from bot.given import Given, refusal
 from bot.markdown import code, prose
 from bot.sightings import Heard
-from bot.tickets import Outcome, Said
-from worker.domain.declaration import FILE, Declaration, read_declaration
+from bot.tickets import CommandOutcome, Said
+from worker.domain.declaration import FILE
 from worker.domain.errors import DesiredStateError, PlumblineError, Refused, Unavailable
 from worker.domain.installation import Repository
 
@@ -101,16 +102,6 @@ def _answered(
     return carry_out(desk, given, lambda person, teams: facts_at(forge, person, teams))
 
 
-def declared_at(desk: Desk, repository: Repository, tree: Tree, branch: str, tip: str) -> Declaration:
-    """What a branch declares at its tip; nothing where it may declare nothing. Raises DesiredStateError."""
-    if not repository.follows(branch):
-        return Declaration(())
-    text = tree.file(tip, FILE) if tip else None
-    if text is None:
-        return Declaration(())
-    return read_declaration(text, desk.settings.installation, repository, branch)
-
-
 def facts_at(forge: Forge, person: Person, teams: Sequence[str]) -> Facts:
     """What the forge says of somebody now. Raises Unavailable and NotPermitted, and then nothing is permitted."""
     permission = forge.permission(person)
@@ -145,7 +136,7 @@ def carry_out(desk: Desk, given: Given, facts_of: FactsOf) -> Said | None:
         raise
     except PlumblineError as error:
         return refusal(f"{code('/' + command.word)} did not succeed: {prose(str(error))}")
-    return Said(found, Outcome.DONE) if isinstance(found, str) else found
+    return Said(found, CommandOutcome.DONE) if isinstance(found, str) else found
 
 
 def audit(event: str, repository: Repository, by: Person, origin: Origin, word: str, **more: Any) -> None:

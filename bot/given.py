@@ -9,7 +9,7 @@ from bot.answers import Origin
 from bot.commands import Command
 from bot.desk import Desk
 from bot.forges.port import ChangeRequest, Person
-from bot.tickets import Outcome, Said
+from bot.tickets import CommandOutcome, Said
 from worker.domain.declaration import Declaration
 from worker.domain.installation import Repository
 from worker.domain.tokens import Token
@@ -60,4 +60,4 @@ the answer, but for Unavailable, after which it is called again.
 
 def refusal(text: str) -> Said:
     """The answer that nothing was done, and why, in Markdown."""
-    return Said(text, Outcome.REFUSED)
+    return Said(text, CommandOutcome.REFUSED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -13,7 +14,7 @@ from bot.forges.port import RequestState
 from bot.given import Given, refusal
 from bot.markdown import code, prose
 from bot.results import is_current
-from bot.tickets import Outcome, Said
+from bot.tickets import CommandOutcome, Said
 from worker.domain.installation import PLAIN
 from worker.domain.orders import Order, OrderReport, Subject, Verb
 
@@ -86,8 +87,22 @@ def deliver(desk: Desk, report: OrderReport) -> None:
     origin = Origin.from_json(report.origin)
     asked = origin.ticket or f"{origin.number}:{origin.comment}"
     told = {each.environment: json.dumps([each.done, each.text.rstrip(".")]) for each in report.answers}
-    answers = [json.loads(each) for _, each in sorted(desk.board.note_answers(report.repository, asked, told).items())]
-    said = [prose(text[:1].upper() + text[1:], 2000) for _, text in answers]
-    text = f"{said[0]}." if len(said) == 1 else "\n".join(["", *(f"- {each}." for each in said)])
-    outcome = Outcome.DONE if all(done != "refused" for done, _ in answers) else Outcome.REFUSED
-    answer(desk, report.repository, origin, text, outcome if len(answers) >= origin.parts else Outcome.WAITING)
+    known = desk.board.note_answers(report.repository, asked, told)
+    answers = {name: tuple(json.loads(known[name])) for name in sorted(known)}
+    text = answers_text({name: said for name, (_, said) in answers.items()}, names_them=origin.parts > 1)
+    outcome = CommandOutcome.DONE if all(done != "refused" for done, _ in answers.values()) else CommandOutcome.REFUSED
+    answer(desk, report.repository, origin, text, outcome if len(answers) >= origin.parts else CommandOutcome.WAITING)
+
+
+def answers_text(said: Mapping[str, str], *, names_them: bool) -> str:
+    """What was said of each environment, in Markdown: one sentence where it is the same of all, else a line for each.
+
+    Each is named in code where `names_them`, as whoever asked may not know which environments that are; one alone is only said.
+    """
+    if not names_them and len(said) == 1:
+        (text,) = said.values()
+        return f"{prose(text[:1].upper() + text[1:], 2000)}."
+    of_each = {name: prose(text.removeprefix(f"{name} is "), 2000) for name, text in said.items()}
+    if len(set(of_each.values())) == 1:
+        return f"{', '.join(code(name) for name in of_each)}: {next(iter(of_each.values()))}."
+    return "\n".join(["", *(f"- {code(name)}: {text}." for name, text in of_each.items())])

@@ -14,6 +14,7 @@ from bot.answers import Origin, answer
 from bot.authority import Facts
 from bot.commands import Mistake, parse
 from bot.conversation import audit, carry_out
+from bot.declarations import declaring
 from bot.desk import Desk
 from bot.forges.plain_git import PlainGit
 from bot.forges.port import Permission, Person
@@ -21,7 +22,7 @@ from bot.given import Given, refusal
 from bot.markdown import LOGIN, code, prose
 from bot.push_request import PushedCommand
 from bot.tickets import Said
-from worker.domain.declaration import FILE, Declaration, read_declaration
+from worker.domain.declaration import FILE
 from worker.domain.errors import DesiredStateError, Refused
 from worker.domain.installation import PLAIN, Repository
 
@@ -61,7 +62,8 @@ def _answered(desk: Desk, repository: Repository, asked: PushedCommand, origin: 
         audit("command-refused", repository, by, origin, said.word, reason=why)
         return refusal(why)
     try:
-        branch, declaration = _declaring(desk, repository, said.environment)
+        plain = desk.plain_git(repository)
+        place = declaring(desk, repository, plain, said.environment, _first(plain, repository))
     except DesiredStateError as error:
         audit("command-refused", repository, by, origin, said.word, reason=f"{FILE} cannot be read")
         return refusal(
@@ -70,7 +72,7 @@ def _answered(desk: Desk, repository: Repository, asked: PushedCommand, origin: 
     except Refused as error:
         audit("command-refused", repository, by, origin, said.word, reason=str(error))
         return refusal(prose(str(error)))
-    given = Given(repository, said, by, origin, branch, declaration)
+    given = Given(repository, said, by, origin, place.branch, place.declaration)
     return carry_out(desk, given, _facts)
 
 
@@ -91,33 +93,7 @@ def _refusal(desk: Desk, repository: Repository, asked: PushedCommand, origin: O
     return ""
 
 
-def _declaring(desk: Desk, repository: Repository, environment: str) -> tuple[str, Declaration]:
-    """The followed branch that declares an environment, the one that clones begin with first; that one where none is named.
-
-    Raises DesiredStateError and Refused.
-    """
-    plain = desk.plain_git(repository)
-    head, tips = plain.head(), plain.tips()
-    followed = sorted((name for name in tips if repository.follows(name)), key=lambda name: (name != head, name))
-    broken: DesiredStateError | None = None
-    for branch in followed:
-        try:
-            found = _declaration(desk, repository, plain, branch, tips[branch])
-        except DesiredStateError as error:
-            if not environment:
-                raise
-            broken = broken or error
-            continue
-        if not environment or any(name == environment for name, _ in found.targets()):
-            return branch, found
-    if broken is not None:
-        raise broken
-    wanted = f"an environment {environment}" if environment else "an environment"
-    raise Refused(f"no branch of {repository.name} declares {wanted}", f"Look at `environments` in {FILE}")
-
-
-def _declaration(desk: Desk, repository: Repository, plain: PlainGit, branch: str, tip: str) -> Declaration:
-    text = plain.file(tip, FILE)
-    if text is None:
-        return Declaration(())
-    return read_declaration(text, desk.settings.installation, repository, branch)
+def _first(plain: PlainGit, repository: Repository) -> str:
+    """The branch that a command is about where it names none: the one that clones begin with, else the first that is followed."""
+    head, followed = plain.head(), [name for name in sorted(plain.tips()) if repository.follows(name)]
+    return head if head in followed else next(iter(followed), "")

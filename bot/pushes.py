@@ -18,7 +18,7 @@ from bot.markdown import plain
 from bot.push_request import PushedCommand
 from bot.queue import Requests, new_ticket
 from bot.settings import Settings
-from bot.tickets import Outcome
+from bot.tickets import CommandOutcome
 from worker.domain.environment import COMMIT_ID
 from worker.domain.errors import Unavailable
 from worker.domain.messages import (
@@ -201,7 +201,7 @@ def answer() -> Response:
     if not isinstance(ticket, str) or not TICKET.fullmatch(ticket):
         abort(400)
     said = current_app.extensions["plumbline-tickets"].said(ticket)
-    is_waiting = said.outcome is Outcome.WAITING
+    is_waiting = said.outcome is CommandOutcome.WAITING
     if is_waiting and document.get("last") and not requests.queue.is_served(INTAKE_QUEUE):
         raise Unavailable("no bot runs: `python -m bot` of the Procfile is not there")
     return jsonify({"text": "" if is_waiting else plain(said.text)})

@@ -27,7 +27,7 @@ from bot.rollback_text import (
     why_no_push,
     would,
 )
-from bot.tickets import Outcome
+from bot.tickets import CommandOutcome
 from worker.domain.errors import Moved, Refused
 from worker.domain.installation import PLAIN
 from worker.domain.rollback import Restored, RollbackReport
@@ -71,7 +71,7 @@ def _say(desk: Desk, report: RollbackReport) -> None:
     repository = desk.settings.installation.repository(asked.repository)
     is_plain = repository is None or repository.forge == PLAIN
     text = refused(report, report.refusal) if report.refusal else would(report, is_proposed=not is_plain)
-    outcome = Outcome.REFUSED if report.refusal else Outcome.DONE
+    outcome = CommandOutcome.REFUSED if report.refusal else CommandOutcome.DONE
     answer(desk, asked.repository, Origin.from_json(asked.origin), text, outcome)
 
 

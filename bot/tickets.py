@@ -21,7 +21,7 @@ MOST_A_MINUTE: Final = 60
 """Commands of one token, or of one account, in a minute."""
 
 
-class Outcome(enum.StrEnum):
+class CommandOutcome(enum.StrEnum):
     """What a command came to: `done`, also where it was so already; `refused`, where not all of it was done; `waiting`."""
 
     WAITING = "waiting"
@@ -34,7 +34,7 @@ class Said:
     """The answer to a command in Markdown, and what it came to; words may be there before all of them are."""
 
     text: str
-    outcome: Outcome
+    outcome: CommandOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +77,9 @@ class Tickets:
         with redis_answering():
             body: Any = self._connection.get(f"{KEYS}:said-to:{ticket}")
         if not body:
-            return Said("", Outcome.WAITING)
+            return Said("", CommandOutcome.WAITING)
         found = json.loads(body)
-        return Said(found["text"], Outcome(found["outcome"]))
+        return Said(found["text"], CommandOutcome(found["outcome"]))
 
     def may_ask(self, by: str) -> bool:
         """Counts a command; whether who asks has not asked for too many in this minute."""

@@ -63,7 +63,7 @@ class Visitors:
             return None
         value = json.loads(body)
         seen = value["sees"]
-        return Visitor(value["by"], value["name"], None if seen is None else frozenset(seen), value["account"])
+        return Visitor(value["by"], value["name"], None if seen is None else frozenset(seen), value.get("account", ""))
 
     def dismiss(self, session: str) -> None:
         """Ends a session."""

@@ -13,7 +13,7 @@ import redis
 from bot.board import Board
 from bot.markdown import code, fence, plain, prose
 from bot.settings import Settings
-from bot.tickets import MOST_A_MINUTE, Outcome, Said, Tickets
+from bot.tickets import MOST_A_MINUTE, CommandOutcome, Said, Tickets
 from bot.visitors import ATTEMPTS
 from tests.bot.web import Web, converged, fill, web
 from worker.domain.messages import INTAKE_QUEUE
@@ -113,7 +113,9 @@ def test_a_command_is_a_ticket_whose_answer_only_the_same_token_reads(running: W
     ticket = given.json()["ticket"]
     assert connection.llen(f"rq:queue:{INTAKE_QUEUE}") == 1
     assert asked(running, f"/commands/{ticket}").json()["outcome"] == "waiting"
-    Tickets(connection).say(ticket, Said(f"Held by {code('a`b')}: **why** &#42; [here](http://x/y)", Outcome.DONE))
+    Tickets(connection).say(
+        ticket, Said(f"Held by {code('a`b')}: **why** &#42; [here](http://x/y)", CommandOutcome.DONE)
+    )
     found = asked(running, f"/commands/{ticket}?wait=5").json()
     assert (found["outcome"], found["text"]) == ("done", "Held by a`b: why * here (http://x/y)")
     assert found["line"] == "/hold production the migration runs"

@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from bot.board import Board
-from bot.tickets import Outcome, Said, Tickets
+from bot.tickets import CommandOutcome, Said, Tickets
 from tests.bot.oauth_server import CLIENT, SECRET, oauth_server
 from tests.bot.web import TOKEN, Web, fill, form_of, post_token, web
 from tests.browser import chromium
@@ -73,7 +73,7 @@ def test_a_held_environment_is_released_and_rolled_back_by_buttons(
         assert (first["line"], first["branch"], first["token"]) == ("/unhold production", "main", "pages")
         assert page.get_by_role("heading", level=1).inner_text() == "Being carried out"
         page.screenshot(path=tmp_path / "waiting.png")
-        Tickets(connection).say(first["ticket"], Said("`production` <b>goes</b> on.", Outcome.DONE))
+        Tickets(connection).say(first["ticket"], Said("`production` <b>goes</b> on.", CommandOutcome.DONE))
         page.get_by_role("heading", level=1, name="Done").wait_for()
         assert page.locator(".said").inner_text().strip() == "Production goes on."
         page.screenshot(path=tmp_path / "done.png")
@@ -88,12 +88,12 @@ def test_a_held_environment_is_released_and_rolled_back_by_buttons(
         (dry,) = asked(connection)
         assert dry["line"] == "/rollback production ~2 --dry-run"
         Tickets(connection).say(
-            dry["ticket"], Said("`production` would go back.\n\n- `a.yaml` is taken away", Outcome.DONE)
+            dry["ticket"], Said("`production` would go back.\n\n- `a.yaml` is taken away", CommandOutcome.DONE)
         )
         page.get_by_role("button", name="Do it").click()
         (second,) = asked(connection)
         assert second["line"] == "/rollback production ~2"
-        Tickets(connection).say(second["ticket"], Said("Nobody may.", Outcome.REFUSED))
+        Tickets(connection).say(second["ticket"], Said("Nobody may.", CommandOutcome.REFUSED))
         page.get_by_role("heading", level=1, name="Not done").wait_for()
 
 

@@ -12,7 +12,7 @@ import pytest
 from bot import intake
 from bot.answers import Origin, answer
 from bot.forges.port import Permission
-from bot.tickets import Outcome, Said
+from bot.tickets import CommandOutcome, Said
 from tests.bot.beside_a_double import DECLARATION, BesideADouble, beside_a, comes_back, goes_away
 from worker.domain.errors import Unavailable
 from worker.domain.messages import PROPOSALS_QUEUE, LookRequest
@@ -200,6 +200,6 @@ def test_an_answer_waits_for_a_forge_that_is_away_and_a_later_one_takes_its_plac
 
 def test_whoever_waits_with_a_ticket_finds_the_answer(beside: BesideADouble) -> None:
     answer(beside.desk, "shop", Origin("ada", ticket="t1"), "done")
-    assert beside.desk.tickets.said("t1") == Said("done", Outcome.DONE)
-    assert beside.desk.tickets.said("t2") == Said("", Outcome.WAITING)
+    assert beside.desk.tickets.said("t1") == Said("done", CommandOutcome.DONE)
+    assert beside.desk.tickets.said("t2") == Said("", CommandOutcome.WAITING)
     assert answers(beside) == []

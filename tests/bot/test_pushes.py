@@ -16,8 +16,7 @@ from flask.testing import FlaskClient
 from bot.app import create_app
 from bot.board import Board
 from bot.settings import Settings
-from bot.tickets import Outcome as Ending
-from bot.tickets import Said, Tickets
+from bot.tickets import CommandOutcome, Said, Tickets
 from worker.domain.environment import Ceiling
 from worker.domain.installation import Cluster, Installation, Repository
 from worker.domain.messages import COMMITTED, INTAKE_QUEUE, PREVIEWS_QUEUE, REPORTS_QUEUE
@@ -226,7 +225,7 @@ def test_a_command_is_a_job_with_a_ticket_by_which_only_its_answer_is_found(
     assert (status, len(set(answer["tickets"]))) == (202, 2)
     assert queue.connection.llen(f"rq:queue:{INTAKE_QUEUE}") == 2
     first, second = answer["tickets"]
-    answered = Said("`production` is [held](http://x/y): a \\*b\\* &lt;c&gt;", Ending.DONE)
+    answered = Said("`production` is [held](http://x/y): a \\*b\\* &lt;c&gt;", CommandOutcome.DONE)
     Tickets(queue.connection).say(first, answered)
     assert post("/pushes/answer", {"ticket": first})[1]["text"].startswith("production is held (http://x/y)")
     assert post("/pushes/answer", {"ticket": second}) == (200, {"text": ""})

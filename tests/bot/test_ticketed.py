@@ -14,7 +14,7 @@ from bot import orders, ticketed
 from bot.forges.port import Permission
 from bot.markdown import plain
 from bot.ticket_request import TicketRequest
-from bot.tickets import Outcome, Said
+from bot.tickets import CommandOutcome, Said
 from tests.bot.beside_a_double import DECLARATION, BesideADouble, beside_a, comes_back, goes_away
 from worker.domain.errors import Unavailable
 from worker.domain.messages import PREVIEWS_QUEUE, applies_queue
@@ -56,7 +56,7 @@ def test_an_order_is_passed_on_and_its_answer_waits_for_every_environment(
 ) -> None:
     caplog.set_level(logging.INFO, "plumbline.security")
     beside.rig.push("main", {"plumbline.yaml": TWO})
-    assert asked(beside, "/retry") == Said("", Outcome.WAITING)
+    assert asked(beside, "/retry") == Said("", CommandOutcome.WAITING)
     assert ordered(beside) == 1
     (line,) = audited(caplog)
     assert line == {
@@ -67,18 +67,18 @@ def test_an_order_is_passed_on_and_its_answer_waits_for_every_environment(
     told = [Answered("staging", "done", "staging is converged again"), Answered("side", "refused", "side is held")]
     orders.deliver(beside.desk, OrderReport("shop", Verb.RETRY, "ci", 1.0, (told[0],), origin))
     half = beside.desk.tickets.said("a" * 32)
-    assert (half.outcome, "Staging is converged" in half.text) == (Outcome.WAITING, True)
+    assert (half.outcome, "`staging`: converged again" in half.text) == (CommandOutcome.WAITING, True)
     orders.deliver(beside.desk, OrderReport("shop", Verb.RETRY, "ci", 1.0, (told[1],), origin))
     whole = beside.desk.tickets.said("a" * 32)
-    assert whole.outcome is Outcome.REFUSED, "not all of it was done"
-    assert "Side is held" in whole.text
+    assert whole.outcome is CommandOutcome.REFUSED, "not all of it was done"
+    assert "`side`: held" in whole.text
 
 
 def test_a14_a_token_may_what_app_yaml_gives_it_and_no_more(
     beside: BesideADouble, caplog: pytest.LogCaptureFixture
 ) -> None:
     said = asked(beside, "/hold staging", "looks")
-    assert said.outcome is Outcome.REFUSED
+    assert said.outcome is CommandOutcome.REFUSED
     assert "needs `write` permission; app.yaml gives this token `read` here" in said.text
     assert ordered(beside) == 0
     assert [(each["event"], each["by"]) for each in audited(caplog)] == [("command-refused", "token:looks")]
@@ -108,11 +108,11 @@ def test_an_account_is_asked_of_the_forge_at_that_moment(beside: BesideADouble) 
     assert "the forge says that you have `read` here" in asked(beside, "/hold staging", **account).text
     beside.redis.flushall()
     beside.rig.permit("wil", Permission.WRITE)
-    assert asked(beside, "/hold staging", **account) == Said("", Outcome.WAITING)
+    assert asked(beside, "/hold staging", **account) == Said("", CommandOutcome.WAITING)
     assert ordered(beside) == 1
     beside.redis.flushall()
     stranger = {**account, "account": "987654"}
-    assert asked(beside, "/hold staging", **stranger).outcome is Outcome.REFUSED, "the id decides, not the name"
+    assert asked(beside, "/hold staging", **stranger).outcome is CommandOutcome.REFUSED, "the id decides, not the name"
     assert ordered(beside) == 0
 
 
@@ -131,7 +131,7 @@ def test_a_forge_that_is_away_permits_nothing_and_is_asked_again(beside: BesideA
         asked(beside, "/hold staging")
     assert ordered(beside) == 0
     comes_back(beside.rig)
-    assert asked(beside, "/hold staging").outcome is Outcome.WAITING
+    assert asked(beside, "/hold staging").outcome is CommandOutcome.WAITING
     assert ordered(beside) == 1
 
 
@@ -153,7 +153,7 @@ def test_what_is_refused_says_why(beside: BesideADouble) -> None:
     for words, (line, more) in REFUSED.items():
         beside.redis.flushall()
         said = asked(beside, line, **{"token": "ci", **more})
-        assert said.outcome is Outcome.REFUSED, line
+        assert said.outcome is CommandOutcome.REFUSED, line
         assert words in plain(said.text)
         assert ordered(beside) == ordered(beside, PREVIEWS_QUEUE) == 0, line
 
