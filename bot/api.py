@@ -69,11 +69,7 @@ def _tickets() -> Tickets:
 
 @api.before_request
 def require_token() -> None:
-    """Knows the token (`g.token`), or ends the request; too many wrong ones of an address wait, whatever comes next."""
-    visitors: Visitors = current_app.extensions["plumbline-visitors"]
-    place = f"api:{request.remote_addr}"
-    if visitors.has_tried(place):
-        abort(429, f"Too many wrong tokens from this address. Try again in {ATTEMPT_SECONDS // 60} minutes.")
+    """Knows the token (`g.token`), or ends the request. Only wrong ones are counted and wait: many may share an address."""
     settings = _settings()
     if not settings.token_secrets:
         abort(401, "No token may command here: app.yaml has no `tokens`.")
@@ -85,7 +81,9 @@ def require_token() -> None:
             name = each
     found = settings.installation.token(name) if name and scheme.lower() == "bearer" else None
     if found is None:
-        visitors.may_try(place)
+        visitors: Visitors = current_app.extensions["plumbline-visitors"]
+        if not visitors.may_try(f"api:{request.remote_addr}"):
+            abort(429, f"Too many wrong tokens from this address. Try again in {ATTEMPT_SECONDS // 60} minutes.")
         line = {"event": "token-refused", "from": request.remote_addr, "path": flat(request.path)}
         security.warning("%s", json.dumps(line))
         abort(401, "This token is none of app.yaml's `tokens`.")

@@ -188,12 +188,12 @@ def sign_in() -> Answer | tuple[str, int]:
     """Signs in by the token; whatever is wrong with it, the answer is the same."""
     request.max_content_length = 16 << 10
     require_our_form()
-    _require_patience()
     settings = _settings()
     expected = settings.pages_token.opened() if settings.pages_token is not None else secrets.token_urlsafe(32)
     given = request.form.get("token", "").strip()[:LONGEST_TOKEN]
     sides = (hashlib.sha256(side.encode()).digest() for side in (expected, given))
     if not hmac.compare_digest(*sides):
+        _require_patience()
         log.warning("sign-in by token refused from=%s", request.remote_addr)
         return _door(WRONG), 403
     by = next(way for way, forge in _ways().items() if not forge)
@@ -201,7 +201,7 @@ def sign_in() -> Answer | tuple[str, int]:
 
 
 def _require_patience() -> None:
-    """Too many attempts from one address wait, whether the next one would be right or not."""
+    """Counts a wrong attempt; too many from one address wait. A right one never does: many people may share an address."""
     if not _visitors().may_try(request.remote_addr or ""):
         log.warning("sign-in: too many attempts from=%s", request.remote_addr)
         abort(429, f"Too many attempts. Try again in {ATTEMPT_SECONDS // 60} minutes.")
@@ -209,7 +209,6 @@ def _require_patience() -> None:
 
 def _admitted(visitor: Visitor, seconds: int) -> Answer:
     """A session of its own begins (one that somebody else may know of ends), and leads to what was wanted."""
-    _visitors().forgive(request.remote_addr or "")
     wanted = str(session.get("wanted") or url_for("dashboard.environments"))
     session.clear()
     session["id"] = _visitors().admit(visitor, seconds)
@@ -235,7 +234,6 @@ def done(forge: str) -> Answer | tuple[str, int]:
     right = hmac.compare_digest(str(asked.get("state", "")).encode(), state.encode())
     if not asked or not right or asked.get("forge") != forge or not code:
         return _door("That sign-in was not begun here, or was called off. Try again."), 403
-    _require_patience()
     settings = _settings()
     repositories = {each.project: each.name for each in settings.installation.repositories if each.forge == forge}
     secret = settings.sign_in_secrets[forge]
@@ -244,6 +242,7 @@ def done(forge: str) -> Answer | tuple[str, int]:
             declared, client, secret, _back(forge), code, str(asked["verifier"]), repositories
         )
     except Refused as error:
+        _require_patience()
         return _door(str(error)), 403
     seen = frozenset(repositories[project] for project in readable)
     return _admitted(Visitor(f"forge:{forge}", name, seen, account), FORGE_SECONDS)

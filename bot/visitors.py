@@ -14,7 +14,7 @@ from worker.domain.messages import KEYS
 from worker.signed_queue import redis_answering
 
 ATTEMPTS: Final = 10
-"""Attempts to sign in that one address has in `ATTEMPT_SECONDS`."""
+"""Wrong attempts that one address has in `ATTEMPT_SECONDS`."""
 
 ATTEMPT_SECONDS: Final = 300
 
@@ -71,23 +71,12 @@ class Visitors:
             self._connection.delete(_session(session))
 
     def may_try(self, address: str) -> bool:
-        """Counts an attempt to sign in; whether the address has not had too many."""
+        """Counts a wrong attempt; whether the address has not had too many."""
         key = f"{KEYS}:attempts:{address}"
         with redis_answering():
             self._connection.set(key, 0, ex=ATTEMPT_SECONDS, nx=True)
             count: Any = self._connection.incr(key)
         return int(count) <= ATTEMPTS
-
-    def has_tried(self, address: str) -> bool:
-        """Whether an address has had all of its attempts; counts none."""
-        with redis_answering():
-            count: Any = self._connection.get(f"{KEYS}:attempts:{address}")
-        return int(count or 0) >= ATTEMPTS
-
-    def forgive(self, address: str) -> None:
-        """Forgets the attempts of an address, after one that was right."""
-        with redis_answering():
-            self._connection.delete(f"{KEYS}:attempts:{address}")
 
 
 def _session(session: str) -> str:

@@ -196,7 +196,9 @@ def run(line: str) -> None:
         return
     assert words[:2] == ["python", "-m"], words
     sys.argv = words[2:]
-    sys.modules.pop(f"{words[2]}.__main__", None) or sys.modules.pop(words[2], None)  # it is run anew, all else is there
+    sys.modules.pop(f"{words[2]}.__main__", None) or sys.modules.pop(
+        words[2], None
+    )  # it is run anew, all else is there
     runpy.run_module(words[2], run_name="__main__", alter_sys=True)
 
 

@@ -69,7 +69,7 @@ def _check_webhook(section: Section, receiver: Receiver) -> None:
 
 def _route(section: Section, names: Sequence[str]) -> Route:
     default = Route(())
-    receivers, types = section.texts("receivers"), section.texts("types")
+    receivers, types = section.texts("receivers"), section.narrowing("types", "all of them")
     if not receivers:
         section.problem("receivers", "`receivers` is missing", "name at least one of `alerts.receivers`")
     for name in receivers or ():
@@ -84,8 +84,8 @@ def _route(section: Section, names: Sequence[str]) -> Route:
     severity = section.text("severity", str(default.severity), choices=[str(each) for each in Severity])
     route = Route(
         receivers or (),
-        section.texts("repositories") or default.repositories,
-        section.texts("environments") or default.environments,
+        section.narrowing("repositories", "all of them") or default.repositories,
+        section.narrowing("environments", "all of them") or default.environments,
         tuple(AlertType(name) for name in types if name in known) if types else default.types,
         Severity(severity),
     )

@@ -178,7 +178,7 @@ def _policy(section: Section, ceiling: Ceiling) -> Policy:
         prune=section.flag("prune", default=default.prune),
         settle=section.seconds("settle", default.settle),
         health_timeout=section.seconds("health-timeout", default.health_timeout),
-        recreate=section.texts("recreate") or default.recreate,
+        recreate=default.recreate if (named := section.texts("recreate")) is None else named,
         health=_health(section.section("health")),
         force=section.flag("force", default=default.force) and ceiling.force,
         prune_budget=section.budget("prune-budget", default.prune_budget),

@@ -64,13 +64,11 @@ def read_images(top: Section, environments: Collection[str]) -> tuple[ImagePolic
 
 
 def _environments(section: Section, known: Collection[str]) -> tuple[str, ...]:
-    named = section.texts("environments")
+    named = section.narrowing("environments", "all of them")
     for each in named or ():
         if each not in known:
             there = ", ".join(known)
             section.problem("environments", f"`environments`: {each!r} is not declared here", f"there are: {there}")
-    if named == ():
-        section.problem("environments", "`environments`: the list is empty", "leave it out for all of them")
     return tuple(known) if named is None else named
 
 

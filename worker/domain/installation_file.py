@@ -106,7 +106,7 @@ def _repository(section: Section, forges: Sequence[str]) -> Repository:
         secret=secret_at(section, "secret"),
         forge=section.text("forge", PLAIN, choices=(PLAIN, *forges)),
         project=section.text("project"),
-        branches=section.texts("branches") or ("main",),
+        branches=section.narrowing("branches", "main alone") or ("main",),
         ceiling=_ceiling(ceiling) if ceiling else Ceiling((), (), (), ()),
         credentials=secret_at(section, "credentials"),
         impersonate=_impersonation(section),
@@ -199,7 +199,7 @@ def _pages(top: Section, address: str, forges: Sequence[str], roles: Sequence[st
 def _ceiling(section: Section) -> Ceiling:
     ceiling = Ceiling(
         namespaces=section.texts("namespaces") or (),
-        kinds=section.texts("kinds") or ("*",),
+        kinds=section.narrowing("kinds", "all kinds") or ("*",),
         cluster_scoped=section.texts("cluster-scoped") or (),
         clusters=section.texts("clusters"),
         force=section.flag("force", default=True),

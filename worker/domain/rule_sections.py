@@ -74,7 +74,7 @@ def _shape(section: Section, name: str, text: str) -> str:
 
 
 def _managers(rule: Section) -> tuple[str, ...]:
-    managers = rule.texts("managers") or ()
+    managers = rule.narrowing("managers", "all of them") or ()
     if len(managers) > MOST_FIELDS:
         rule.problem("managers", f"`managers`: more than {MOST_FIELDS}", "use patterns such as *-controller")
         return ()
@@ -82,7 +82,7 @@ def _managers(rule: Section) -> tuple[str, ...]:
 
 
 def _fields(rule: Section) -> tuple[FieldPattern, ...]:
-    texts = rule.texts("fields") or ()
+    texts = rule.narrowing("fields", "all of them") or ()
     if len(texts) > MOST_FIELDS:
         rule.problem("fields", f"`fields`: more than {MOST_FIELDS}", "name what the fields are part of")
         return ()

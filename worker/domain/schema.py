@@ -131,6 +131,13 @@ class Section:
             return None
         return tuple(value)
 
+    def narrowing(self, name: str, without: str) -> tuple[str, ...] | None:
+        """A list of texts that narrows what is meant `without` it; None where the key is absent, and nothing in it is a problem."""
+        found = self.texts(name)
+        if found == () or (found is None and name in self._value and self._value[name] is None):
+            self.problem(name, f"`{name}`: the list is empty", f"leave it out for {without}")
+        return found
+
     def section(self, name: str, *, required: bool = False) -> Section | None:
         """A mapping below this one, None where it is absent (or not a mapping, which is noted)."""
         value = self._get(name, required=required)

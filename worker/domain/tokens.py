@@ -62,8 +62,8 @@ def read_tokens(top: Section, roles: Collection[str]) -> tuple[Token, ...]:
             name,
             secret_at(section, "secret") or SecretReference(),
             read_may(section, roles),
-            section.texts("repositories") or ("*",),
-            section.texts("environments") or ("*",),
+            section.narrowing("repositories", "all of them") or ("*",),
+            section.narrowing("environments", "all of them") or ("*",),
             section.text("user"),
         )
         if token.user and not LOGIN.fullmatch(token.user):

@@ -67,6 +67,12 @@ def test_the_pages_own_token_may_nothing_unless_it_is_said() -> None:
         ("tokens: [{name: 'c:i', secret: {file: t}, may: []}]", "cannot be a token's name"),
         ("tokens: [{name: ci, secret: {file: t}, may: [], user: 'a b'}]", "is no login"),
         ("tokens: [{name: ci, secret: {file: t}, may: [], enviroments: [x]}]", "unknown key `enviroments`"),
+        ("tokens: [{name: ci, secret: {file: t}, may: [], environments: []}]", "`environments`: the list is empty"),
+        ("tokens: [{name: ci, secret: {file: t}, may: [], repositories: []}]", "leave it out for all of them"),
+        ("tokens: [{name: ci, secret: {file: t}, may: [], repositories: }]", "`repositories`: the list is empty"),
+        ("alerts: {routes: [{receivers: [], repositories: []}]}", "`repositories`: the list is empty"),
+        ("alerts: {routes: [{receivers: [], environments: []}]}", "`environments`: the list is empty"),
+        ("alerts: {routes: [{receivers: [], types: []}]}", "`types`: the list is empty"),
         ("tokens: [{name: a, secret: {file: t}, may: []}, {name: a, secret: {file: u}, may: []}]", "a stands twice"),
         ("pages: {sign-in: [], may: [write]}", "is about who signs in by the token"),
         ("pages: {token: {file: t}, may: [sudo]}", "there is no role 'sudo'"),
@@ -75,7 +81,15 @@ def test_the_pages_own_token_may_nothing_unless_it_is_said() -> None:
 def test_a_mistake_is_said(more: str, words: str) -> None:
     with pytest.raises(DesiredStateError, match=words) as caught:
         read(more)
-    assert caught.value.problems[0].line == 7
+    assert all(problem.line == 7 for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize("line", ["    branches: []", "    ceiling: {namespaces: [shop], kinds: []}"])
+def test_an_empty_list_of_a_repository_does_not_widen_what_it_is_for(line: str) -> None:
+    kept = [each for each in APP.splitlines() if each.split(":")[0] != line.split(":", maxsplit=1)[0]]
+    with pytest.raises(DesiredStateError, match="the list is empty") as caught:
+        read_installation("\n".join([*kept, line]), "app.yaml")
+    assert [problem.line for problem in caught.value.problems] == [len(kept) + 1]
 
 
 def test_the_documentation_s_tokens_are_read() -> None:
