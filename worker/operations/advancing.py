@@ -29,7 +29,15 @@ from worker.planning.diffing import specified_differences
 from worker.planning.ownership import Ownership
 
 GRACE: Final = 10.0
-"""Seconds that an object may be degraded before the operation has failed: a pull that is tried again may still work."""
+"""Seconds that an object may be as MENDS_NOT has it before the operation has failed: a pull that is tried again may work."""
+
+MENDS_NOT: Final = frozenset({Health.DEGRADED, Health.MISSING})
+"""What waiting alone hardly mends: what does not work, and what was applied and somebody deleted meanwhile.
+
+A failure opens an episode, and that is what makes a deleted object again; a wait until the deadline only puts it off.
+"""
+
+GONE: Final = "was applied and is not there any more: somebody deleted it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,25 +168,31 @@ def _unhealthy(
     operation, state = recorded.state.operation, recorded.state
     assert operation is not None
     troubles = troubles_of(target, unhealthy, live)
-    degraded = [health for health in unhealthy if health.health is Health.DEGRADED]
+    bad = [health for health in unhealthy if health.health in MENDS_NOT]
     if troubles:
         subject, text = troubles[0][0], f"{troubles[0][0].key}: {troubles[0][1]}"
     else:
-        subject = degraded[0] if degraded else max(unhealthy, key=lambda health: health.health.rank)
-        text = f"{subject.key}: {explained(target, subject, live)}"
+        subject = bad[0] if bad else max(unhealthy, key=lambda health: health.health.rank)
+        gone = subject.health is Health.MISSING
+        text = f"{subject.key}: {GONE if gone else explained(target, subject, live)}"
     if len(unhealthy) > 1:
         text += f" (and {len(unhealthy) - 1} more not healthy)"
-    bad = bool(troubles or degraded)
-    troubled = (operation.troubled or now) if bad else 0.0
+    is_bad = bool(troubles or bad)
+    troubled, is_over = patience(operation, now, is_bad=is_bad)
     if operation.phase is Phase.SETTLING:
         return _failed(state, recorded.inventory, operation, f"did not stay healthy: {text}", now, [])
-    late = now > operation.deadline
-    if late or (bad and now - troubled >= GRACE):
-        waited = f"not healthy after {now - operation.applied:.0f} s: " if late and not bad else ""
+    if is_over:
+        waited = "" if is_bad else f"not healthy after {now - operation.applied:.0f} s: "
         return _failed(state, recorded.inventory, operation, waited + text, now, [])
-    facts = [Fact(Step.DEGRADED if bad else Step.WAITING, text)] if text != operation.said else []
+    facts = [Fact(Step.DEGRADED if is_bad else Step.WAITING, text)] if text != operation.said else []
     waiting = replace(operation, said=text, troubled=troubled)
     return Advanced(replace(state, operation=waiting), recorded.inventory, tuple(facts))
+
+
+def patience(operation: Operation, now: float, *, is_bad: bool) -> tuple[float, bool]:
+    """Since when something is as waiting hardly mends it (Unix time, 0: nothing is), and whether the waiting is over."""
+    troubled = (operation.troubled or now) if is_bad else 0.0
+    return troubled, now > operation.deadline or (is_bad and now - troubled >= GRACE)
 
 
 def failed(recorded: Recorded, text: str, now: float) -> Advanced:
