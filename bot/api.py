@@ -27,7 +27,7 @@ from bot.commands import Command
 from bot.markdown import flat, plain
 from bot.queue import Requests
 from bot.settings import Settings
-from bot.tickets import CommandOutcome, Tickets
+from bot.tickets import Asked, CommandOutcome, Tickets, in_time
 from bot.visitors import ATTEMPT_SECONDS, Visitors
 from worker.domain.declaration import Declaration
 from worker.domain.episode_text import said
@@ -224,16 +224,18 @@ def answered(ticket: str) -> Response:
     if asked is None or asked.by != Asker(token=g.token.name).name:
         abort(404, "There is no such ticket of this token (any more).")
     answer: dict[str, str] = {}
-    for answer in _looks(ticket, request.args.get("wait", 0.0, type=float)):
+    for answer in _looks(ticket, asked, request.args.get("wait", 0.0, type=float)):
         if answer["outcome"] != CommandOutcome.WAITING:
             break
     return jsonify({"ticket": ticket, "repository": asked.repository, "line": asked.line, **answer})
 
 
-def _looks(ticket: str, seconds: float) -> Iterator[dict[str, str]]:
+def _looks(ticket: str, asked: Asked, seconds: float) -> Iterator[dict[str, str]]:
+    requests: Requests = current_app.extensions["plumbline"][1]
+    now = requests.queue.now()
     until = time.monotonic() + min(max(seconds, 0.0), LONGEST_WAIT) if seconds == seconds else 0.0  # noqa: PLR0124 (NaN)
     while True:
-        found = _tickets().said(ticket)
+        found = in_time(_tickets().said(ticket), asked, now)
         yield {"outcome": str(found.outcome), "text": plain(found.text), "markdown": found.text}
         if time.monotonic() >= until:
             return

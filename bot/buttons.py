@@ -18,8 +18,9 @@ from bot.commands import COMMANDS, Command, parse
 from bot.dashboard import board_of_pages, require_visible
 from bot.login import guarded, require_our_form, require_visitor
 from bot.markdown import plain
+from bot.queue import Requests
 from bot.settings import Settings
-from bot.tickets import CommandOutcome, Tickets
+from bot.tickets import CommandOutcome, Tickets, in_time
 from bot.visitors import Visitor
 from worker.domain.errors import Refused
 from worker.domain.locks import Holding
@@ -156,7 +157,8 @@ def answered(ticket: str) -> str:
     if asked is None or asker is None or asked.by != asker.name:
         abort(404)
     require_visible(asked.repository)
-    said = tickets.said(ticket)
+    requests: Requests = current_app.extensions["plumbline"][1]
+    said = in_time(tickets.said(ticket), asked, requests.queue.now())
     waits = said.outcome is CommandOutcome.WAITING
     text = plain(said.text)
     return render_template(

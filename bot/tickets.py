@@ -17,16 +17,24 @@ from worker.signed_queue import redis_answering
 KEPT_SECONDS: Final = 24 * 3600
 """How long an answer can be read."""
 
+ANSWERED_SECONDS: Final = 30 * 60.0
+"""Seconds after which an answer is not waited for any more: what is tried again for longer was given up, but for a commit that
+a forge does not take."""
+
 MOST_A_MINUTE: Final = 60
 """Commands of one token, or of one account, in a minute."""
 
 
 class CommandOutcome(enum.StrEnum):
-    """What a command came to: `done`, also where it was so already; `refused`, where not all of it was done; `waiting`."""
+    """What a command came to: `done`, also where it was so already; `refused`, where not all of it was done; `waiting`.
+
+    `unanswered`, where nobody knows: that is never kept, as an answer may still come.
+    """
 
     WAITING = "waiting"
     DONE = "done"
     REFUSED = "refused"
+    UNANSWERED = "unanswered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,18 @@ class Asked:
     environment: str
     line: str
     at: float
+
+
+def in_time(said: Said, asked: Asked, now: float) -> Said:
+    """The answer as it is shown at a Unix time: one that is not whole after its time says that nobody knows the rest."""
+    if said.outcome is not CommandOutcome.WAITING or now - asked.at <= ANSWERED_SECONDS:
+        return said
+    what = "Not all of it has an answer" if said.text else "There is no answer"
+    text = (
+        f"{what} after {ANSWERED_SECONDS / 60:.0f} minutes, so whether it was carried out is not known. Look at the status, and "
+        "say it again if it is still wanted; an answer that still comes is shown here."
+    )
+    return Said(f"{said.text}\n\n{text}".strip(), CommandOutcome.UNANSWERED)
 
 
 class Tickets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import redis
 from bot.board import Board
 from bot.markdown import code, fence, plain, prose
 from bot.settings import Settings
-from bot.tickets import MOST_A_MINUTE, CommandOutcome, Said, Tickets
+from bot.tickets import ANSWERED_SECONDS, MOST_A_MINUTE, CommandOutcome, Said, Tickets
 from bot.visitors import ATTEMPTS
 from tests.bot.web import Web, converged, fill, web
 from worker.domain.messages import INTAKE_QUEUE
@@ -112,6 +113,11 @@ def test_a_command_is_a_ticket_whose_answer_only_the_same_token_reads(running: W
     ticket = given.json()["ticket"]
     assert connection.llen(f"rq:queue:{INTAKE_QUEUE}") == 1
     assert asked(running, f"/commands/{ticket}").json()["outcome"] == "waiting"
+    kept = json.loads(connection.get(f"plumbline:v1:asked:{ticket}"))
+    late = kept | {"at": kept["at"] - ANSWERED_SECONDS - 1}
+    connection.set(f"plumbline:v1:asked:{ticket}", json.dumps(late))
+    found = asked(running, f"/commands/{ticket}?wait=5").json()
+    assert (found["outcome"], found["text"].partition(" after")[0]) == ("unanswered", "There is no answer")
     Tickets(connection).say(
         ticket, Said(f"Held by {code('a`b')}: **why** &#42; [here](http://x/y)", CommandOutcome.DONE)
     )
