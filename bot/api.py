@@ -69,7 +69,7 @@ def _tickets() -> Tickets:
 
 @api.before_request
 def require_token() -> None:
-    """Knows the token (`g.token`), or ends the request. Only wrong ones are counted and have to wait: many may share an address."""
+    """Knows the token (`g.token`), or ends the request. Only wrong ones are counted and wait: many may share an address."""
     settings = _settings()
     if not settings.token_secrets:
         abort(401, "No token may command here: app.yaml has no `tokens`.")

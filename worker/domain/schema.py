@@ -132,7 +132,7 @@ class Section:
         return tuple(value)
 
     def narrowing(self, name: str, without: str) -> tuple[str, ...] | None:
-        """A list of texts that narrows what is meant `without` it; None where the key is absent, and nothing in it is a problem."""
+        """A list of texts that narrows what is meant `without` it; None where the key is absent. An empty one is a problem."""
         found = self.texts(name)
         if found == () or (found is None and name in self._value and self._value[name] is None):
             self.problem(name, f"`{name}`: the list is empty", f"leave it out for {without}")
