@@ -42,6 +42,7 @@ from worker.domain.messages import (
     LOOK,
     POLL,
     PUSHED,
+    REGISTRIES_QUEUE,
     REPORTS_QUEUE,
     SEND,
     TICKET,
@@ -80,7 +81,7 @@ def main() -> int:
         COMMIT_ADOPTION: partial(adoptions.commit, aside),
         COMMIT_REVERT: partial(reverts.commit, aside),
         COMMIT_UPDATE: partial(updates.commit, aside),
-        FOLLOW: partial(following.follow, desk),
+        FOLLOW: partial(following.follow, desk.beside()),
     }
     stop, permissions = Stop(), Permissions(desk)
     try:
@@ -96,6 +97,7 @@ def main() -> int:
     for name in receivers:
         work_beside(desk.requests.queue, [alerts_queue(name)], table, name=f"alerts-{name}", stop=stop)
     work_beside(desk.requests.queue, [COMMITS_QUEUE], table, name="commits", stop=stop)
+    work_beside(desk.requests.queue, [REGISTRIES_QUEUE], table, name="follows", stop=stop)
     try:
         run_worker(
             desk.requests.queue,
@@ -104,7 +106,7 @@ def main() -> int:
             name="bot",
             serves=serves,
             stop=stop,
-            beside=[COMMITS_QUEUE, *(alerts_queue(name) for name in receivers)],
+            beside=[COMMITS_QUEUE, REGISTRIES_QUEUE, *(alerts_queue(name) for name in receivers)],
         )
         stop.finish(FINISH_SECONDS)
     except PlumblineError as error:

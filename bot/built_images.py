@@ -1,4 +1,8 @@
-"""Which images were said to be built, and what was done about it, in Redis. Lost without loss where a registry can be asked.
+"""Which images were said to be built, and what was done about it, in Redis.
+
+Where a registry is declared its tags are read again after Redis was emptied. What is lost with it: what was only announced, when
+tags were pushed (`newest` starts anew with the next one), and that a change request was proposed (one that people closed may be
+proposed once more).
 
 A tag is kept with the digest and the time at which it was first said so: the same word again changes nothing, however late.
 """
@@ -82,13 +86,13 @@ class BuiltImages:
         key = f"{KEYS}:registry-tags:{job_name(place)}"
         known = self._ask("SMEMBERS", key)
         new = [each for each in tags if each.encode() not in known]
-        for start in range(0, len(new), MOST_TAGS):
-            self._ask("SADD", key, *new[start : start + MOST_TAGS])
-        if tags:
-            self._ask("EXPIRE", key, SECONDS)
         for name in new[-MOST_TAGS:] if known else ():
             if self._ask("HSETNX", _tags(place), name, json.dumps({"digest": "", "at": now, "revision": ""})):
                 self._ask("EXPIRE", _tags(place), SECONDS)
+        if new:  # after their times, and all at once: whoever is stopped in between finds them new again
+            self._ask("SADD", key, *new)
+        if tags:
+            self._ask("EXPIRE", key, SECONDS)
         if known and new:
             self._forget_oldest(place, _tags(place))
 

@@ -17,9 +17,11 @@ from bot.settings import Settings
 from worker.domain.errors import Unavailable
 from worker.domain.installation import Installation
 from worker.domain.messages import (
+    COMMITS_QUEUE,
     INTAKE_QUEUE,
     PREVIEWS_QUEUE,
     PROPOSALS_QUEUE,
+    REGISTRIES_QUEUE,
     REPORTS_QUEUE,
     WRITES_QUEUE,
     alerts_queue,
@@ -80,7 +82,10 @@ class Metrics:
         self.registry = CollectorRegistry()
         clusters = tuple(applies_queue(cluster.name) for cluster in installation.clusters)
         receivers = tuple(alerts_queue(receiver.name) for receiver in installation.alerts.receivers)
-        names = (INTAKE_QUEUE, REPORTS_QUEUE, WRITES_QUEUE, PREVIEWS_QUEUE, PROPOSALS_QUEUE, *clusters, *receivers)
+        names = (
+            INTAKE_QUEUE, REPORTS_QUEUE, WRITES_QUEUE, COMMITS_QUEUE, REGISTRIES_QUEUE, PREVIEWS_QUEUE, PROPOSALS_QUEUE,
+            *clusters, *receivers,
+        )  # fmt: skip
         self.registry.register(_Queues(queue, names))
         self.registry.register(_Alerts(Deliveries(queue.connection)))
         self._deliveries = Counter(

@@ -35,6 +35,7 @@ from worker.domain.messages import (
     PROPOSE,
     PROPOSE_SECONDS,
     PUSHED,
+    REGISTRIES_QUEUE,
     REVERT,
     ROLLBACK,
     SCHEMA,
@@ -65,6 +66,7 @@ from worker.signed_queue import SignedQueue
 PREVIEW_SECONDS = 30
 INTAKE_SECONDS = 30
 LOOK_SECONDS = 120
+FOLLOW_SECONDS = 600
 CONVERGE_SECONDS = 600
 WRITE_SECONDS = 120
 SEND_SECONDS = 60
@@ -193,8 +195,9 @@ class Requests:
         self.queue.enqueue(PREVIEWS_QUEUE, PREVIEW, request.to_json(), job_id=job_id, timeout=PREVIEW_SECONDS)
 
     def committed(self, message: Committed) -> None:
-        """Passes a "change committed" alert on; the same alert twice is one job."""
-        facts = json.dumps([message.repository, sorted((update.ref, update.new) for update in message.updates)])
+        """Passes a "change committed" alert on; the same alert twice, with the same approvals, is one job."""
+        moved = sorted((update.ref, update.new) for update in message.updates)
+        facts = json.dumps([message.repository, moved, sorted(message.approvals)])
         job_id = f"committed-{hashlib.sha256(facts.encode()).hexdigest()[:32]}"
         self.queue.enqueue(INTAKE_QUEUE, COMMITTED, message.to_json(), job_id=job_id, timeout=INTAKE_SECONDS)
 
@@ -250,7 +253,7 @@ class Requests:
 
     def follow(self, request: FollowRequest) -> bool:
         """Asks which policies follow an image; false where a job is waiting that will see what was announced."""
-        return self._after_now(INTAKE_QUEUE, FOLLOW, request.to_json(), request.job_ids, LOOK_SECONDS)
+        return self._after_now(REGISTRIES_QUEUE, FOLLOW, request.to_json(), request.job_ids, FOLLOW_SECONDS)
 
     def update(self, request: UpdateRequest) -> bool:
         """Asks the worker what changes for a policy; whether it was not asked for already."""

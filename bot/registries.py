@@ -10,7 +10,7 @@ import base64
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urljoin
@@ -30,6 +30,9 @@ MOST_TAGS: Final = 20_000
 LARGEST_PAGE: Final = 1 << 20
 SECONDS: Final = 15.0
 """For one answer."""
+
+WHOLE_SECONDS: Final = 60.0
+"""For all pages of one image's tags, and whatever tokens they need: what is slower is away."""
 
 EARLY: Final = 10.0
 """Seconds before its end a token is no longer used."""
@@ -65,6 +68,7 @@ class Speaker:
 
     registry: Registry
     opened: SecretText | None = None
+    clock: Callable[[], float] = time.monotonic
     _known: MutableMapping[str, Known] = field(default_factory=dict)
     _tokens: MutableMapping[str, tuple[str, float]] = field(default_factory=dict)
 
@@ -73,10 +77,10 @@ class Speaker:
         path: str = f"/v2/{repository}/tags/list?n={PAGE}"
         known = self._known.get(repository)
         found: list[str] = []
-        etag = ""
+        etag, until = "", self.clock() + WHOLE_SECONDS
         for number in range(PAGES):
             headers = {"If-None-Match": known.etag} if known is not None and not number else {}
-            answer = self._answer("GET", path, repository, headers)
+            answer = self._answer("GET", path, repository, headers, until)
             if answer.status == NOT_MODIFIED and known is not None:
                 return known.tags
             if answer.status == NOT_FOUND:
@@ -100,7 +104,8 @@ class Speaker:
 
     def digest(self, repository: str, tag: str) -> str:
         """The digest that a tag has now; empty where there is no such tag, or the registry does not say it."""
-        answer = self._answer("HEAD", f"/v2/{repository}/manifests/{quote(tag)}", repository, {"Accept": MANIFESTS})
+        path, until = f"/v2/{repository}/manifests/{quote(tag)}", self.clock() + WHOLE_SECONDS
+        answer = self._answer("HEAD", path, repository, {"Accept": MANIFESTS}, until)
         if answer.status == NOT_FOUND:
             return ""
         self._checked(answer, f"{repository}:{tag}")
@@ -120,35 +125,32 @@ class Speaker:
 
     # -- asking ------------------------------------------------------------------------------------------------------
 
-    def _answer(self, method: str, path: str, repository: str, headers: Mapping[str, str]) -> Response:
-        """The answer, with a token got first where the registry wants one."""
-        proof = self._proof(repository)
-        answer = self._asked(method, self.registry.address + path, {**headers, **proof}, self.registry.reach)
+    def _answer(self, method: str, path: str, repository: str, headers: Mapping[str, str], until: float) -> Response:
+        """The answer, with a token got first where the registry wants one; there by `until` (of the clock) or not at all."""
+        proof, address, reach = self._proof(repository), self.registry.address + path, self.registry.reach
+        answer = self._asked(method, address, {**headers, **proof}, reach, until)
         if answer.status != UNAUTHORIZED:
             return answer
         scheme, _, rest = answer.header("WWW-Authenticate").partition(" ")
         said = dict(_PARAMETER.findall(rest))
         if scheme.lower() == "bearer" and said.get("realm"):
-            self._tokens[repository] = self._token(said, repository)
+            self._tokens[repository] = self._token(said, repository, until)
         elif scheme.lower() == "basic" and self.opened is not None and "Authorization" not in proof:
-            return self._asked(
-                method, self.registry.address + path, {**headers, "Authorization": self._basic()}, self.registry.reach
-            )
+            return self._asked(method, address, {**headers, "Authorization": self._basic()}, reach, until)
         else:
             return answer
-        proof = self._proof(repository)
-        return self._asked(method, self.registry.address + path, {**headers, **proof}, self.registry.reach)
+        return self._asked(method, address, {**headers, **self._proof(repository)}, reach, until)
 
     def _proof(self, repository: str) -> dict[str, str]:
         token, until = self._tokens.get(repository, ("", 0.0))
-        return {"Authorization": f"Bearer {token}"} if token and time.monotonic() < until else {}
+        return {"Authorization": f"Bearer {token}"} if token and self.clock() < until else {}
 
     def _basic(self) -> str:
         opened = self.opened.opened() if self.opened is not None else ""
         return "Basic " + base64.b64encode(f"{self.registry.username}:{opened}".encode()).decode()
 
-    def _token(self, said: Mapping[str, str], repository: str) -> tuple[str, float]:
-        """A token for reading one repository, and until when (of the monotonic clock) it is used."""
+    def _token(self, said: Mapping[str, str], repository: str, until: float) -> tuple[str, float]:
+        """A token for reading one repository, and until when (of the clock) it is used."""
         realm = said["realm"]
         query = urlencode({"service": said.get("service", ""), "scope": f"repository:{repository}:pull"})
         address = f"{realm}{'&' if '?' in realm else '?'}{query}"
@@ -158,24 +160,27 @@ class Speaker:
             raise Refused(f"{self.registry.host} sends for a token to what is no web address", "Look at its settings")
         is_own = (there.is_encrypted, there.host, there.port) == (own.is_encrypted, own.host, own.port)
         headers = {"Authorization": self._basic()} if self.opened is not None else {}
-        answer = self._asked("GET", address, headers, self._reach(is_own=is_own))
+        answer = self._asked("GET", address, headers, self._reach(is_own=is_own), until)
         body = self._checked(answer, "a token")
         token, seconds = body.get("token") or body.get("access_token"), body.get("expires_in", 60)
         if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not 0 < len(token) < 16_384:
             raise Refused(f"{self.registry.host} gives no token that can be used", "Look at its settings")
         lasts = float(seconds) if isinstance(seconds, int) and 0 < seconds < 86_400 else 60.0
-        return token, time.monotonic() + max(1.0, lasts - EARLY)
+        return token, self.clock() + max(1.0, lasts - EARLY)
 
     def _reach(self, *, is_own: bool) -> Reach:
         """Where a token may be got: beside the registry's own place only public addresses, and networks that are named."""
         return self.registry.reach if is_own else Reach(networks=self.registry.reach.networks)
 
-    def _asked(self, method: str, address: str, headers: Mapping[str, str], reach: Reach) -> Response:
+    def _asked(self, method: str, address: str, headers: Mapping[str, str], reach: Reach, until: float) -> Response:
         read = WebAddress.of(address)
         if read is None:
             raise Refused(f"{self.registry.host} is asked at no web address", "Look at `registries` in app.yaml")
+        left = until - self.clock()
+        if left <= 0:
+            raise RegistryAway(f"the registry {self.registry.host} takes more than {WHOLE_SECONDS:g} s for one image")
         try:
-            answer = ask(method, read, headers=headers, reach=reach, most=LARGEST_PAGE, seconds=SECONDS)
+            answer = ask(method, read, headers=headers, reach=reach, most=LARGEST_PAGE, seconds=min(SECONDS, left))
         except Unreachable as error:
             raise Refused(f"{self.registry.host} is not asked: {error}") from None
         except Unavailable as error:

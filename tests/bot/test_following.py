@@ -11,8 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import redis
 
 from bot import following, updates
+from bot.built_images import BuiltImages
 from bot.desk import Desk
 from bot.forges.port import RequestState, State
 from bot.queue import CommitRequest, FollowRequest, WriteRequest
@@ -21,6 +23,7 @@ from bot.settings import Settings
 from tests.bot.beside_a_double import DECLARATION, comes_back, environ_of, goes_away
 from tests.doubles.github_rig import GithubRig
 from tests.doubles.registry import RegistryDouble, registry_double
+from worker.domain.errors import PlumblineError
 from worker.domain.image_section import UpdateBy
 from worker.domain.image_update import Naming, NamingFile
 from worker.domain.images import read_image
@@ -125,6 +128,23 @@ def test_a63_the_registry_s_word_counts_and_not_what_was_announced(follower: Fol
         "web": f"registry.example/acme/web:1.1.0@{D1}",
         "edge": f"registry.example/acme/edge:edge@{D2}",
     }
+
+
+def test_a_time_is_written_before_its_tag_is_known_so_that_being_stopped_in_between_loses_nothing(
+    empty_redis: str,
+) -> None:
+    with redis.Redis.from_url(empty_redis) as whole:
+        whole.acl_setuser("half", enabled=True, nopass=True, keys=["*"], categories=["+@all"], commands=["-sadd"])
+        try:
+            half = BuiltImages(redis.Redis.from_url(empty_redis, username="half", password="x"))
+            images, place = BuiltImages(whole), "registry.example/acme/new"
+            images.first_seen(place, ["old"], 1.0)
+            with pytest.raises(PlumblineError):
+                half.first_seen(place, ["old", "new"], 2.0)
+            images.first_seen(place, ["old", "new"], 3.0)
+            assert [(each.tag.name, each.tag.pushed) for each in images.of(place)] == [("new", 2.0)]
+        finally:
+            whole.acl_deluser("half")
 
 
 def test_the_newest_is_what_came_since_the_registry_was_looked_at_first(follower: Follower) -> None:

@@ -18,7 +18,7 @@ from bot.built_images import MOST_TAGS, Announced, BuiltImages, Outcome
 from tests.bot.web import web
 from worker.domain.image_policy import Tag
 from worker.domain.images import read_image
-from worker.domain.messages import INTAKE_QUEUE
+from worker.domain.messages import REGISTRIES_QUEUE
 
 SECRET = "i" * 32
 DIGEST = "sha256:" + "0a" * 32
@@ -59,7 +59,7 @@ def post(address: str, body: bytes = BODY, **headers: str) -> httpx.Response:
 
 
 def jobs(connection: redis.Redis) -> int:
-    return int(connection.llen(f"rq:queue:{INTAKE_QUEUE}"))
+    return int(connection.llen(f"rq:queue:{REGISTRIES_QUEUE}"))
 
 
 def test_what_is_signed_is_queued_for_every_repository_and_kept(address: str, connection: redis.Redis) -> None:

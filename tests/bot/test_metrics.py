@@ -17,9 +17,11 @@ from sandbox.processes import wait_until
 from sandbox.redis_server import RedisServer
 from tests.bot.web import web
 from worker.domain.messages import (
+    COMMITS_QUEUE,
     INTAKE_QUEUE,
     PREVIEWS_QUEUE,
     PROPOSALS_QUEUE,
+    REGISTRIES_QUEUE,
     REPORTS_QUEUE,
     WRITES_QUEUE,
     applies_queue,
@@ -83,7 +85,15 @@ def test_the_figures_are_prometheus_s_text_and_count_what_came_of_each_delivery(
     assert value(found, "plumbline_delivery_seconds_count") == 4
     assert value(found, "plumbline_redis_up") == 1
     queues = {each.labels["queue"]: each.value for each in found["plumbline_queue_jobs"].samples}
-    others = (REPORTS_QUEUE, WRITES_QUEUE, PREVIEWS_QUEUE, PROPOSALS_QUEUE, applies_queue("blue"))
+    others = (
+        REPORTS_QUEUE,
+        WRITES_QUEUE,
+        COMMITS_QUEUE,
+        REGISTRIES_QUEUE,
+        PREVIEWS_QUEUE,
+        PROPOSALS_QUEUE,
+        applies_queue("blue"),
+    )
     assert queues == {INTAKE_QUEUE: 1, **dict.fromkeys(others, 0)}
     assert "acme" not in answer.text
     assert "h" * 32 not in answer.text

@@ -7,6 +7,7 @@ import hmac
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,20 @@ from flask.testing import FlaskClient
 
 from bot.app import create_app
 from bot.board import Board
+from bot.queue import Requests
 from bot.settings import Settings
 from bot.tickets import CommandOutcome, Said, Tickets
 from worker.domain.environment import Ceiling
 from worker.domain.installation import Cluster, Installation, Repository
-from worker.domain.messages import COMMITTED, INTAKE_QUEUE, PREVIEWS_QUEUE, REPORTS_QUEUE
+from worker.domain.messages import (
+    COMMITTED,
+    INTAKE_QUEUE,
+    NO_COMMIT,
+    PREVIEWS_QUEUE,
+    REPORTS_QUEUE,
+    Committed,
+    RefUpdate,
+)
 from worker.domain.plan import Action, Change, FieldChange, Plan
 from worker.domain.reports import EnvironmentPreview, Outcome, PreviewReport
 from worker.domain.resource import ResourceKey
@@ -76,6 +86,13 @@ def test_a04_f01_a_signed_alert_becomes_one_job_however_often_it_comes(client: F
     (job,) = queue.connection.lrange(f"rq:queue:{INTAKE_QUEUE}", 0, -1)
     assert isinstance(job, bytes)
     assert queue.connection.hget(f"rq:job:{job.decode()}", "description") == COMMITTED.encode()
+
+
+def test_an_alert_with_another_approval_is_another_job_and_the_same_one_is_not(queue: SignedQueue) -> None:
+    requests, plain = Requests(queue), Committed("shop", (RefUpdate("refs/heads/main", NO_COMMIT, "a" * 40),), 1.0)
+    for approvals, jobs in (((), 1), (("one",), 2), (("two",), 3), (("one", "two"), 4), (("two", "one"), 4), ((), 4)):
+        requests.committed(replace(plain, approvals=approvals))
+        assert queue.connection.llen(f"rq:queue:{INTAKE_QUEUE}") == jobs, approvals
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -99,6 +100,17 @@ def test_pages_without_an_end_are_refused(double: RegistryDouble) -> None:
     with pytest.raises(Refused, match="more than 50 pages"):
         speaker(double).tags(NAME)
     assert double.count(LIST) == 50
+
+
+def test_a_registry_whose_pages_take_too_long_together_is_away(double: RegistryDouble) -> None:
+    double.tags[NAME] = [f"1.{number}.0" for number in range(25)]
+    double.page = 5
+    slow = replace(speaker(double), clock=lambda: 25.0 * len(double.asked))
+    with pytest.raises(RegistryAway, match=r"registry.example takes more than 60 s"):
+        slow.tags(NAME)
+    assert double.count(LIST) == 3
+    double.page = 10
+    assert slow.digest(NAME, "1.1.0") == DIGEST, "each image has its own time"
 
 
 @pytest.mark.parametrize("link", ["http://127.0.0.1:1/v2/x", "//169.254.169.254/v2/", "/latest/meta-data", "../../x"])

@@ -86,7 +86,7 @@ def test_a_mistake_is_said(more: str, words: str) -> None:
 
 @pytest.mark.parametrize("line", ["    branches: []", "    ceiling: {namespaces: [shop], kinds: []}"])
 def test_an_empty_list_of_a_repository_does_not_widen_what_it_is_for(line: str) -> None:
-    kept = [each for each in APP.splitlines() if each.split(":")[0] != line.split(":", maxsplit=1)[0]]
+    kept = [each for each in APP.splitlines() if not each.startswith(line.partition(":")[0])]
     with pytest.raises(DesiredStateError, match="the list is empty") as caught:
         read_installation("\n".join([*kept, line]), "app.yaml")
     assert [problem.line for problem in caught.value.problems] == [len(kept) + 1]
