@@ -166,7 +166,7 @@ def test_an_error_names_the_file_and_shows_no_trace(target: list[str], tmp_path:
         (["plan", ".", "-e", "CLI"], 64, "'CLI' is not a name"),
         (["plan", "/nonexistent", "-e", "x"], 1, ""),
         (["sandbox", "kubeconfig", "--name", "x y"], 1, "plumbline sandbox up --name 'x y'"),
-        (["hooks", "install", "x.git", "--name", "a", "--address", "shop:80"], 64, "is not an address"),
+        (["hooks", "install", "x.git", "--name", "a", "--address", "shop:80"], 64, "has no scheme"),
         (["apply", ".", "-e", "x", "--timeout", "soon"], 64, "not a duration"),
     ],
 )
