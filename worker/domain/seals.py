@@ -14,6 +14,9 @@ from typing import Final
 SEAL_TRAILER: Final = "Plumbline-Seal"
 ASKED_TRAILER: Final = "Requested-by"
 
+COVERED: Final = ("plumbline-", f"{ASKED_TRAILER.casefold()}:")
+"""How the lines of a message begin that are sealed: forges change others, and people may."""
+
 LENGTH: Final = 32
 """Hex digits of a seal."""
 
@@ -35,11 +38,11 @@ class Seals:
         return f"{name}-{self._of('branch', repository, name)[:IN_A_NAME]}"
 
     def commit(self, repository: str, parent: str, message: str, files: Iterable[FileFact]) -> str:
-        """The message with the trailer that seals the parent, each file and who asked; its last lines are trailers."""
+        """The message with the trailer that seals the parent, each file and the other trailers; its last lines are trailers."""
         return f"{message.rstrip()}\n{SEAL_TRAILER}: {self._commit(repository, parent, message, files)}\n"
 
     def is_ours(self, repository: str, parent: str, message: str, files: Iterable[FileFact]) -> bool:
-        """Whether a commit is just what the bot made: on this parent, with these files, for who is named."""
+        """Whether a commit is just what the bot made: on this parent, with these files and trailers."""
         given = values_of(message, SEAL_TRAILER)
         expected = self._commit(repository, parent, message, files)
         return len(given) == 1 and hmac.compare_digest(given[0].encode(), expected.encode())
@@ -50,7 +53,9 @@ class Seals:
 
     def _commit(self, repository: str, parent: str, message: str, files: Iterable[FileFact]) -> str:
         facts = sorted((path, mode, blob) if blob else (path, "", "") for path, mode, blob in files)
-        return self._of("commit", repository, parent, values_of(message, ASKED_TRAILER), facts)
+        lines = [line.strip() for line in message.splitlines() if line.casefold().startswith(COVERED)]
+        said = [line for line in lines if not line.casefold().startswith(SEAL_TRAILER.casefold())]
+        return self._of("commit", repository, parent, said, facts)
 
     def _of(self, *parts: object) -> str:
         return hmac.new(self._key, json.dumps(parts).encode(), hashlib.sha256).hexdigest()[:LENGTH]
