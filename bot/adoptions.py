@@ -31,11 +31,12 @@ def commit(desk: Desk, asked: dict[str, Any]) -> None:
 
 
 def _made(site: Site, report: AdoptionReport) -> str:
-    branch, base = branch_name(report), report.request.branch
-    if branch not in site.tips:
-        site.require_tip(base, report.onto)
-        files = [_change(site.forge, report.onto, each) for each in report.files]
-        site.forge.commit(branch, report.onto, message(report, site.host), files)
+    branch, base = site.named(branch_name(report)), report.request.branch
+
+    def files() -> list[FileChange]:
+        return [_change(site.forge, report.onto, each) for each in report.files]
+
+    site.put(branch, base, report.onto, message(report, site.host), files)
     opened = site.forge.open_change_request(branch, base, title(report), body(report))
     return proposed(report, opened.url)
 

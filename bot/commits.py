@@ -7,7 +7,7 @@ takes the bot's commit, and that must find somebody who answers.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,13 +15,14 @@ from urllib.parse import urlsplit
 from bot.answers import Origin, answer
 from bot.desk import Desk
 from bot.forges.plain_git import PlainGit
-from bot.forges.port import Forge, NotPermitted
+from bot.forges.port import FileChange, Forge, NotPermitted
 from bot.outbox import WAITS
 from bot.queue import CommitRequest
 from bot.tickets import CommandOutcome
 from worker.domain.blobs import blob_id
 from worker.domain.errors import Moved, Refused, Unavailable
 from worker.domain.installation import PLAIN, Repository
+from worker.domain.seals import Seals
 
 ATTEMPTS: Final = 5
 """How often the worker is asked anew because the branch moved."""
@@ -34,11 +35,43 @@ log = logging.getLogger("plumbline.commits")
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a commit is made: the forge, its name for addresses, its branches as they are now."""
+    """Where a commit is made: the forge, its name for addresses, its branches as they are now; and in which repository."""
 
     forge: Forge
     host: str
     tips: Mapping[str, str]
+    repository: str
+    seals: Seals
+
+    def named(self, branch: str) -> str:
+        """The name of a branch of the bot's own, which nobody else can know before it is there."""
+        return self.seals.branch(self.repository, branch)
+
+    def commit(self, branch: str, onto: str, message: str, files: Sequence[FileChange]) -> str:
+        """A commit that is known again as the bot's own; its id. Raises Moved, Refused, NotPermitted and Unavailable."""
+        facts = [(each.path, each.mode, _blob(each, onto)) for each in files]
+        return self.forge.commit(branch, onto, self.seals.commit(self.repository, onto, message, facts), files)
+
+    def put(self, own: str, base: str, onto: str, message: str, files: Callable[[], Sequence[FileChange]]) -> None:
+        """The commit on a branch of its own, made unless it is there. Raises as `commit`, and Moved where the base is elsewhere.
+
+        Whoever may push may write to a branch that is there: what lies on it is looked at before it is used again.
+        """
+        tip = self.tips.get(own)
+        if tip is None:
+            self.require_tip(base, onto)
+            self.commit(own, onto, message, files())
+        elif not self._is_just(tip, onto, files()):
+            raise something_else(own)
+
+    def _is_just(self, revision: str, onto: str, files: Sequence[FileChange]) -> bool:
+        """Whether a commit makes just these changes on just this commit."""
+        made = self.forge.made(revision)
+        if made is None or made.parents != (onto,) or made.paths != {each.path for each in files}:
+            return False
+        return all(
+            self.forge.file(revision, each.path) == (None if each.content is None else each.data) for each in files
+        )
 
     def require_tip(self, branch: str, revision: str) -> None:
         """Raises Moved where the branch is elsewhere."""
@@ -111,7 +144,16 @@ def _site(desk: Desk, repository: Repository) -> Site:
     declared = desk.settings.installation.forge(repository.forge)
     host = (urlsplit(declared.address).hostname or "localhost") if declared else "localhost"
     forge = desk.forge(repository)
-    return Site(forge, host.removeprefix("api."), forge.tips())
+    return Site(forge, host.removeprefix("api."), forge.tips(), repository.name, desk.seals)
+
+
+def something_else(branch: str) -> Refused:
+    """For a branch of the bot's that somebody else wrote to."""
+    return Refused(f"a branch {branch} is there, and holds something else", "Delete it and ask again")
+
+
+def _blob(file: FileChange, like: str) -> str:
+    return "" if file.content is None else blob_id(file.data, like)
 
 
 def content_of(forge: Forge, revision: str, path: str, blob: str) -> bytes:

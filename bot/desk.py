@@ -23,6 +23,7 @@ from bot.tickets import Tickets
 from worker.domain.errors import Refused
 from worker.domain.installation import Forge as DeclaredForge
 from worker.domain.installation import Repository
+from worker.domain.seals import Seals
 from worker.signed_queue import SignedQueue
 
 Make = Callable[[DeclaredForge, Repository, Credentials], Forge]
@@ -69,6 +70,11 @@ class Desk:
     def beside(self) -> Desk:
         """The same desk for another thread, with speakers of the forges of its own."""
         return replace(self, _forges={}, _registries={})
+
+    @property
+    def seals(self) -> Seals:
+        """What shows that the bot itself wrote something into Git."""
+        return Seals(self.settings.signing_key.opened_bytes())
 
     def plain_git(self, repository: Repository) -> PlainGit:
         """The repository's notes and refs, on a plain Git server."""

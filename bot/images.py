@@ -7,6 +7,7 @@ from typing import Any
 
 from bot.commits import Making, Site, make_commit
 from bot.desk import Desk
+from bot.forges.port import FileChange
 from bot.image_text import body, branch_name, branch_prefix, message, proposed, refused, title
 from bot.naming import with_image
 from bot.queue import CommitRequest
@@ -29,12 +30,13 @@ def commit(desk: Desk, asked: dict[str, Any]) -> None:
 
 
 def _made(site: Site, report: ImageReport) -> str:
-    branch, base = branch_name(report), report.request.branch
-    if branch not in site.tips:
-        site.require_tip(base, report.onto)
+    branch, base = site.named(branch_name(report)), report.request.branch
+
+    def files() -> list[FileChange]:
         new = read_image(report.request.image)
-        files = [with_image(site.forge, report.onto, each, new) for each in report.files]
-        site.forge.commit(branch, report.onto, message(report, site.host), files)
+        return [with_image(site.forge, report.onto, each, new) for each in report.files]
+
+    site.put(branch, base, report.onto, message(report, site.host), files)
     older = _older(site, report)
     opened = site.forge.open_change_request(branch, base, title(report), body(report, older))
     return proposed(report, opened.url, older)
@@ -42,7 +44,7 @@ def _made(site: Site, report: ImageReport) -> str:
 
 def _older(site: Site, report: ImageReport) -> tuple[str, ...]:
     """The addresses of our open change requests for this image in this environment that this one takes the place of."""
-    own, prefix = branch_name(report), branch_prefix(report)
+    own, prefix = site.named(branch_name(report)), branch_prefix(report)
     heads = {tip for name, tip in site.tips.items() if name.startswith(prefix) and name != own}
     if not heads:
         return ()

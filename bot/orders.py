@@ -36,6 +36,7 @@ def give(desk: Desk, given: Given) -> Said | None:
     for name in given.environments:
         clusters.setdefault(targets[name], []).append(name)
     seen, now = _seen(desk, given), desk.requests.queue.now()
+    by_bot = request is not None and verb in CONFIRMS and request.author.id == desk.forge(given.repository).me().id
     for cluster, names in clusters.items():
         for group in [[name] for name in names] if verb in CONFIRMS else [names]:
             order = Order(
@@ -50,6 +51,9 @@ def give(desk: Desk, given: Given) -> Said | None:
                 fingerprint=seen.get(group[0], "") if verb in CONFIRMS else "",
                 revision=request.merged_as if request is not None else "",
                 own=given.is_own,
+                head=request.head if request is not None else "",
+                head_ref=request.head_ref if request is not None else "",
+                by_bot=by_bot,
                 origin=origin.to_json(),
             )
             desk.requests.order(order)

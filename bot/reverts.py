@@ -35,11 +35,12 @@ def _made(site: Site, report: RevertReport) -> str:
     conflicts = in_conflict(report)
     if conflicts:
         return conflicts
-    branch, base = branch_name(report), report.request.branch
-    if branch not in site.tips:
-        site.require_tip(base, report.onto)
-        files = [_change(site.forge, report, each) for each in report.files]
-        site.forge.commit(branch, report.onto, message(report, site.host), files)
+    branch, base = site.named(branch_name(report)), report.request.branch
+
+    def files() -> list[FileChange]:
+        return [_change(site.forge, report, each) for each in report.files]
+
+    site.put(branch, base, report.onto, message(report, site.host), files)
     opened = site.forge.open_change_request(branch, base, title(report), body(report))
     return proposed(report, opened.url)
 

@@ -80,7 +80,7 @@ def would(report: RollbackReport, *, is_proposed: bool = True) -> str:
     """
     why = why_no_push(report)
     is_pushed = report.request.push and not why
-    proposed_as = "proposed as a change request" if is_proposed else f"put on the branch {code(branch_name(report))}"
+    proposed_as = "proposed as a change request" if is_proposed else "put on a branch of its own"
     how = f"pushed straight to {code(report.branch)}" if is_pushed else proposed_as
     name, where = code(report.request.environment), code(short(report.onto))
     proven = "The desired state was rendered, and is the one of then."

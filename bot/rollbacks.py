@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from bot.announcements import announced
 from bot.answers import Origin, answer
-from bot.commits import Making, Site, content_of, make_commit
+from bot.commits import Making, Site, content_of, make_commit, something_else
 from bot.desk import Desk
 from bot.forges.plain_git import PlainGit
 from bot.forges.port import FileChange, Forge, NotPermitted
@@ -79,18 +79,17 @@ def _made(site: Site, report: RollbackReport) -> str:
     if report.made:
         return pushed(report, report.made)
     why = why_no_push(report)
-    branch, text = branch_name(report), message(report, site.host)
-    if branch not in site.tips:
+    branch, text = site.named(branch_name(report)), message(report, site.host)
+    files = [_change(site.forge, report.target, each) for each in report.files]
+    if branch not in site.tips and report.request.push and not why:
         site.require_tip(report.branch, report.onto)
-        files = [_change(site.forge, report.target, each) for each in report.files]
-        if report.request.push and not why:
-            try:
-                revision = site.forge.commit(report.branch, report.onto, text, files)
-            except (Refused, NotPermitted) as error:  # a protected branch
-                why = str(error)
-            else:
-                return pushed(report, revision)
-        site.forge.commit(branch, report.onto, text, files)
+        try:
+            revision = site.commit(report.branch, report.onto, text, files)
+        except (Refused, NotPermitted) as error:  # a protected branch
+            why = str(error)
+        else:
+            return pushed(report, revision)
+    site.put(branch, report.branch, report.onto, text, lambda: files)
     opened = site.forge.open_change_request(branch, report.branch, title(report), body(report))
     return proposed(report, opened.url, why)
 
@@ -100,7 +99,8 @@ def _committed(desk: Desk, git: PlainGit, report: RollbackReport) -> str:
     if report.made:
         return pushed(report, report.made)
     why = why_no_push(report)
-    branch, text = branch_name(report), message(report, PLAIN_HOST)
+    branch = desk.seals.branch(report.request.repository, branch_name(report))
+    text = message(report, PLAIN_HOST)
     files = [(each.path, each.mode, each.blob) for each in report.files]
     tips = git.tips()
     if branch not in tips:
@@ -115,6 +115,8 @@ def _committed(desk: Desk, git: PlainGit, report: RollbackReport) -> str:
                 desk.requests.committed(announced(desk, git, report.request.repository, report.branch, revision))
                 return pushed(report, revision)
         git.commit(branch, report.onto, text, files)
+    elif not git.is_just(tips[branch], report.onto, files):
+        raise something_else(branch)
     return branched(report, branch, why)
 
 

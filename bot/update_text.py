@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from bot.markdown import code, prose
 from worker.domain.convergence import short
@@ -40,12 +40,13 @@ def title(report: UpdateReport) -> str:
     return f"Update {new.name}{before} to {new.tag}{pin} in {where}"
 
 
-def message(report: UpdateReport) -> str:
-    """The commit's message with its trailers; by one of them the policy's last word is known."""
+def message(report: UpdateReport, word: Callable[..., str]) -> str:
+    """The commit's message with its trailers; by one of them, which `word` seals, the policy's last word is known."""
+    asked = report.request
     trailers = [
         f"Plumbline-Image: {report.image}",
         *(f"Plumbline-Environment: {name}" for name in report.environments),
-        trailer(report.request.policy, report.image),
+        trailer(asked.policy, report.image, word(asked.repository, asked.policy, report.image)),
     ]
     return "\n".join([title(report), "", *trailers]) + "\n"
 

@@ -14,7 +14,7 @@ from bot import results
 from bot.built_images import Outcome
 from bot.commits import Making, Site, make_commit
 from bot.desk import Desk
-from bot.forges.port import ChangeRequest, NotPermitted, State, Status
+from bot.forges.port import ChangeRequest, FileChange, NotPermitted, State, Status
 from bot.markdown import flat
 from bot.naming import with_image
 from bot.queue import CommitRequest
@@ -60,7 +60,7 @@ def commit(desk: Desk, asked: dict[str, Any]) -> None:
 
 def _made(desk: Desk, site: Site, report: UpdateReport) -> str:
     """Raises Moved, Refused, NotPermitted and Unavailable."""
-    name, repository = branch_name(report), report.request.repository
+    name, repository = site.named(branch_name(report)), report.request.repository
     if _is_overtaken(desk, report):
         return f"{title(report)}: a later one was made meanwhile"
     ours = _ours(site, report)
@@ -71,18 +71,18 @@ def _made(desk: Desk, site: Site, report: UpdateReport) -> str:
         return _ended(desk, report, f"{proposed(report, known.url)} is open already")
     if desk.built_images.was_proposed(repository, name):
         return _ended(desk, report, f"{title(report)}: was proposed before, and is not open any more")
-    why = why_no_commit(report)
+    why, said = why_no_commit(report), message(report, site.seals.word)
     if report.update_by is UpdateBy.COMMIT and not why:
         try:
-            revision = _written(site, report, report.request.branch)
+            site.require_tip(report.request.branch, report.onto)
+            revision = site.commit(report.request.branch, report.onto, said, _files(site, report))
         except (Refused, NotPermitted) as error:  # a protected branch
             why = str(error)
         else:
             desk.built_images.note_own(repository, revision)
             _supersede(desk, site, others, revision)
             return _ended(desk, report, committed(report, revision))
-    if name not in site.tips:
-        _written(site, report, name)
+    site.put(name, report.request.branch, report.onto, said, lambda: _files(site, report))
     text = body(report, [each.url for each in others], why)
     opened = site.forge.open_change_request(name, report.request.branch, title(report), text)
     desk.built_images.note_proposed(repository, name)
@@ -90,12 +90,10 @@ def _made(desk: Desk, site: Site, report: UpdateReport) -> str:
     return _ended(desk, report, proposed(report, opened.url))
 
 
-def _written(site: Site, report: UpdateReport, branch: str) -> str:
-    """The commit with the image in all places, on a branch; its id."""
-    site.require_tip(report.request.branch, report.onto)
+def _files(site: Site, report: UpdateReport) -> list[FileChange]:
+    """The files with the image in all places."""
     new = read_image(report.image)
-    files = [with_image(site.forge, report.onto, each, new) for each in report.files]
-    return site.forge.commit(branch, report.onto, message(report), files)
+    return [with_image(site.forge, report.onto, each, new) for each in report.files]
 
 
 def _ours(site: Site, report: UpdateReport) -> list[ChangeRequest]:

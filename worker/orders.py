@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from worker.adapters.inventory import Recorded
 from worker.adapters.lease import held
+from worker.authorship import why_own_change
+from worker.branches import require_own_branch
 from worker.domain.convergence import EnvironmentState, Operation, Phase
 from worker.domain.environment import Environment
 from worker.domain.errors import DesiredStateError, LeaseLost, Moved, PlumblineError, Refused, Unavailable
@@ -81,7 +83,12 @@ def _guarded(bench: Workbench, request: Order, subject: Subject) -> Answered:
 
 
 def _one(bench: Workbench, request: Order, subject: Subject) -> Ruling:
+    repository = bench.repository(request.repository)
+    checkout = bench.checkout(repository)
     tip = _declared_at(bench, request, subject)
+    require_own_branch(bench, repository, checkout, subject.environment, request.cluster, subject.branch)
+    if because := why_own_change(checkout, request, tip, bench.seals):
+        request = replace(request, own=True, because=because)
     states = bench.bench(request.cluster).states
     instance = bench.installation.instance
     name = Environment(request.repository, subject.environment, "", "", "", "", instance=instance)

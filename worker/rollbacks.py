@@ -14,6 +14,7 @@ from worker.adapters.ancestry import children
 from worker.adapters.checkout import Checkout
 from worker.adapters.grafting import grafted
 from worker.adapters.reading_inputs import read_inputs, readers
+from worker.branches import require_own_branch
 from worker.domain.declaration import Declaration
 from worker.domain.environment import Environment, Rollback
 from worker.domain.errors import DesiredStateError, PlumblineError, Refused, Unavailable
@@ -92,22 +93,19 @@ def _judged(bench: Workbench, request: RollbackRequest) -> RollbackReport:
 
 
 def _found(bench: Workbench, request: RollbackRequest) -> _Place:
-    """The environment on the branch that declares it, the branch of the asking first. Raises Refused."""
+    """The environment on the branch by whose rules the asking was judged, and on no other. Raises Refused, DesiredStateError."""
     repository = bench.repository(request.repository)
     checkout = bench.checkout(repository)
-    tips = {name: tip for name, tip in checkout.tips().items() if repository.follows(name)}
-    for branch in sorted(tips, key=lambda name: (name != request.branch, name)):
-        checkout.fetch(tips[branch], branch)
-        try:
-            declaration = bench.declaration(checkout, repository, tips[branch], branch)
-        except DesiredStateError:
-            continue
-        environment = declaration.environment(request.environment)
+    branch, name = request.branch, request.environment
+    tip = checkout.tip(branch) if repository.follows(branch) else None
+    if tip is not None:
+        checkout.fetch(tip, branch)
+        declaration = bench.declaration(checkout, repository, tip, branch)
+        environment = declaration.environment(name)
         if environment is not None:
-            return _Place(repository, checkout, branch, tips[branch], declaration, environment)
-    raise Refused(
-        f"no branch declares the environment {request.environment}", "Look at `environments` in plumbline.yaml"
-    )
+            require_own_branch(bench, repository, checkout, name, environment.cluster, branch)
+            return _Place(repository, checkout, branch, tip, declaration, environment)
+    raise Refused(f"{branch} does not declare the environment {name}", "Look at `environments` in plumbline.yaml")
 
 
 def _target(bench: Workbench, place: _Place, asked: str) -> Converged:

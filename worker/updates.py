@@ -14,6 +14,7 @@ from worker.domain.image_policy import Tag
 from worker.domain.image_section import ImagePolicy
 from worker.domain.images import Image, ImageError, read_image
 from worker.domain.policy_update import UpdateReport, UpdateRequest, last_word
+from worker.domain.seals import Seals
 from worker.naming import Place, at_tip, named, naming_files
 from worker.planning.updating import tags_of, to_update
 from worker.workbench import Workbench, shortage
@@ -26,7 +27,7 @@ def update(bench: Workbench, message: dict[str, Any]) -> None:
     try:
         place = at_tip(bench, request.repository, request.branch)
         tip = place.tip
-        report = _judged(place, request)
+        report = _judged(place, request, bench.seals)
     except Unavailable:
         raise
     except (PlumblineError, ImageError) as error:
@@ -36,7 +37,7 @@ def update(bench: Workbench, message: dict[str, Any]) -> None:
     bench.outbox.report(report)
 
 
-def _judged(place: Place, request: UpdateRequest) -> UpdateReport:
+def _judged(place: Place, request: UpdateRequest, seals: Seals) -> UpdateReport:
     policy = next((each for each in place.declaration.images if each.name == request.policy), None)
     wanted = read_image(request.image)
     if policy is None or policy.image.place != wanted.place or policy.policy.rank(_tag(wanted, request)) is None:
@@ -61,7 +62,7 @@ def _judged(place: Place, request: UpdateRequest) -> UpdateReport:
         policy.update_by,
         tuple(unread),
     )
-    return _settled(place, policy, report) or report
+    return _settled(place, policy, report, seals) or report
 
 
 def _tag(image: Image, request: UpdateRequest) -> Tag:
@@ -87,13 +88,17 @@ def _read(place: Place, policy: ImagePolicy) -> list[str]:
     return unread
 
 
-def _settled(place: Place, policy: ImagePolicy, report: UpdateReport) -> UpdateReport | None:
+def _settled(place: Place, policy: ImagePolicy, report: UpdateReport, seals: Seals) -> UpdateReport | None:
     """Where there is nothing to do: it is there, or the policy set it already and somebody took it back."""
     if not report.files:
         return UpdateReport(
             report.request, place.tip, settled=f"{policy.name} names {report.image} or a higher one already"
         )
-    if last_word(recent_messages(place.checkout, place.tip), policy.name) == report.image:
+
+    def seal_of(image: str) -> str:
+        return seals.word(report.request.repository, policy.name, image)
+
+    if last_word(recent_messages(place.checkout, place.tip), policy.name, seal_of) == report.image:
         why = (
             f"{policy.name} set {report.image} before, and somebody took it back: that stays until it wants another one"
         )

@@ -21,6 +21,7 @@ from worker.domain.environment import Environment
 from worker.domain.errors import DesiredStateError, Problem, Refused, Unavailable
 from worker.domain.installation import Impersonation, Installation, Repository
 from worker.domain.resource import Resource
+from worker.domain.seals import Seals
 from worker.operations.observing import Applied
 from worker.operations.preparing import Target
 from worker.queue_worker import Stop
@@ -84,6 +85,11 @@ class Workbench:
     def installation(self) -> Installation:
         """What app.yaml says."""
         return self.settings.installation
+
+    @property
+    def seals(self) -> Seals:
+        """What shows that the bot itself wrote something into Git."""
+        return Seals(self.settings.signing_key.opened_bytes())
 
     def bench(self, cluster: str) -> Bench:
         """A cluster by its name. Raises Refused where this worker holds no credentials for it."""

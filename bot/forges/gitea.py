@@ -25,6 +25,7 @@ from bot.forges.port import (
     FileChange,
     Grant,
     Limits,
+    Made,
     Permission,
     Person,
     RequestState,
@@ -234,6 +235,11 @@ class Gitea(Wire):
     def put_deployment(self, deployment: Deployment) -> bool:  # noqa: ARG002
         """Gitea has no deployments: nothing is written."""
         return False
+
+    def made(self, revision: str) -> Made | None:
+        """What a commit did; None where there is none."""
+        answer = self._get(f"{self._at}/git/commits/{quote(revision, safe='')}", or_none=True)
+        return None if answer is None else values.made(answer.json())
 
     def commit(self, branch: str, onto: str, message: str, files: Sequence[FileChange]) -> str:
         """A commit as the bot user on a branch whose tip is `onto` (made where it is new); its id. Raises Moved.

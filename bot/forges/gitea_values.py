@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from bot.forges.port import ChangeRequest, Comment, Permission, Person, RequestState, State
+from bot.forges.port import ChangeRequest, Comment, Made, Permission, Person, RequestState, State
 
 STATES: Final = {
     State.PENDING: "pending",
@@ -56,3 +56,9 @@ def change_request(value: Mapping[str, Any]) -> ChangeRequest:
 def described(commit: Mapping[str, Any]) -> tuple[str, str]:
     """The first line of a commit's message and its author's name."""
     return str(commit["message"]).partition("\n")[0], str((commit.get("author") or {}).get("name") or "")
+
+
+def made(commit: Mapping[str, Any]) -> Made:
+    """What a commit did, as Gitea describes it."""
+    paths = frozenset(str(each["filename"]) for each in commit["files"] or ())
+    return Made(tuple(str(each["sha"]) for each in commit["parents"]), paths)

@@ -26,6 +26,7 @@ from bot.forges.port import (
     FileChange,
     Grant,
     Limits,
+    Made,
     Permission,
     Person,
     RequestState,
@@ -278,6 +279,11 @@ class Github:
             return False
         self._api.write("POST", statuses, values.deployment_status_body(deployment))
         return True
+
+    def made(self, revision: str) -> Made | None:
+        """One request, which tells at most `values.MOST_FILES` files; None where there may be more."""
+        found = self._api.get(f"{self._at}/commits/{revision}", missing=(404, 422))
+        return values.made(found) if found else None
 
     def commit(self, branch: str, onto: str, message: str, files: Sequence[FileChange]) -> str:
         """A commit by way of the git data API: GitHub signs it as the App's, and moves the branch only forward."""

@@ -14,6 +14,7 @@ from bot.forges.port import (
     Comment,
     Deployment,
     FileChange,
+    Made,
     Permission,
     Person,
     RequestState,
@@ -28,6 +29,9 @@ ANNOTATION_TEXT: Final = 16_000
 """A text of this many characters is never over GitHub's 64 KiB, whatever the characters."""
 
 ANNOTATION_TITLE: Final = 255
+
+MOST_FILES: Final = 300
+"""Files of a commit that one answer names; more are on further pages."""
 
 STATUS_STATES: Final[Mapping[State, str]] = {
     State.PENDING: "pending",
@@ -104,6 +108,15 @@ def status_body(status: Status) -> dict[str, Any]:
 def status_words(status: Mapping[str, Any]) -> tuple[str, str, str]:
     """What a commit's status says, as it is read and as it is written: state, text, address."""
     return status["state"], status.get("description") or "", status.get("target_url") or ""
+
+
+def made(value: Mapping[str, Any]) -> Made | None:
+    """What a commit did; None where the answer may leave files out."""
+    files = value.get("files") or []
+    if len(files) >= MOST_FILES:
+        return None
+    paths = {str(each[name]) for each in files for name in ("filename", "previous_filename") if each.get(name)}
+    return Made(tuple(str(each["sha"]) for each in value["parents"]), frozenset(paths))
 
 
 def check_digest(check: Check) -> str:

@@ -25,6 +25,7 @@ from bot.forges.port import (
     FileChange,
     Grant,
     Limits,
+    Made,
     Permission,
     Person,
     RequestState,
@@ -242,6 +243,14 @@ class GitLab(Wire):
             "environment": name, "sha": deployment.revision, "ref": deployment.branch, "tag": False, "status": state,
         })  # fmt: skip
         return True
+
+    def made(self, revision: str) -> Made | None:
+        """What a commit did; None where there is none."""
+        at = f"{self._path}/repository/commits/{quote(revision, safe='')}"
+        found = self._found(lambda: self._get(at))
+        if found is None:
+            return None
+        return values.made(found, self._list(f"/repository/commits/{quote(revision, safe='')}/diff"))
 
     def commit(self, branch: str, onto: str, message: str, files: Sequence[FileChange]) -> str:
         """A commit as the token's user on a branch whose tip is `onto`; its id. Raises Moved.

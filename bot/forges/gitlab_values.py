@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from bot.forges.port import ChangeRequest, Comment, Grant, Permission, Person, RequestState, State, Status
+from bot.forges.port import ChangeRequest, Comment, Grant, Made, Permission, Person, RequestState, State, Status
 
 Json = Mapping[str, Any]
 
@@ -85,6 +85,12 @@ def person(user: Json) -> Person:
 def described(commit: Json) -> tuple[str, str]:
     """The first line of a commit's message and its author's name."""
     return str(commit.get("title") or ""), str(commit.get("author_name") or "")
+
+
+def made(commit: Json, changes: Iterable[Json]) -> Made:
+    """What a commit did, by the rows of its diff."""
+    paths = {str(each[name]) for each in changes for name in ("old_path", "new_path")}
+    return Made(tuple(str(each) for each in commit["parent_ids"]), frozenset(paths))
 
 
 def change_request(merge_request: Json) -> ChangeRequest:

@@ -105,6 +105,20 @@ class PlainGit:
         """
         if self._is_checked_out(branch):
             raise Refused(f"{branch} is checked out in the repository's own working tree", "serve a bare repository")
+        made = self._run("commit-tree", self._tree(onto, files), "-p", onto, data=message.encode()).decode().strip()
+        name = f"refs/heads/{branch}"
+        before = self._ref(name)
+        if before not in (None, onto) or not self._move(name, before, made):
+            raise Moved(f"the branch {branch}", "in the repository")
+        return made
+
+    def is_just(self, revision: str, onto: str, files: Iterable[tuple[str, str, str]]) -> bool:
+        """Whether a commit makes just these changes on just this commit. Raises Unavailable."""
+        facts = self._run("show", "--no-patch", "--format=%T %P", revision, "--").decode().split()
+        return facts == [self._tree(onto, files), onto]
+
+    def _tree(self, onto: str, files: Iterable[tuple[str, str, str]]) -> str:
+        """The tree of a commit with files changed."""
         gone: list[bytes] = []
         there: list[bytes] = []
         for path, mode, blob in files:
@@ -115,13 +129,7 @@ class PlainGit:
             self._run("read-tree", onto, index=index)
             entries = b"".join([*gone, *there])
             self._run("update-index", "-z", "--replace", "--index-info", data=entries, index=index)
-            tree = self._run("write-tree", index=index).decode().strip()
-        made = self._run("commit-tree", tree, "-p", onto, data=message.encode()).decode().strip()
-        name = f"refs/heads/{branch}"
-        before = self._ref(name)
-        if before not in (None, onto) or not self._move(name, before, made):
-            raise Moved(f"the branch {branch}", "in the repository")
-        return made
+            return self._run("write-tree", index=index).decode().strip()
 
     def _is_checked_out(self, branch: str) -> bool:
         if self._run("rev-parse", "--is-bare-repository").strip() == b"true":

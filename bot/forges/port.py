@@ -173,6 +173,14 @@ class FileChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """What a commit did: the commits that it was made on, the paths that it changed (of a rename both)."""
+
+    parents: tuple[str, ...]
+    paths: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """How long texts may be, in characters, and what else there is beside comments and statuses."""
 
@@ -305,6 +313,9 @@ class Forge(Protocol):
 
     def put_deployment(self, deployment: Deployment) -> bool:
         """Shows a deployment, where the forge has them; whether that wrote anything."""
+
+    def made(self, revision: str) -> Made | None:
+        """What a commit did; None where there is none, or where the forge does not tell all that it changed."""
 
     def commit(self, branch: str, onto: str, message: str, files: Sequence[FileChange]) -> str:
         """A commit as the app or bot user on a branch (made where it is new) whose tip is `onto`; its id.

@@ -85,6 +85,6 @@ def test_a_dry_run_names_the_target_and_what_becomes_of_each_file() -> None:
     refused = would(replace(pushes, may_push=False))
     assert "proposed as a change request" in refused
     assert "It would not be pushed" in refused
-    assert f"put on the branch `{branch_name(full)}`" in would(full, is_proposed=False)
+    assert "put on a branch of its own" in would(full, is_proposed=False)
     many = replace(REPORT, files=tuple(Restored(f"app/{n}.yaml", was="100644") for n in range(60)))
     assert "- and 10 more files" in would(many)

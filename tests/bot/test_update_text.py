@@ -61,11 +61,13 @@ def test_one_image_in_the_same_places_has_one_branch_wherever_the_base_is() -> N
 
 
 def test_the_commit_names_image_environments_and_policy() -> None:
-    assert message(REPORT) == (
+    said = message(REPORT, lambda *parts: "/".join(parts))
+    assert said == (
         "Update ghcr.io/acme/web from 1.4.1 to 1.5.0 in production\n\nPlumbline-Image: ghcr.io/acme/web:1.5.0\n"
-        "Plumbline-Environment: production\nPlumbline-Image-Policy: cart.web ghcr.io/acme/web:1.5.0\n"
+        "Plumbline-Environment: production\nPlumbline-Image-Policy: cart.web ghcr.io/acme/web:1.5.0 "
+        "shop/cart.web/ghcr.io/acme/web:1.5.0\n"
     )
-    assert last_word(message(REPORT), "cart.web") == REPORT.image
+    assert last_word(said, "cart.web", lambda image: f"shop/cart.web/{image}") == REPORT.image
 
 
 def test_the_change_request_says_the_lines_what_is_shared_what_it_replaces_and_why_it_is_no_commit() -> None:

@@ -143,6 +143,18 @@ def _git_commit(double: GithubDouble, commit: str) -> dict[str, Any]:
     return made | {"tree": made["tree"] | {"sha": double.git.run("rev-parse", f"{commit}^{{tree}}")}}
 
 
+@route("GET", rf"{REPO}/commits/([0-9a-f]+)")
+def commit(double: GithubDouble, groups: Groups, _q: Query, _b: Any, _w: str) -> tuple[int, Any]:
+    found = _commit(double, groups[0])
+    made = contract.example("commit", sha=found)
+    parents = double.git.run("log", "-1", "--format=%P", found).split()
+    paths = double.git.run("diff-tree", "-r", "--no-commit-id", "--name-only", "--no-renames", found).splitlines()
+    return 200, made | {
+        "parents": [made["parents"][0] | {"sha": each} for each in parents],
+        "files": [made["files"][0] | {"filename": each} for each in paths],
+    }
+
+
 @route("POST", f"{REPO}/git/trees")
 def make_tree(double: GithubDouble, _g: Groups, _q: Query, body: Any, _w: str) -> tuple[int, Any]:
     files = {each["path"]: _tree_file(each) for each in body["tree"]}

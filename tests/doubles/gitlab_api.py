@@ -100,6 +100,16 @@ def make_commit(call: Call) -> Any:
     return {"id": made, "parent_ids": [onto], "message": call.content["commit_message"]}
 
 
+def one_commit(call: Call, sha: str) -> Any:
+    found = call.commit(sha)
+    return {**call.project.words(found), "parent_ids": call.project.git("log", "-1", "--format=%P", found).split()}
+
+
+def commit_diff(call: Call, sha: str) -> Any:
+    paths = call.project.git("diff-tree", "-r", "--no-commit-id", "--name-only", "--no-renames", call.commit(sha))
+    return [{"old_path": each, "new_path": each} for each in paths.splitlines()]
+
+
 def _act(call: Call, onto: str, action: Row, index: str) -> None:
     path = action["file_path"]
     is_there = bool(call.project.git("cat-file", "-t", f"{onto}:{path}", check=False))
@@ -340,6 +350,8 @@ ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("GET", "repository/files/([^/]+)/raw", raw_file),
     ("HEAD", "repository/files/([^/]+)", raw_file),
     ("POST", "repository/commits", make_commit),
+    ("GET", "repository/commits/([^/]+)", one_commit),
+    ("GET", "repository/commits/([^/]+)/diff", commit_diff),
     ("GET", "repository/commits/([^/]+)/merge_requests", requests_of_commit),
     ("GET", "repository/commits/([^/]+)/statuses", statuses),
     ("POST", "statuses/([^/]+)", write_status),

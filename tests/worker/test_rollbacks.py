@@ -85,7 +85,7 @@ def test_the_way_back_and_the_way_back_from_there(returner: Returner) -> None:
     assert not found.may_push
     assert returner.asked(first[:8]).files == found.files
     assert "never converged" in returner.asked("f" * 40).refusal
-    assert "no branch declares" in returner.asked(environment="nowhere").refusal
+    assert "main does not declare" in returner.asked(environment="nowhere").refusal
     third = returner.converged(a="1")
     back = returner.asked()
     assert (back.target, back.onto) == (second, third)

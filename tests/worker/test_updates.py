@@ -15,6 +15,7 @@ from worker.adapters.outbox import Outbox, Report
 from worker.domain.image_section import UpdateBy
 from worker.domain.policy_update import UpdateReport, UpdateRequest, trailer
 from worker.domain.reports import report_from_json
+from worker.domain.seals import Seals
 from worker.settings import Settings
 from worker.updates import update
 from worker.workbench import Workbench
@@ -147,13 +148,21 @@ def test_a_policy_of_a_proposal_counts_for_nothing(keeper: Keeper) -> None:
 def test_what_somebody_took_back_is_not_set_again_but_the_next_one_is(keeper: Keeper) -> None:
     begun(keeper)
     newer = POD.replace("1.0.0", "1.2.0")
-    keeper.committed(f"Use it\n\n{trailer('cart', 'shop/cart:1.2.0')}\n", app__a=newer, staging__a=newer)
+    seal = keeper.bench.seals.word("shop", "cart", "shop/cart:1.2.0")
+    keeper.committed(f"Use it\n\n{trailer('cart', 'shop/cart:1.2.0', seal)}\n", app__a=newer, staging__a=newer)
     assert "a higher one already" in keeper.asked("shop/cart:1.2.0").settled
     keeper.committed("Return", app__a=POD)
     found = keeper.asked("shop/cart:1.2.0")
     assert found.files == ()
     assert "somebody took it back" in found.settled
     assert [each.path for each in keeper.asked("shop/cart:1.3.0").files] == ["app/a.yaml", "staging/a.yaml"]
+
+
+def test_a23_a_commit_that_only_says_it_is_the_policy_s_stops_nothing(keeper: Keeper) -> None:
+    begun(keeper)
+    seal = Seals(b"l" * 32).word("shop", "cart", "shop/cart:1.2.0")
+    keeper.committed(f"Mine\n\n{trailer('cart', 'shop/cart:1.2.0', seal)}\n", app__b=POD)
+    assert keeper.asked("shop/cart:1.2.0").settled == ""
 
 
 def test_an_environment_that_cannot_be_read_is_left_out_and_named(keeper: Keeper) -> None:

@@ -25,6 +25,12 @@ def parents(checkout: Checkout, revision: str) -> tuple[str, ...]:
     return tuple(row.split())
 
 
+def messages(checkout: Checkout, head: str, base: str, most: int) -> tuple[str, ...]:
+    """The messages of the commits that a head has and the base has not (empty: of all), the newest first. Raises Unavailable."""
+    without = (f"^{base}",) if base else ()
+    return _read(checkout, "log", "-z", f"-{most}", "--format=%B", head, *without, "--")
+
+
 def own_commits(checkout: Checkout, head: str, base: str, most: int) -> tuple[str, ...]:
     """The commits that a head has and the base has not, merges left out, the oldest first; one more than `most` at most."""
     found = _read(checkout, "log", "-z", f"-{most + 1}", "--no-merges", "--format=%H", f"{base}..{head}", "--")

@@ -262,7 +262,8 @@ def _discounted(order: Order, people: str) -> str:
     if order.old:
         return "it was given for a commit that is not the head any more"
     if order.own and people == Approvers.OTHERS:
-        return f"{order.by} is an author of this change, and the policy wants somebody else"
+        because = order.because or f"{order.by} is an author of this change"
+        return f"{because}, and the policy wants somebody else"
     return ""
 
 

@@ -38,7 +38,9 @@ class Order:
     is approved or confirmed, and `fingerprint` is the whole one of the prediction that the person saw on an open change request
     (empty: none was shown); `revision` is the commit as which the change request that it was said on was merged (empty: none).
     `own`, `bot` and `old` say of an approval that an author of the change gave it, that no person did, or that it was given for
-    a commit that is not the head any more. `origin` goes back with the answer as it came.
+    a commit that is not the head any more; `because` is the sentence on why it is an author's. `head` is the newest commit of
+    the change request that it was said on, `head_ref` where the repository has it, and `by_bot` says that the bot opened it:
+    the commits tell then who asked for it. `origin` goes back with the answer as it came.
     """
 
     repository: str
@@ -54,6 +56,10 @@ class Order:
     own: bool = False
     bot: bool = False
     old: bool = False
+    because: str = ""
+    head: str = ""
+    head_ref: str = ""
+    by_bot: bool = False
     origin: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -5,16 +5,18 @@ No content of a file is in these messages (a manifest may hold a secret): the re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hmac
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from worker.domain.image_section import UpdateBy
 from worker.domain.image_update import NamingFile
 from worker.domain.messages import SCHEMA, UnknownMessage, checked, job_name
+from worker.domain.seals import values_of
 
 TRAILER: Final = "Plumbline-Image-Policy"
-"""The trailer of a commit that a policy made: `<policy> <image>`. By it the policy's last word is known from Git alone."""
+"""The trailer of a commit that a policy made: `<policy> <image> <seal>`. By it the policy's last word is known from Git alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +114,20 @@ class UpdateReport:
         )
 
 
-def trailer(policy: str, image: str) -> str:
+def trailer(policy: str, image: str, seal: str) -> str:
     """The line of the commit's message."""
-    return f"{TRAILER}: {policy} {image}"
+    return f"{TRAILER}: {policy} {image} {seal}"
 
 
-def last_word(messages: str, policy: str) -> str:
-    """The image that a policy set last, by the messages of a branch's commits, newest first; empty where it set none."""
-    start = f"{TRAILER}: {policy} "
-    return next((line.removeprefix(start).strip() for line in messages.splitlines() if line.startswith(start)), "")
+def last_word(messages: str, policy: str, seal_of: Callable[[str], str]) -> str:
+    """The image that a policy set last, by the messages of a branch's commits, newest first; empty where it set none.
+
+    `seal_of` an image is what only the bot can have written after it: a line of anybody else's says nothing. It counts
+    wherever it stands, for a forge that squashes puts the message of a commit in the middle of its own.
+    """
+    for value in values_of(messages, TRAILER):
+        name, _, rest = value.partition(" ")
+        image, _, seal = rest.partition(" ")
+        if name == policy and hmac.compare_digest(seal.encode(), seal_of(image).encode()):
+            return image
+    return ""

@@ -38,8 +38,8 @@ class Inputs:
 class RollbackRequest:
     """Say what would bring an environment back to an earlier revision.
 
-    `target` is as a person gave it: a commit id (abbreviated or not), `~n`, `last-converged` or nothing. `branch` is where
-    the environment is looked for first ("" where that is not known). `push` asks for a commit straight to the branch.
+    `target` is as a person gave it: a commit id (abbreviated or not), `~n`, `last-converged` or nothing. `branch` is the one
+    by whose rules the asking was judged. `push` asks for a commit straight to the branch.
     `origin` is who asked and where the answer goes, in the bot's own words; it comes back as it is. `attempt` counts from 0
     how often the branch moved meanwhile. `at` is the Unix time of the asking. `since` is the tip onto which an earlier attempt
     may have pushed its commit, although the forge's answer was lost; then `target` is a full commit id. With `dry_run` it is

@@ -15,7 +15,18 @@ import pytest
 
 from bot.forges import gitea_door
 from bot.forges.gitea import Gitea
-from bot.forges.port import FileChange, Hint, NotPermitted, Permission, Person, Rejected, RequestState, State, Status
+from bot.forges.port import (
+    FileChange,
+    Hint,
+    Made,
+    NotPermitted,
+    Permission,
+    Person,
+    Rejected,
+    RequestState,
+    State,
+    Status,
+)
 from plumbline.forge_system import BOT
 from plumbline.setup_gitea import EVENTS, SCOPES
 from sandbox.forge import GiteaServer
@@ -126,6 +137,8 @@ def test_a_commit_follows_what_was_read_or_is_not_made(ground: Ground) -> None:
     made = ground.forge.commit("main", ground.first, "Two files", files)
     assert ground.forge.tips() == {"main": made}, "the draft branch is gone"
     assert ground.forge.file(made, "app/b.yaml") == b"b: 1\n"
+    assert ground.forge.made(made) == Made((ground.first,), frozenset({"app/a.yaml", "app/b.yaml"}))
+    assert ground.forge.made("e" * 40) is None
     with pytest.raises(Moved):
         ground.forge.commit("main", ground.first, "Late", files)
     with pytest.raises(Moved):

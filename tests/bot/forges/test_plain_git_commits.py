@@ -33,6 +33,9 @@ def test_a_commit_changes_just_its_files_on_the_branch_and_on_a_new_one(bare: Ba
     assert plain.tips() == {"main": second, "side": made}
     assert bare.run("rev-parse", f"{made}^{{tree}}") == bare.run("rev-parse", f"{first}^{{tree}}")
     assert bare.run("show", "-s", "--format=%P|%cn|%B", made).strip() == f"{second}|Plumbline|Back\n\nWhy"
+    assert plain.is_just(made, second, files)
+    assert not plain.is_just(made, second, files[:3])
+    assert not plain.is_just(made, first, files)
     onto_main = plain.commit("main", second, "Back", files)
     assert plain.tips()["main"] == onto_main
     assert plain.file(onto_main, "a") == b"1\n"

@@ -78,7 +78,30 @@ def test_what_has_no_order_goes_to_what_is_wanted() -> None:
 
 
 def test_the_last_word_of_a_policy_is_the_newest_commit_s() -> None:
-    lines = ["Use b", "", trailer("cart", "shop/cart:2"), "", "Use a", "", trailer("cart", "shop/cart:1"), "Other: x"]
-    assert last_word("\n".join(lines), "cart") == "shop/cart:2"
-    assert last_word("\n".join(lines), "car") == ""
-    assert last_word("", "cart") == ""
+    lines = ["Use b", "", said("shop/cart:2"), "", "Use a", "", said("shop/cart:1"), "Other: x"]
+    assert last_word("\n".join(lines), "cart", seal_of) == "shop/cart:2"
+    assert last_word("\n".join(lines), "car", seal_of) == ""
+    assert last_word("", "cart", seal_of) == ""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Plumbline-Image-Policy: cart shop/cart:3",
+        trailer("cart", "shop/cart:3", ""),
+        trailer("cart", "shop/cart:3", "seal of shop/cart:1"),
+        trailer("other", "shop/cart:3", "seal of shop/cart:3"),
+        "see " + trailer("cart", "shop/cart:3", "seal of shop/cart:3"),
+    ],
+)
+def test_a23_a_policy_s_last_word_is_nobody_else_s_to_write(line: str) -> None:
+    assert last_word("\n".join([line, said("shop/cart:1")]), "cart", seal_of) == "shop/cart:1"
+
+
+def seal_of(image: str) -> str:
+    """Stands for the HMAC."""
+    return f"seal of {image}"
+
+
+def said(image: str) -> str:
+    return trailer("cart", image, seal_of(image))
