@@ -18,7 +18,7 @@ from bot.markdown import plain
 from bot.push_request import PushedCommand
 from bot.queue import Requests, new_ticket
 from bot.settings import Settings
-from bot.tickets import Outcome
+from bot.tickets import Outcome, Tickets
 from worker.domain.environment import COMMIT_ID
 from worker.domain.errors import Unavailable
 from worker.domain.messages import (
@@ -176,7 +176,10 @@ def committed() -> tuple[Response, int]:
 
 @pushes.post("/commands")
 def commands() -> tuple[Response, int]:
-    """Commands that came as push options: each is a job, answered with the ticket that its answer is found by."""
+    """Commands that came as push options: each is a job, under a ticket of the hook's by which its answer is found.
+
+    A ticket counts once: what is sent again, by whoever recorded it or by a hook in doubt, asks for nothing anew.
+    """
     _, requests, _ = _desk()
     repository, body = _verified()
     document = _document(body)
@@ -185,10 +188,17 @@ def commands() -> tuple[Response, int]:
         abort(400)
     if not all(isinstance(each, str) and len(each) <= LONGEST_COMMAND for each in lines):
         abort(400)
-    tickets = [new_ticket() for _ in lines]
-    for ticket, line in zip(tickets, lines, strict=True):
-        requests.pushed(PushedCommand(ticket, repository, line, by[:100], requests.queue.now()))
-    return jsonify({"tickets": tickets}), 202
+    given = document.get("tickets")
+    if not isinstance(given, list) or not all(isinstance(each, str) and TICKET.fullmatch(each) for each in given):
+        abort(400)
+    if len(given) != len(lines) or len(set(given)) != len(given):
+        abort(400)
+    tickets: Tickets = current_app.extensions["plumbline-tickets"]
+    now = requests.queue.now()
+    for ticket, line in zip(given, lines, strict=True):
+        if tickets.take(repository, ticket, 2 * SKEW_SECONDS):
+            requests.pushed(PushedCommand(ticket, repository, line, by[:100], now))
+    return jsonify({"tickets": given}), 202
 
 
 @pushes.post("/answer")
