@@ -43,7 +43,7 @@ LONGEST_WAIT: Final = 20.0
 LOOK_SECONDS: Final = 0.1
 LONGEST_TOKEN: Final = 1024
 TICKET: Final = re.compile(r"[0-9a-f]{32}")
-FIELDS: Final = {"repository": str, "line": str, "number": int, "branch": str}
+FIELDS: Final = {"repository": str, "line": str, "number": int, "branch": str, "ticket": str}
 
 api = Blueprint("api", __name__, url_prefix="/api/v1")
 security = logging.getLogger("plumbline.security")
@@ -198,7 +198,8 @@ def command() -> tuple[Response, int]:
     asker = Asker(token=g.token.name)
     wish = Wish(repository.name, given.get("line", ""), given.get("number", 0), given.get("branch", ""))
     requests: Requests = current_app.extensions["plumbline"][1]
-    ticket = ask(requests, _tickets(), asker, wish, _settings().installation.instance)
+    own = given.get("ticket", "")
+    ticket = ask(requests, _tickets(), asker, wish, _settings().installation.instance, own)
     return jsonify({"ticket": ticket, "repository": repository.name, "outcome": str(CommandOutcome.WAITING)}), 202
 
 
@@ -214,6 +215,8 @@ def _document() -> dict[str, Any]:
             abort(400, f"`{name}` has to be {'a number' if kind is int else 'text'}.")
     if not 0 <= found.get("number", 0) < 1 << 53:
         abort(400, "`number` is no number of a change request.")
+    if "ticket" in found and not TICKET.fullmatch(found["ticket"]):
+        abort(400, "`ticket` has to be 32 digits of 0-9a-f.")
     return found
 
 

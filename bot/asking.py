@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.commands import Command, Mistake, parse
 from bot.markdown import plain
-from bot.queue import Requests
+from bot.queue import Requests, new_ticket
 from bot.ticket_request import TicketRequest
 from bot.tickets import Asked, Tickets
 from worker.domain.environment import DEFAULT_INSTANCE
@@ -51,15 +51,24 @@ def understood(line: str, instance: str = DEFAULT_INSTANCE) -> Command:
     raise Refused(plain(found.text) if isinstance(found, Mistake) else "this is no command: /help says what there is")
 
 
-def ask(requests: Requests, tickets: Tickets, who: Asker, wish: Wish, instance: str) -> str:
-    """Has a command carried out; the ticket with which its answer is found. Raises Refused, TooMany and Unavailable."""
+def ask(requests: Requests, tickets: Tickets, who: Asker, wish: Wish, instance: str, ticket: str = "") -> str:
+    """Has a command carried out; the ticket with which its answer is found. Raises Refused, TooMany and Unavailable.
+
+    Who makes the ticket themselves can ask again with it where no answer came: the command is carried out once.
+    """
     command = understood(wish.line, instance)
     if not tickets.may_ask(who.name):
         raise TooMany("too many commands in this minute; wait a moment")
     if not requests.queue.is_served(INTAKE_QUEUE):
         raise Unavailable("no bot runs: `python -m bot` of the Procfile is not there")
     now = requests.queue.now()
-    ticket = tickets.ask(Asked(who.name, wish.repository, command.environment, wish.line, now))
+    ticket = ticket or new_ticket()
+    asked = Asked(who.name, wish.repository, command.environment, wish.line, now)
+    if not tickets.ask(asked, ticket):
+        known = tickets.asked(ticket)
+        if known is None or replace(known, at=now) != asked:
+            raise Refused("another command has this ticket", "Make a new one: 32 random digits of 0-9a-f")
+        return ticket
     requests.ticket(
         TicketRequest(
             ticket,

@@ -12,12 +12,13 @@ from typing import Final
 
 from bot.commands import Command
 from bot.forges.port import Permission, Person
-from bot.markdown import code
+from bot.markdown import LOGIN, code
 from worker.domain.command_rules import ADMIN, BUILT_IN, DEFAULTS, NOBODY, READ, WRITE, Role
 from worker.domain.declaration import Declaration
 from worker.domain.installation import Repository
 from worker.domain.tokens import Token
 
+APPROVE: Final = "approve"
 LEVELS: Final[Mapping[str, Permission]] = {READ: Permission.READ, WRITE: Permission.WRITE, ADMIN: Permission.ADMIN}
 
 
@@ -72,6 +73,21 @@ def needs(command: Command, repository: Repository, declaration: Declaration) ->
                 is_of_it = bool(name) and roles is declaration.commands.environments.get(name, {}).get(word)
                 found[Need(roles, name if is_of_it else "")] = None
     return tuple(found)
+
+
+def facts_of_pusher(by: str) -> Facts:
+    """What is known of who pushes to a plain Git server: a name that the hook knows (or none, which permits nothing)."""
+    is_known = bool(LOGIN.fullmatch(by))
+    person = Person(f"push:{by}" if is_known else "push:", by if is_known else "")
+    permission = Permission.READ if is_known else Permission.NONE
+    return Facts(person, permission, source="whoever pushes has, unless a role in app.yaml names them,")
+
+
+def confirming(repository: Repository, declaration: Declaration, environment: str = "") -> tuple[Need, ...]:
+    """Every written rule that a code which comes with a push has to meet; none: whoever may push may confirm by it."""
+    own = repository.commands.get(APPROVE)
+    there = declaration.commands.of(APPROVE, environment)
+    return (*((Need(own),) if own is not None else ()), *(Need(each, environment) for each in there))
 
 
 def teams_of(asked: Iterable[Need], repository: Repository) -> tuple[str, ...]:

@@ -172,6 +172,15 @@ class Board:
         pipeline.expire(stream, STREAM_SECONDS)
         _run(pipeline)
 
+    def say(self, repository: str, revision: str, lines: Sequence[str]) -> None:
+        """Says lines to whoever watches a revision from a push's terminal."""
+        stream = _stream(repository, revision)
+        pipeline = self._connection.pipeline()
+        for line in lines:
+            pipeline.xadd(stream, {"line": line}, maxlen=LONGEST_STREAM)
+        pipeline.expire(stream, STREAM_SECONDS)
+        _run(pipeline)
+
     def head(self, repository: str, environment: str, revision: str) -> None:
         """Hints that a newer revision is wanted, so that older work stops at its next step."""
         with redis_answering():

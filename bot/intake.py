@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
+from bot import requests as looks
 from bot import results
+from bot.answers import Origin
+from bot.authority import APPROVE, confirming, facts_of_pusher, judged
 from bot.board import Commit
 from bot.change_requests import act_on, look_at_change_request
-from bot.conversation import hear
+from bot.commands import Command
+from bot.conversation import audit, hear
 from bot.desk import Desk
 from bot.forges.port import Forge, State, Status
-from bot.requests import candidate, convergences, followed, judged, onto
+from bot.markdown import plain
+from bot.requests import candidate, convergences, followed, onto
 from bot.statuses import converge_context, predict_context
+from bot.terminal import notice_lines
 from worker.domain.declaration import FILE, Declaration, read_declaration
 from worker.domain.errors import DesiredStateError, PlumblineError
 from worker.domain.installation import PLAIN, Repository
@@ -44,6 +51,9 @@ def committed(desk: Desk, message: dict[str, Any]) -> None:
             found = Declaration(())
         declarations[update.branch] = found
     asked = convergences(alert, updates, declarations)
+    if alert.approvals and alert.by is not None and repository.forge == PLAIN:
+        bases = {str(update.branch): _before(desk, repository, update) for update in updates}
+        asked = [_with_word(desk, repository, each, alert.by, bases[each.branch]) for each in asked]
     looked_at = {} if repository.forge == PLAIN else desk.sightings.tips(repository.name)
     for request in asked:
         _ask(desk, repository, request, says_so=looked_at.get(request.branch) != request.revision)
@@ -57,6 +67,36 @@ def committed(desk: Desk, message: dict[str, Any]) -> None:
         log.info(
             "committed repository=%s ref=%s revision=%s environments=%s", repository.name, update.ref, update.new, names
         )
+
+
+def _before(desk: Desk, repository: Repository, update: RefUpdate) -> Declaration | None:
+    """What a branch declared before a push to it: nobody allows themselves anything by the same push. None: not readable."""
+    if update.creates:
+        return Declaration(())
+    try:
+        text = desk.plain_git(repository).file(update.old, FILE)
+        assert update.branch is not None
+        found = read_declaration(text, desk.settings.installation, repository, update.branch) if text else None
+    except DesiredStateError:
+        return None
+    return found or Declaration(())
+
+
+def _with_word(
+    desk: Desk, repository: Repository, request: ConvergeRequest, by: str, base: Declaration | None
+) -> ConvergeRequest:
+    """The request with its approvals where who pushed may approve, else without them, which is said."""
+    why, facts = f"{FILE} could not be read as it was before this push", facts_of_pusher(by)
+    if base is not None:
+        command = Command(APPROVE, (request.environment,))
+        denied = judged(command, confirming(repository, base, request.environment), facts, repository)
+        if denied is None:
+            return request
+        why = plain(denied.text)
+    audit("command-refused", repository, facts.person, Origin(facts.person.login), APPROVE, reason=why)
+    text = f"the code does not count for {request.environment}: {why}"
+    desk.board.say(repository.name, request.revision, notice_lines(text))
+    return replace(request, approvals=())
 
 
 def _ask(desk: Desk, repository: Repository, request: ConvergeRequest, *, says_so: bool = True) -> None:
@@ -158,6 +198,6 @@ def _predict_again(desk: Desk, repository: Repository, forge: Forge, asked: Look
         if known is None:
             desk.requests.look(LookRequest(repository.name, asked.at, number=change_request.number))
             continue
-        found = judged(change_request, repository, known, at=asked.at, name=name)
+        found = looks.judged(change_request, repository, known, at=asked.at, name=name)
         act_on(desk, repository, change_request.head, found, asked.at)
         desk.sightings.note_change_request(repository.name, change_request.number, found.remember)

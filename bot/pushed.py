@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from bot.answers import Origin, answer
-from bot.authority import Facts
+from bot.authority import Facts, facts_of_pusher
 from bot.commands import Mistake, parse
 from bot.conversation import audit, carry_out
 from bot.declarations import declaring
 from bot.desk import Desk
 from bot.forges.plain_git import PlainGit
-from bot.forges.port import Permission, Person
+from bot.forges.port import Person
 from bot.given import Given, refusal
 from bot.markdown import LOGIN, code, prose
 from bot.push_request import PushedCommand
@@ -77,7 +77,7 @@ def _answered(desk: Desk, repository: Repository, asked: PushedCommand, origin: 
 
 
 def _facts(person: Person, teams: Sequence[str]) -> Facts:  # noqa: ARG001 (there are no teams here)
-    return Facts(person, Permission.READ, source="whoever pushes has, unless a role in app.yaml names them,")
+    return facts_of_pusher(person.login)
 
 
 def _refusal(desk: Desk, repository: Repository, asked: PushedCommand, origin: Origin) -> str:

@@ -12,15 +12,19 @@ from typing import Any, Final
 from flask import Blueprint, Response, abort, current_app, jsonify, request
 
 from bot import terminal
+from bot.authority import APPROVE, confirming, facts_of_pusher, judged
 from bot.board import Board
 from bot.bodies import raw_body
+from bot.commands import Command
 from bot.markdown import plain
 from bot.push_request import PushedCommand
 from bot.queue import Requests, new_ticket
 from bot.settings import Settings
-from bot.tickets import CommandOutcome
+from bot.tickets import CommandOutcome, Tickets
+from worker.domain.declaration import Declaration
 from worker.domain.environment import COMMIT_ID
 from worker.domain.errors import Unavailable
+from worker.domain.installation import PLAIN
 from worker.domain.messages import (
     INTAKE_QUEUE,
     PREVIEWS_QUEUE,
@@ -132,7 +136,7 @@ def _lists(document: dict[str, Any], name: str) -> dict[str, list[str]]:
 @pushes.post("/preview")
 def preview() -> Response:
     """Says whether a push may come in, with the lines for its terminal; `accept` is null where that is not known."""
-    _, requests, board = _desk()
+    settings, requests, board = _desk()
     repository, body = _verified()
     header, _, pack = body.partition(b"\n")
     document = _document(header)
@@ -140,6 +144,8 @@ def preview() -> Response:
     seconds = min(_number(document, "seconds", LONGEST_WAIT), LONGEST_WAIT)
     ticket = new_ticket()
     approvals = _words(document, "approvals")
+    why = _uncounted(settings, repository, _by(document)) if approvals else ""
+    approvals = () if why else approvals
     asked = PreviewRequest(ticket, repository, updates, bool(pack), requests.queue.now() + seconds, approvals)
     requests.preview(asked, pack)
     report = board.wait(ticket, seconds)
@@ -147,7 +153,26 @@ def preview() -> Response:
         _require_served(requests)
         return jsonify({"accept": None, "lines": []})
     lines = terminal.preview_lines(report, updates, colour=bool(document.get("colour")))
+    lines += terminal.notice_lines(f"the code does not count: {why}") if why else []
     return jsonify({"accept": not report.refuses, "lines": lines})
+
+
+def _by(document: dict[str, Any]) -> str:
+    """Who pushes, as the hook knows it; empty where it does not say."""
+    found = document.get("by", "")
+    if not isinstance(found, str):
+        abort(400)
+    return found[:100]
+
+
+def _uncounted(settings: Settings, name: str, by: str) -> str:
+    """Why app.yaml does not let who pushes confirm by a code; empty where it does, and at a forge."""
+    repository = settings.installation.repository(name)
+    if repository is None or repository.forge != PLAIN:
+        return ""
+    asked = confirming(repository, Declaration(()))
+    denied = judged(Command(APPROVE), asked, facts_of_pusher(by), repository)
+    return plain(denied.text) if denied else ""
 
 
 def _require_served(requests: Requests) -> None:
@@ -169,14 +194,17 @@ def committed() -> tuple[Response, int]:
     now = requests.queue.now()
     at = min(_number(document, "at", now), now)
     cursor = board.cursor(repository, [update.new for update in updates])
-    requests.committed(Committed(repository, updates, at, declaration, approvals))
+    requests.committed(Committed(repository, updates, at, declaration, approvals, _by(document)))
     state = {"revisions": cursor, "expected": {}, "ended": {}}
     return jsonify({"cursor": state}), 202
 
 
 @pushes.post("/commands")
 def commands() -> tuple[Response, int]:
-    """Commands that came as push options: each is a job, answered with the ticket that its answer is found by."""
+    """Commands that came as push options: each is a job, under a ticket of the hook's by which its answer is found.
+
+    A ticket counts once: what is sent again, by whoever recorded it or by a hook in doubt, asks for nothing anew.
+    """
     _, requests, _ = _desk()
     repository, body = _verified()
     document = _document(body)
@@ -185,10 +213,17 @@ def commands() -> tuple[Response, int]:
         abort(400)
     if not all(isinstance(each, str) and len(each) <= LONGEST_COMMAND for each in lines):
         abort(400)
-    tickets = [new_ticket() for _ in lines]
-    for ticket, line in zip(tickets, lines, strict=True):
-        requests.pushed(PushedCommand(ticket, repository, line, by[:100], requests.queue.now()))
-    return jsonify({"tickets": tickets}), 202
+    given = document.get("tickets")
+    if not isinstance(given, list) or not all(isinstance(each, str) and TICKET.fullmatch(each) for each in given):
+        abort(400)
+    if len(given) != len(lines) or len(set(given)) != len(given):
+        abort(400)
+    tickets: Tickets = current_app.extensions["plumbline-tickets"]
+    now = requests.queue.now()
+    for ticket, line in zip(given, lines, strict=True):
+        if tickets.take(repository, ticket, 2 * SKEW_SECONDS):
+            requests.pushed(PushedCommand(ticket, repository, line, by[:100], now))
+    return jsonify({"tickets": given}), 202
 
 
 @pushes.post("/answer")

@@ -64,8 +64,13 @@ def preview_lines(report: PreviewReport, updates: Sequence[RefUpdate], *, colour
     moves = {update.branch: update for update in updates}
     for preview in report.environments:
         lines += _environment(preview, moves, ink)
-    lines += [piece for notice in report.notices for piece in _pieces(f"{NAME}  {visible(notice)}", WIDTH)]
+    lines += [line for notice in report.notices for line in notice_lines(notice)]
     return _fitted(lines)
+
+
+def notice_lines(text: str) -> list[str]:
+    """A sentence for whoever pushed."""
+    return list(_pieces(f"{NAME}  {visible(text)}", WIDTH))
 
 
 def _environment(preview: EnvironmentPreview, moves: dict[str | None, RefUpdate], ink: _Ink) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import json
-import secrets
 import time
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -74,12 +73,16 @@ class Tickets:
     def __init__(self, connection: redis.Redis) -> None:
         self._connection = connection
 
-    def ask(self, asked: Asked) -> str:
-        """Notes a command; its ticket."""
-        ticket = secrets.token_hex(16)
+    def take(self, repository: str, ticket: str, seconds: int) -> bool:
+        """Whether a ticket that a hook made comes for the first time in so many seconds: as long as its signature counts."""
         with redis_answering():
-            self._connection.set(f"{KEYS}:asked:{ticket}", json.dumps(asdict(asked)), ex=KEPT_SECONDS)
-        return ticket
+            return bool(self._connection.set(f"{KEYS}:taken:{repository}:{ticket}", 1, ex=seconds, nx=True))
+
+    def ask(self, asked: Asked, ticket: str) -> bool:
+        """Notes a command under a ticket; false where the ticket has one already."""
+        with redis_answering():
+            body = json.dumps(asdict(asked))
+            return bool(self._connection.set(f"{KEYS}:asked:{ticket}", body, ex=KEPT_SECONDS, nx=True))
 
     def asked(self, ticket: str) -> Asked | None:
         """The command of a ticket, None where there is no such ticket (any more)."""

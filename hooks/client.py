@@ -23,7 +23,11 @@ LONGEST_REASON = 200
 
 
 class Away(Exception):
-    """The bot does not answer; the text says how, in a few words."""
+    """The bot does not answer; the text says how, in a few words. `may_be_done`: it may have got the request all the same."""
+
+    def __init__(self, text: str, *, may_be_done: bool = False) -> None:
+        super().__init__(text)
+        self.may_be_done = may_be_done
 
 
 def post(configuration: Configuration, path: str, body: bytes, seconds: float) -> dict[str, Any]:
@@ -34,15 +38,18 @@ def post(configuration: Configuration, path: str, body: bytes, seconds: float) -
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname, parts.port, timeout=CONNECT_SECONDS)
     whole = parts.path.rstrip("/") + path
+    is_connected = False
     try:
         connection.connect()
+        is_connected = True
         if connection.sock is not None:
             connection.sock.settimeout(seconds)
         connection.request("POST", whole, body, headers(configuration, path, body))
         answer = connection.getresponse()
         text = answer.read(4 << 20)
     except (OSError, http.client.HTTPException) as error:
-        raise Away("no answer in time" if isinstance(error, TimeoutError) else "it cannot be reached") from None
+        why = "no answer in time" if isinstance(error, TimeoutError) else "it cannot be reached"
+        raise Away(why, may_be_done=is_connected) from None
     finally:
         connection.close()
     if answer.status == 403:
@@ -55,9 +62,10 @@ def post(configuration: Configuration, path: str, body: bytes, seconds: float) -
         answered = {}
     if answer.status not in (200, 202):
         said = answered.get("error") if isinstance(answered, dict) and answer.status == UNAVAILABLE else None
-        raise Away(str(said)[:LONGEST_REASON] if said else f"it answered with HTTP {answer.status}")
+        why = str(said)[:LONGEST_REASON] if said else f"it answered with HTTP {answer.status}"
+        raise Away(why, may_be_done=answer.status >= 500)
     if not isinstance(answered, dict) or not answered:
-        raise Away("its answer cannot be read")
+        raise Away("its answer cannot be read", may_be_done=True)
     return answered
 
 

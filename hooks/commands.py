@@ -7,6 +7,7 @@ away again as soon as it is there, so that the next push finds something to upda
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
 import time
 
@@ -43,15 +44,20 @@ def lines(pairs: refs.Options, *, alone: bool) -> list[str]:
 
 
 def give(configuration: Configuration, asked: list[str]) -> bool:
-    """Has commands carried out and prints what is answered; false where one was refused, or not answered in time."""
-    body = json.dumps({"lines": asked, "by": settings.pusher(configuration)})
+    """Has commands carried out and prints what is answered; false where one was refused, or not answered in time.
+
+    The tickets are ours: the answers are found by them also where nobody said that the commands had come.
+    """
+    tickets = [secrets.token_hex(16) for _ in asked]
+    body = json.dumps({"lines": asked, "by": settings.pusher(configuration), "tickets": tickets})
+    doubt = ""
     try:
-        tickets = [
-            str(each) for each in post(configuration, "/pushes/commands", body.encode(), CALL_SECONDS)["tickets"]
-        ]
-    except (Away, KeyError) as error:
-        say([title(f"not commanded: Plumbline could not be told ({error})"), "  Say it again when it is back."])
-        return False
+        post(configuration, "/pushes/commands", body.encode(), CALL_SECONDS)
+    except Away as away:
+        if not away.may_be_done:
+            say([title(f"not commanded: Plumbline could not be told ({away})"), "  Say it again when it is back."])
+            return False
+        doubt = f" ({away})"
     until = time.monotonic() + SECONDS
     for line, ticket in zip(asked, tickets):  # noqa: B905 (Python 3.9 has no `strict`)
         text = _answer(configuration, ticket, until)
@@ -59,7 +65,7 @@ def give(configuration: Configuration, asked: list[str]) -> bool:
             say(
                 [
                     title(line),
-                    "  is not answered yet; it may still be carried out. plumbline.status says how things stand.",
+                    f"  is not answered yet{doubt}; it may still be carried out. plumbline.status says how things stand.",
                 ]
             )
             return False

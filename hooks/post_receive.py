@@ -67,6 +67,7 @@ def _alert(updates: list[refs.Update], pairs: refs.Options, configuration: setti
         "at": time.time(),
         "declaration": declaration,
         "approvals": [value[:64] for value in refs.chosen(pairs, "plumbline.approve")],
+        "by": settings.pusher(configuration),
     })  # fmt: skip
     return post(configuration, "/pushes/committed", body.encode(), ALERT_SECONDS)
 

@@ -98,6 +98,7 @@ def _ask(
     header = json.dumps({
         "updates": [update.to_json() for update in asked],
         "approvals": [value[:64] for value in refs.chosen(pairs, "plumbline.approve")],
+        "by": settings.pusher(configuration),
         "colour": _colour(pairs, configuration),
         "seconds": max(1.0, SECONDS - 1.0 - (time.monotonic() - began)),
     })  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,9 +24,13 @@ WAIT_SECONDS: Final = 10.0
 
 
 class NotReachable(PlumblineError):
-    """The server does not answer, or says that it cannot now."""
+    """The server does not answer, or says that it cannot now. `may_be_done`: it may have got the request all the same."""
 
     exit_code = 3
+
+    def __init__(self, text: str, *, may_be_done: bool = False) -> None:
+        super().__init__(text)
+        self.may_be_done = may_be_done
 
 
 class Server:
@@ -46,8 +51,18 @@ class Server:
         return self._answer("GET", path, params={name: value for name, value in asked.items() if value})
 
     def command(self, wish: Mapping[str, Any]) -> dict[str, Any]:
-        """Asks for a command; the answer has its ticket."""
-        return self._answer("POST", "/commands", json=dict(wish))
+        """Asks for a command; the answer has its ticket. Where no answer came it is asked again, and by our ticket done once."""
+        asked = {**wish, "ticket": secrets.token_hex(16)}
+        try:
+            return self._answer("POST", "/commands", json=asked)
+        except NotReachable as error:
+            if not error.may_be_done:
+                raise
+        try:
+            return self._answer("POST", "/commands", json=asked)
+        except NotReachable as error:
+            doubt = "It may still be carried out: `plumbline status` says how things stand"
+            raise NotReachable(f"{error}. {doubt}", may_be_done=True) from None
 
     def answer(self, ticket: str, seconds: float, waiting: Callable[[float], None]) -> dict[str, Any]:
         """The answer to a ticket, waited for at most so many seconds; `waiting` is told how long it was so far."""
@@ -64,14 +79,17 @@ class Server:
         try:
             answer = self._web.request(method, f"{self.address}/api/v1{path}", **more)
         except httpx.HTTPError as error:
-            raise NotReachable(f"{self.address} does not answer ({_why(error)}): is that where web is?") from None
+            why = f"{self.address} does not answer ({_why(error)}): is that where web is?"
+            is_unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            raise NotReachable(why, may_be_done=not is_unsent) from None
         try:
             found = answer.json()
         except ValueError:
             found = None
         said = found.get("error") if isinstance(found, dict) else None
         if answer.status_code >= 500:
-            raise NotReachable(f"{self.address} cannot do it now: {said or answer.reason_phrase}")
+            why = f"{self.address} cannot do it now: {said or answer.reason_phrase}"
+            raise NotReachable(why, may_be_done=not said)
         if not isinstance(found, dict) or answer.is_redirect:
             raise NotReachable(f"{self.address} is no Plumbline with an API (it answers {answer.status_code})")
         if answer.is_error:

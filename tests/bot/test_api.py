@@ -128,6 +128,17 @@ def test_a_command_is_a_ticket_whose_answer_only_the_same_token_reads(running: W
     assert asked(running, f"/commands/{'f' * 32}").status_code == 404
 
 
+def test_a_command_with_its_sender_s_own_ticket_is_passed_on_once(running: Web, connection: redis.Redis) -> None:
+    wish = {"line": "/status tools", "repository": "shop", "ticket": "5" * 32}
+    for _ in range(3):
+        given = command(running, wish)
+        assert (given.status_code, given.json()["ticket"]) == (202, "5" * 32)
+    for other, token in (({**wish, "line": "/hold tools why"}, CI), (wish, NARROW)):
+        refused = command(running, other, token)
+        assert (refused.status_code, "another command has this ticket" in refused.json()["error"]) == (422, True)
+    assert connection.llen(f"rq:queue:{INTAKE_QUEUE}") == 1
+
+
 @pytest.mark.parametrize(
     ("wish", "code", "words"),
     [
@@ -138,6 +149,7 @@ def test_a_command_is_a_ticket_whose_answer_only_the_same_token_reads(running: W
         ({"line": "/hold a\n/thaw", "repository": "shop"}, 202, ""),
         ({"line": 7}, 400, "`line` has to be text"),
         ({"line": "/thaw", "number": True}, 400, "`number` has to be a number"),
+        ({"line": "/thaw", "ticket": "5" * 31}, 400, "32 digits"),
         ({"line": "/thaw", "by": "ada"}, 400, "an object with some of"),
         ([], 400, "an object with some of"),
         ({"line": "/thaw", "repository": "other"}, 404, "no repository other for this token"),

@@ -188,7 +188,8 @@ class Committed:
     """The "change committed" alert of a hook (or of the poller): these refs moved; `at` is the Unix time of it.
 
     `declaration` is the text of plumbline.yaml per branch as the hook saw it: a hint for routing, never authority.
-    `approvals` are the codes given with `git push -o plumbline.approve=CODE`.
+    `approvals` are the codes given with `git push -o plumbline.approve=CODE`, `by` is who
+    pushed them, as the hook knows it (empty: not known; None: who gave them was judged already).
     """
 
     repository: str
@@ -196,6 +197,7 @@ class Committed:
     at: float
     declaration: Mapping[str, str] = field(default_factory=dict)
     approvals: tuple[str, ...] = ()
+    by: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """JSON types, with the schema number."""
@@ -206,6 +208,7 @@ class Committed:
             "at": self.at,
             "declaration": dict(self.declaration),
             "approvals": list(self.approvals),
+            "by": self.by,
         }
 
     @staticmethod
@@ -218,6 +221,7 @@ class Committed:
             value["at"],
             value["declaration"],
             tuple(value["approvals"]),
+            value.get("by", ""),
         )
 
 
