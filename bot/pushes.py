@@ -228,7 +228,10 @@ def commands() -> tuple[Response, int]:
 
 @pushes.post("/answer")
 def answer() -> Response:
-    """What was answered to a command, for a terminal; empty where nothing was (yet). Who asks for the `last` time hears why."""
+    """What was answered to a command, for a terminal, and what it came to; no text where there is none (yet).
+
+    Who asks for the `last` time hears why.
+    """
     _, requests, _ = _desk()
     _, body = _verified()
     document = _document(body)
@@ -239,7 +242,7 @@ def answer() -> Response:
     is_waiting = said.outcome is CommandOutcome.WAITING
     if is_waiting and document.get("last") and not requests.queue.is_served(INTAKE_QUEUE):
         raise Unavailable("no bot runs: `python -m bot` of the Procfile is not there")
-    return jsonify({"text": "" if is_waiting else plain(said.text)})
+    return jsonify({"text": "" if is_waiting else plain(said.text), "outcome": str(said.outcome)})
 
 
 @pushes.post("/stream")

@@ -18,11 +18,16 @@ from hooks.screen import say, title
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from hooks.configuration import Configuration
 
 CALL_SECONDS = 2.0
 SECONDS = 25.0
 """How long answers are waited for: a rollback is rendered and proven before it is answered."""
+
+REFUSED = "refused"
+"""What a command came to of which not all was done."""
 
 PAUSE = 0.1
 HOW = "git push -o plumbline.status origin HEAD:" + refs.COMMANDS
@@ -59,9 +64,10 @@ def give(configuration: Configuration, asked: list[str]) -> bool:
             return False
         doubt = f" ({away})"
     until = time.monotonic() + SECONDS
+    are_done = True
     for line, ticket in zip(asked, tickets):  # noqa: B905 (Python 3.9 has no `strict`)
-        text = _answer(configuration, ticket, until)
-        if text is None:
+        answer = _answer(configuration, ticket, until)
+        if answer is None:
             say(
                 [
                     title(line),
@@ -69,24 +75,26 @@ def give(configuration: Configuration, asked: list[str]) -> bool:
                 ]
             )
             return False
-        say([title(line), *(f"  {each}".rstrip() for each in text.split("\n"))])
-    return True
+        say([title(line), *(f"  {each}".rstrip() for each in answer["text"].split("\n"))])
+        are_done = are_done and answer.get("outcome") != REFUSED
+    return are_done
 
 
-def _answer(configuration: Configuration, ticket: str, until: float) -> str | None:
+def _answer(configuration: Configuration, ticket: str, until: float) -> dict[str, Any] | None:
     """The answer to one command, None where there is none in time."""
     body = json.dumps({"ticket": ticket}).encode()
     while time.monotonic() < until:
         try:
-            text = post(configuration, "/pushes/answer", body, CALL_SECONDS).get("text")
+            answer = post(configuration, "/pushes/answer", body, CALL_SECONDS)
         except Away:
-            text = None
-        if isinstance(text, str) and text:
-            return text
+            answer = {}
+        if isinstance(answer.get("text"), str) and answer["text"]:
+            return answer
         time.sleep(PAUSE)
     body = json.dumps({"ticket": ticket, "last": True}).encode()
     try:
-        return post(configuration, "/pushes/answer", body, CALL_SECONDS).get("text") or None
+        answer = post(configuration, "/pushes/answer", body, CALL_SECONDS)
+        return answer if answer.get("text") else None
     except Away as away:
         say([title(f"Plumbline does not answer ({away})")])
         return None

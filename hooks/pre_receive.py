@@ -58,7 +58,7 @@ def main() -> int:
 
 
 def _command(updates: list[refs.Update], pairs: refs.Options, configuration: settings.Configuration) -> int:
-    """A push of nothing but commands: it comes in where all of them were answered."""
+    """A push of nothing but commands: it comes in, and git says that it did, where all of them were done."""
     asked = commands.lines(pairs, alone=True)
     refusal = _refusal(updates, [], pairs, configuration) or commands.refusal(updates, asked)
     if refusal:

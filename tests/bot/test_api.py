@@ -113,7 +113,9 @@ def test_a_command_is_a_ticket_whose_answer_only_the_same_token_reads(running: W
     ticket = given.json()["ticket"]
     assert connection.llen(f"rq:queue:{INTAKE_QUEUE}") == 1
     assert asked(running, f"/commands/{ticket}").json()["outcome"] == "waiting"
-    kept = json.loads(connection.get(f"plumbline:v1:asked:{ticket}") or b"")
+    body = connection.get(f"plumbline:v1:asked:{ticket}")
+    assert body is not None
+    kept = json.loads(body)
     late = kept | {"at": kept["at"] - ANSWERED_SECONDS - 1}
     connection.set(f"plumbline:v1:asked:{ticket}", json.dumps(late))
     found = asked(running, f"/commands/{ticket}?wait=5").json()

@@ -247,11 +247,15 @@ def test_a_command_is_a_job_with_a_ticket_by_which_only_its_answer_is_found(
     answered = Said("`production` is [held](http://x/y): a \\*b\\* &lt;c&gt;", CommandOutcome.DONE)
     Tickets(queue.connection).say(first, answered)
     assert post("/pushes/answer", {"ticket": first})[1]["text"].startswith("production is held (http://x/y)")
-    assert post("/pushes/answer", {"ticket": second}) == (200, {"text": ""})
+    assert post("/pushes/answer", {"ticket": first})[1]["outcome"] == "done"
+    waiting = (200, {"text": "", "outcome": "waiting"})
+    assert post("/pushes/answer", {"ticket": second}) == waiting
     status, answer = post("/pushes/answer", {"ticket": second, "last": True})
     assert (status, answer["error"]) == (503, "no bot runs: `python -m bot` of the Procfile is not there")
     runs(queue, INTAKE_QUEUE, "bot")
-    assert post("/pushes/answer", {"ticket": second, "last": True}) == (200, {"text": ""})
+    assert post("/pushes/answer", {"ticket": second, "last": True}) == waiting
+    Tickets(queue.connection).say(second, Said("needs `write`", CommandOutcome.REFUSED))
+    assert post("/pushes/answer", {"ticket": second}) == (200, {"text": "needs write", "outcome": "refused"})
     for wrong in (
         {**asked, "lines": []}, {**asked, "lines": ["/status"] * 11}, {**asked, "lines": ["x" * 601, "/status"]},
         {**asked, "tickets": ["c" * 32]}, {**asked, "tickets": ["c" * 32] * 2}, {**asked, "tickets": ["c" * 32, "C" * 32]},

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
 import pytest
 
 from hooks import commands, configuration, refs
@@ -51,3 +57,50 @@ def test_only_the_commands_ref_may_be_pushed_of_plumbline_s_own() -> None:
     assert commands.refusal(updates, ["/help"]) is not None
     assert commands.refusal(updates[:1], []) is not None
     assert commands.refusal([refs.Update("1" * 40, "0" * 40, refs.COMMANDS)], ["/help"]) is not None
+
+
+@contextmanager
+def answering(answers: list[dict[str, str]]) -> Iterator[configuration.Configuration]:
+    """A server that gives these answers to as many commands; the settings of a hook that asks it."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            found: object = {"tickets": [str(number) for number in range(len(answers))]}
+            if self.path == "/pushes/answer":
+                found = answers[int(asked["ticket"])]
+            body = json.dumps(found).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield configuration.Configuration(
+                {"plumbline.address": f"http://127.0.0.1:{server.server_port}", "plumbline.repository": "shop"},
+                b"s",
+                "/r.git",
+            )
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "are_done"),
+    [(("done", "done"), True), (("refused", "done"), False), (("done", "refused"), False), (("",), True)],
+)
+def test_commands_alone_come_in_only_where_none_was_refused_and_every_answer_is_printed(
+    outcomes: tuple[str, ...], are_done: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = [{"text": f"answer {number}", "outcome": outcome} for number, outcome in enumerate(outcomes)]
+    with answering(answers) as settings:
+        assert commands.give(settings, [f"/hold e{number}" for number in range(len(answers))]) is are_done
+    printed = "".join(capsys.readouterr())
+    assert all(each["text"] in printed for each in answers)

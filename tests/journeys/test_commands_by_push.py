@@ -81,6 +81,7 @@ def test_a_hold_an_answer_and_who_may(
     for by, why in (("eve", "needs the role releasers"), ("", "who pushes is not known"), ("a b", "who pushes is not")):
         refused = say("hold=production:mine", by=by)
         assert why in one_line(refused.stderr), refused.stderr
+        assert refused.returncode == 1, "a script sees that nothing was done"
     assert "What holds them" not in say("status=production").stderr
     for options, why in (
         ((), "no command was given"),
@@ -90,6 +91,7 @@ def test_a_hold_an_answer_and_who_may(
     ):
         mistaken = say(*options)
         assert why in one_line(mistaken.stderr), mistaken.stderr
+        assert mistaken.returncode == 1, options
     assert (
         "is pushed alone"
         in clone.push("-o", "plumbline.help", "origin", "HEAD:refs/heads/other", f"HEAD:{COMMANDS}").stderr

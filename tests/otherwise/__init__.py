@@ -77,3 +77,24 @@ NORMALIZE: Final = {
     ),
 }
 """Cases of normalize_flux_desired and normalize_flux_dry_run."""
+
+_BY_ADDRESS: Final = ("ignore", "a command begins with a slash: an account that is mentioned is not addressed by that")
+_HELP: Final = ("error", "`/help` is about all commands; the answer to the mistake says so")
+_QUOTED: Final = ("ignore", "what is quoted as code is talked about, and not said")
+_FIRST_LINE: Final = ("ignore", "a command is the first line of a comment, also where that is empty")
+
+COMMENTS: Final = {
+    "executable-name/2": _BY_ADDRESS,
+    "help/2": _BY_ADDRESS,
+    "help/5": ("error", "there is no option that asks for help; the answer to the mistake names `/help`"),
+    "help/6": _HELP,
+    "help/7": _HELP,
+    "help-trimmed/1": _QUOTED,
+    "help-trimmed/3": _QUOTED,
+    "ignored/3": ("command", "what follows the first line is for people"),
+    "project-and-dir/2": ("command", "several environments may be named at once"),
+    "valid/5": _FIRST_LINE,
+    "valid/7": _FIRST_LINE,
+    "valid/10": ("error", "a command is written small; the answer to the mistake says so"),
+}
+"""Cases of comments_atlantis."""
