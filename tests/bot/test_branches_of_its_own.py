@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from pathlib import Path
 
 import pytest
 
-from bot import rollbacks
-from bot.forges.port import FileChange, Made
+from bot import orders, rollbacks
+from bot.answers import Origin
+from bot.commands import Command, parse
+from bot.declarations import declared_at
+from bot.forges.port import FileChange, Made, Person
+from bot.given import Given
 from bot.queue import CommitRequest
 from bot.rollback_text import branch_name
 from tests.bot.beside_a_double import BesideADouble, beside_a
 from worker.domain.blobs import blob_id
+from worker.domain.messages import applies_queue
+from worker.domain.orders import Order
 from worker.domain.rollback import Restored, RollbackReport, RollbackRequest
 from worker.domain.seals import Seals
 
@@ -104,6 +112,34 @@ def test_a23_the_right_files_on_another_commit_are_something_else(
         commit(bot, report)
         assert opened(bot) == []
         assert "holds something else" in caplog.text
+
+
+@pytest.mark.parametrize(("forge", "theirs"), [("github", False), ("gitlab", False), ("github", True)])
+def test_a21_the_worker_is_told_of_which_commit_and_whether_the_bot_opened_it(
+    forge: str, theirs: bool, tmp_path: Path, empty_redis: str
+) -> None:
+    with beside_a(forge, tmp_path, empty_redis) as bot:
+        report = reported(bot)
+        commit(bot, report)
+        repository = bot.desk.settings.installation.repositories[0]
+        speaker = bot.desk.forge(repository)
+        request = next(each for each in speaker.open_change_requests() if (each.number == bot.number) is theirs)
+        declaration = declared_at(bot.desk, repository, speaker, "main", report.onto)
+        command = parse("/approve staging ab12cd34")
+        assert isinstance(command, Command)
+        origin = Origin("bob", request.number, "1")
+        given = Given(repository, command, Person("9", "bob"), origin, "main", declaration, request)
+        assert orders.give(bot.desk, given) is None
+        (job,) = bot.redis.lrange(f"rq:queue:{applies_queue('blue')}", 0, -1)
+        assert isinstance(job, bytes)
+        data = bot.redis.hget(f"rq:job:{job.decode()}", "data")
+        assert isinstance(data, bytes)
+        _, _, (body, _), _ = json.loads(zlib.decompress(data))
+        told = Order.from_json(json.loads(body))
+        assert (told.by, told.own, told.by_bot) == ("bob", False, not theirs)
+        assert (told.head, told.head_ref) == (request.head, request.head_ref)
+        if not theirs:
+            assert told.head == bot.rig.tip(sealed(bot, report))
 
 
 SEALS = Seals(b"k" * 32)

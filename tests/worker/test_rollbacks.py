@@ -12,8 +12,10 @@ from plumbline.local_system import Clone, LocalSystem, git
 from sandbox.processes import wait_until
 from tests.conftest import config_map, declaration
 from worker.adapters.outbox import Outbox, Report
+from worker.domain.orders import Answered, Order, OrderReport, Subject, Verb
 from worker.domain.reports import report_from_json
 from worker.domain.rollback import RollbackReport, RollbackRequest
+from worker.orders import order
 from worker.rollbacks import rollback
 from worker.settings import Settings
 from worker.workbench import Workbench
@@ -24,12 +26,16 @@ class Heard(Outbox):
 
     def __init__(self) -> None:
         self.reports: list[RollbackReport] = []
+        self.orders: list[OrderReport] = []
 
     def report(self, message: Report) -> None:
         """Keeps one report."""
         read = report_from_json(json.loads(json.dumps(message.to_json())))
-        assert isinstance(read, RollbackReport)
-        self.reports.append(read)
+        if isinstance(read, OrderReport):
+            self.orders.append(read)
+        else:
+            assert isinstance(read, RollbackReport)
+            self.reports.append(read)
 
 
 @dataclass
@@ -55,10 +61,17 @@ class Returner:
         found = self.bench.bench("sandbox").states.find(repository, "production", instance).state.converged
         return found.revision if found else ""
 
-    def asked(self, target: str = "", environment: str = "production") -> RollbackReport:
+    def ordered(self, verb: Verb, branch: str) -> Answered:
+        """The worker's answer to an order."""
+        name = self.bench.installation.repositories[0].name
+        given = Order(name, "sandbox", (Subject("production", branch),), verb, "ada", 1.0, reason="why")
+        order(self.bench, given.to_json())
+        return self.heard.orders[-1].answers[0]
+
+    def asked(self, target: str = "", environment: str = "production", branch: str = "main") -> RollbackReport:
         """The worker's answer."""
         name = self.bench.installation.repositories[0].name
-        request = RollbackRequest(name, environment, target, "main", push=False, origin={"by": "ada"}, at=1.0)
+        request = RollbackRequest(name, environment, target, branch, push=False, origin={"by": "ada"}, at=1.0)
         rollback(self.bench, request.to_json())
         return self.heard.reports[-1]
 
@@ -113,3 +126,30 @@ def test_a19_a_commit_that_only_another_branch_has_is_no_target(returner: Return
     assert f"{elsewhere[:12]} never converged there" in refused.refusal
     assert refused.files == ()
     assert returner.asked(first).files != ()
+
+
+def test_a23_whoever_commands_an_environment_does_not_choose_the_branch_whose_rules_count(
+    returner: Returner, namespace: str
+) -> None:
+    returner.converged(a="1")
+    returner.converged(a="2")
+    folder = returner.clone.folder
+    tip = git("rev-parse", "HEAD", at=folder).strip()
+    git("push", "--quiet", "origin", f"{tip}:refs/heads/elsewhere", at=folder)
+    assert "elsewhere does not declare" in returner.asked(branch="elsewhere").refusal
+    git("checkout", "--quiet", "-b", "release/9", at=folder)
+    returner.clone.write("app/a.yaml", config_map("a", n="9"))
+    newest = returner.clone.commit("the release")
+    assert returner.clone.push("origin", "release/9").returncode == 0
+    wait_until(lambda: returner._last() == newest, 60, "the other branch's commit is converged")
+    assert "production follows release/9, and not main" in returner.asked().refusal
+    for verb in (Verb.UNHOLD, Verb.HOLD, Verb.RETRY):
+        said = returner.ordered(verb, "main")
+        assert said.done == "refused"
+        assert "Say it on release/9" in said.text
+    assert returner.ordered(Verb.HOLD, "release/9").done == "done"
+    assert returner.asked(branch="release/9").refusal == ""
+    returner.clone.write("plumbline.yaml", "environments: []\n")
+    returner.clone.commit("no more")
+    assert returner.clone.push("origin", "release/9").returncode == 0
+    assert returner.ordered(Verb.UNHOLD, "main").done == "done"
