@@ -19,6 +19,7 @@ from bot.queue import SendRequest
 from worker.domain.alerting import Receiver, WebAddress
 from worker.domain.divergence import EpisodeReport
 from worker.domain.errors import Unavailable
+from worker.domain.hold_reminder import HoldReport
 from worker.domain.reports import ConvergenceReport
 
 WAITS: Final = (5.0, 30.0, 120.0, 600.0, 1800.0, 7200.0, 28800.0)
@@ -30,7 +31,7 @@ Fewer than the queue itself grants (`BACKOFF_SECONDS`), so that it is given up h
 log = logging.getLogger("plumbline.alerts")
 
 
-def announce(desk: Desk, report: ConvergenceReport | EpisodeReport) -> None:
+def announce(desk: Desk, report: ConvergenceReport | EpisodeReport | HoldReport) -> None:
     """Puts what is to be said of a report where it lasts, for each receiver by itself. Raises Unavailable."""
     installation = desk.settings.installation
     alert = alert_of(report, installation.instance, installation.address)

@@ -16,12 +16,13 @@ from cloudevents.core.v1.event import CloudEvent
 
 from bot.divergence_statuses import divergence_line
 from bot.markdown import flat
-from bot.statuses import environment_page, status_line
+from bot.statuses import LONGEST, environment_page, status_line
 from worker.domain.alerting import AlertType, Severity
 from worker.domain.divergence import EpisodeReport
 from worker.domain.environment import Mode
 from worker.domain.episode_text import lasted
 from worker.domain.episodes import Cause, Episode, Event
+from worker.domain.hold_reminder import HoldReport
 from worker.domain.messages import job_name
 from worker.domain.proposals import Drift
 from worker.domain.reports import ConvergenceReport, Step
@@ -57,10 +58,12 @@ class Alert:
     text: str
 
 
-def alert_of(report: ConvergenceReport | EpisodeReport, instance: str, address: str) -> Alert | None:
+def alert_of(report: ConvergenceReport | EpisodeReport | HoldReport, instance: str, address: str) -> Alert | None:
     """The alert that a report is, None where it is none: a step on the way, or an environment that is only observed."""
     if isinstance(report, ConvergenceReport):
         return _of_commit(report, instance, address)
+    if isinstance(report, HoldReport):
+        return _of_hold(report, instance, address)
     return _of_episode(report, instance, address) if report.mode is not Mode.OBSERVE else None
 
 
@@ -115,8 +118,29 @@ def _of_episode(report: EpisodeReport, instance: str, address: str) -> Alert | N
     return _alert(report, instance, address, alert_type, severity, name, news.at, line, facts, reminder=reminder)
 
 
+def _of_hold(report: HoldReport, instance: str, address: str) -> Alert:
+    held = report.holding
+    facts = {
+        "what": held.what, "by": held.who, "since": _stamp(held.since), "reason": _bounded(held.why),
+        "release": held.release, "times": report.times,
+    }  # fmt: skip
+    return _alert(
+        report, instance, address, AlertType.HELD, Severity.WARNING, f"hold {report.subject}", report.at,
+        _hold_line(report), facts, reminder=report.times,
+    )  # fmt: skip
+
+
+def _hold_line(report: HoldReport) -> str:
+    """At most 140 characters; what ends it is never what is cut off for the reason's sake."""
+    held, ends = report.holding, f" ({report.holding.release})"
+    who = f" by {held.who}" if held.who else ""
+    why = f": {held.why}" if held.why else ""
+    head = f"{held.what[:1].upper()}{held.what[1:]}{who} for {lasted(report.times * report.period)}{why}"
+    return flat(flat(head, max(LONGEST - len(ends), LONGEST // 3)) + ends, LONGEST)
+
+
 def _alert(
-    report: ConvergenceReport | EpisodeReport,
+    report: ConvergenceReport | EpisodeReport | HoldReport,
     instance: str,
     address: str,
     alert_type: AlertType,

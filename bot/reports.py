@@ -12,6 +12,7 @@ from bot.statuses import is_written, status_line
 from worker.domain.adoption import AdoptionReport
 from worker.domain.divergence import EpisodeReport
 from worker.domain.errors import Refused
+from worker.domain.hold_reminder import HoldReport
 from worker.domain.image_update import ImageReport
 from worker.domain.installation import PLAIN
 from worker.domain.orders import OrderReport
@@ -43,6 +44,9 @@ def deliver(desk: Desk, message: dict[str, Any]) -> None:
         return
     if isinstance(report, EpisodeReport):
         divergences.deliver(desk, report)
+        return
+    if isinstance(report, HoldReport):
+        alerts.announce(desk, report)
         return
     if isinstance(report, OrderReport):
         orders.deliver(desk, report)

@@ -21,6 +21,8 @@ from worker.adapters.inventory import OPEN_LABEL, RECORD_LABEL, Recorded
 from worker.domain.convergence import EnvironmentState, Operation, Phase, released
 from worker.domain.environment import Environment, Policy
 from worker.domain.errors import DesiredStateError, PlumblineError, Unavailable
+from worker.domain.hold_reminder import HoldReport, times_due
+from worker.domain.holdings import held
 from worker.domain.installation import Repository
 from worker.domain.messages import CHECK, CheckRequest, ConvergeRequest, applies_queue
 from worker.log_lines import log_to_stderr
@@ -130,6 +132,7 @@ class Poller:
         self._declared: dict[str, tuple[float, frozenset[tuple[str, str]]]] = {}
         self._untold: dict[str, str] = {}
         self._untold_news: dict[str, list[str]] = {}
+        self._reminded: dict[str, set[tuple[str, int]]] = {}
 
     def poll(self) -> None:
         """One round over all repositories."""
@@ -192,6 +195,7 @@ class Poller:
         recorded = self._bench.bench(environment.cluster).states.read(environment)
         operation = recorded.state.operation
         self._tell_news_again(environment, recorded)
+        self._remind(environment, recorded, branch, tip)
         self._bench.store.show(repository.name, recorded.state, environment.name, self._bench.queue.now())
         is_free = released(recorded.state, self._bench.queue.now()) or _is_left(recorded.state)
         if operation is not None and operation.revision == tip and not is_free and not self._is_stuck(operation):
@@ -243,6 +247,20 @@ class Poller:
         for news in state.news[len(names) - len(untold) :]:
             tell(self._bench, environment, state.operation.branch, state.applied.revision, news)
             log.info("told again: %s of %s", news.name, environment.slug)
+
+    def _remind(self, environment: Environment, recorded: Recorded, branch: str, tip: str) -> None:
+        """Tells once a period what people hold. Only this process remembers it: said twice, it is the same, and told once."""
+        if not recorded.trusted:
+            return
+        now, period = self._bench.queue.now(), environment.policy.remind
+        before, told = self._reminded.get(environment.slug, set()), set()
+        for each in held(recorded.state, environment.name, now):
+            times = times_due(each.since, period, now)
+            report = HoldReport(environment.repository, environment.name, branch, tip, each, times, period)
+            told.add((report.subject, times))
+            if times and (report.subject, times) not in before:
+                self._bench.outbox.report(report)
+        self._reminded[environment.slug] = told
 
 
 def _is_left(state: EnvironmentState) -> bool:

@@ -16,21 +16,30 @@ from tests.doubles.receiver import valid
 from worker.domain.divergence import EpisodeReport
 from worker.domain.environment import Mode
 from worker.domain.episodes import Event
+from worker.domain.hold_reminder import HoldReport
+from worker.domain.locks import Holding
 from worker.domain.plan import FieldChange
 from worker.domain.reports import ConvergenceReport, Step
 
+FROZEN = Holding("frozen", BEGAN, "the holidays", "bob", "/thaw")
+WAITS = Holding("waits for 1 of 2 approvals", BEGAN, "converge: on-approval", "", "/approve production 4k7m2p9x")
 ADDRESS = "https://plumbline.example.com"
 PAGE = f"{ADDRESS}/environments/shop/production"
 
 
-def alert(report: ConvergenceReport | EpisodeReport) -> Alert:
+def holding(found: Holding, times: int = 3, period: float = 3600.0) -> HoldReport:
+    report = HoldReport("shop", "production", "main", REVISION, found, times, period)
+    return HoldReport.from_json(report.to_json())
+
+
+def alert(report: ConvergenceReport | EpisodeReport | HoldReport) -> Alert:
     found = alert_of(report, "default", ADDRESS)
     assert found is not None
     valid(dict(found.event))
     return found
 
 
-def data(report: ConvergenceReport | EpisodeReport) -> dict[str, Any]:
+def data(report: ConvergenceReport | EpisodeReport | HoldReport) -> dict[str, Any]:
     found: dict[str, Any] = alert(report).event["data"]
     return found
 
@@ -50,9 +59,13 @@ def data(report: ConvergenceReport | EpisodeReport) -> dict[str, Any]:
         (said(Event.REMINDER, PULL, reminded=BEGAN + 3600), "failed", "error"),
         (said(Event.FIGHT, SCALED, mode=Mode.HEAL, quarrel="kubectl-edit"), "fight", "error"),
         (said(Event.CONVERGED), "converged", "info"),
+        (holding(FROZEN), "held", "warning"),
+        (holding(WAITS), "held", "warning"),
     ],
 )
-def test_what_is_alerted(report: ConvergenceReport | EpisodeReport, alert_type: str, severity: str) -> None:
+def test_what_is_alerted(
+    report: ConvergenceReport | EpisodeReport | HoldReport, alert_type: str, severity: str
+) -> None:
     found = alert(report)
     assert (found.alert_type, found.severity) == (alert_type, severity)
     assert (found.event["type"], found.event["severity"]) == (f"io.plumbline.{alert_type}", severity)
@@ -136,6 +149,39 @@ def test_an_episode_has_one_diff_one_converged_and_reminders_of_their_own() -> N
     found = alert_of(opened, "blue", ADDRESS)
     assert found is not None
     assert found.event["id"] != alert(opened).event["id"]
+
+
+def test_what_is_held_says_who_why_for_how_long_and_what_ends_it() -> None:
+    found = data(holding(FROZEN))
+    assert (found["what"], found["by"], found["reason"], found["release"], found["times"]) == (
+        "frozen", "bob", "the holidays", "/thaw", 3,
+    )  # fmt: skip
+    assert (found["since"], found["text"]) == (
+        "2023-11-14T22:13:20.000Z",
+        "Frozen by bob for 3 h: the holidays (/thaw)",
+    )
+    assert alert(holding(FROZEN)).event["time"] == "2023-11-15T01:13:20Z", "when it was due, not when it was said"
+    assert alert(holding(FROZEN)).text.startswith("shop/production: still: Frozen by bob")
+    found = data(holding(WAITS))
+    assert (found["by"], found["text"]) == (
+        "",
+        "Waits for 1 of 2 approvals for 3 h: converge: on-approval (/approve production 4k7m2p9x)",
+    )
+    long = data(holding(replace(FROZEN, why="because " * 400)))
+    assert len(long["text"]) <= 140
+    assert long["text"].endswith("(/thaw)")
+
+
+def test_each_period_of_a_hold_is_one_event_and_another_hold_another() -> None:
+    first, again = holding(FROZEN), holding(replace(FROZEN, why="the same hold"))
+    others = [
+        holding(FROZEN, 4),
+        holding(replace(FROZEN, since=BEGAN + 1)),
+        holding(replace(FROZEN, release="/unhold production")),
+        replace(first, environment="staging"),
+    ]
+    assert alert(first).event["id"] == alert(again).event["id"]
+    assert len({alert(each).event["id"] for each in (first, *others)}) == 1 + len(others)
 
 
 def test_a_commit_s_events_are_told_apart_by_arrival_and_not_by_when_they_are_said() -> None:

@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from worker.domain.adoption import AdoptionReport
 from worker.domain.divergence import EpisodeReport
+from worker.domain.hold_reminder import HoldReport
 from worker.domain.image_update import ImageReport
 from worker.domain.messages import DELIVER, REPORTS_QUEUE
 from worker.domain.orders import OrderReport
@@ -28,6 +29,7 @@ Report: TypeAlias = (
     | ImageReport
     | AdoptionReport
     | UpdateReport
+    | HoldReport
 )
 
 

@@ -28,6 +28,7 @@ class AlertType(enum.StrEnum):
     FAILED = "failed"
     CONVERGED = "converged"
     LEFT = "left"
+    HELD = "held"
 
 
 class Severity(enum.StrEnum):

@@ -22,16 +22,22 @@ RUNS: Final = {
 
 def holdings(state: EnvironmentState, environment: str, now: float) -> tuple[Holding, ...]:
     """What holds an environment at a Unix time, the longest word first: freeze, hold, a plan that waits, what runs."""
-    found, locks, operation = [], state.locks, state.operation
+    found, operation = list(held(state, environment, now)), state.operation
+    if operation is not None and operation.phase in RUNS:
+        what = f"{short(operation.revision)} {RUNS[operation.phase]}"
+        found.append(Holding(what, operation.started, operation.said, "", "ends by itself"))
+    return tuple(found)
+
+
+def held(state: EnvironmentState, environment: str, now: float) -> tuple[Holding, ...]:
+    """What holds an environment until people end it, in the same order."""
+    found, locks = [], state.locks
     if locks.freeze is not None:
         found.append(locked(locks.freeze, "freeze", environment))
     if locks.hold is not None:
         found.append(locked(locks.hold, "hold", environment))
     if state.awaited is not None:
         found.append(waits(locks, state.awaited, environment, now))
-    if operation is not None and operation.phase in RUNS:
-        what = f"{short(operation.revision)} {RUNS[operation.phase]}"
-        found.append(Holding(what, operation.started, operation.said, "", "ends by itself"))
     return tuple(found)
 
 

@@ -14,6 +14,7 @@ from worker.domain.plan import Plan
 if TYPE_CHECKING:
     from worker.domain.adoption import AdoptionReport
     from worker.domain.divergence import EpisodeReport
+    from worker.domain.hold_reminder import HoldReport
     from worker.domain.image_update import ImageReport
     from worker.domain.orders import OrderReport
     from worker.domain.policy_update import UpdateReport
@@ -219,10 +220,12 @@ def report_from_json(
     | ImageReport
     | AdoptionReport
     | UpdateReport
+    | HoldReport
 ):
     """The report that a `bot.reports.deliver` job carries; raises UnknownMessage for anything else."""
     from worker.domain.adoption import AdoptionReport
     from worker.domain.divergence import EpisodeReport  # both stand on this module's Outcome
+    from worker.domain.hold_reminder import HoldReport
     from worker.domain.image_update import ImageReport
     from worker.domain.orders import OrderReport
     from worker.domain.policy_update import UpdateReport
@@ -239,6 +242,8 @@ def report_from_json(
             return ConvergenceReport.from_json(value)
         case "episode":
             return EpisodeReport.from_json(value)
+        case "hold":
+            return HoldReport.from_json(value)
         case "order":
             return OrderReport.from_json(value)
         case "rollback":
