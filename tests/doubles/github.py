@@ -122,6 +122,7 @@ class GithubDouble:
         self.lock = threading.RLock()
         self._outbox: queue.Queue[tuple[dict[str, str], bytes] | None] = queue.Queue()
         outer = self
+        contract.read()
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
