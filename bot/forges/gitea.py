@@ -111,17 +111,19 @@ class Gitea(Wire):
         return values.PERMISSIONS.get(found["permission"], Permission.NONE)
 
     def is_in_team(self, person: Person, team: str) -> bool:
-        """Whether somebody is in a team of an organisation, named `organisation/team`; needs the scope read:organization."""
+        """Whether somebody is in a team of an organisation, named `organisation/team`; needs the scope read:organization.
+
+        A login that is another's by now is in none.
+        """
         organisation, _, name = team.partition("/")
         there = self._get(f"/orgs/{quote(organisation, safe='')}", or_none=True)
         if there is None or not name:
             return False
         teams = self._all(f"/orgs/{quote(organisation, safe='')}/teams")
         numbers = [int(each["id"]) for each in teams if str(each["name"]).lower() == name.lower()]
-        return any(
-            self._get(f"/teams/{number}/members/{quote(person.login, safe='')}", or_none=True) is not None
-            for number in numbers
-        )
+        at = quote(person.login, safe="")
+        members = (self._get(f"/teams/{number}/members/{at}", or_none=True) for number in numbers)
+        return any(each is not None and str(each.json()["id"]) == person.id for each in members)
 
     # -- what is there -------------------------------------------------------------------------------------------
 

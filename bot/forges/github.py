@@ -181,10 +181,15 @@ class Github:
             return Permission.NONE
         return values.PERMISSIONS.get(found["permission"], Permission.NONE)
 
+    def _is_still(self, person: Person) -> bool:
+        """Whether the login is still this account's: the teams' lists know logins only."""
+        found = self._api.get(f"/users/{quote(person.login, safe='')}")
+        return bool(found) and values.person(found).id == person.id
+
     def is_in_team(self, person: Person, team: str) -> bool:
-        """By the team's own list; who was only invited is not in it yet."""
+        """By the team's own list; who was only invited is not in it yet, and a login that is another's by now is in none."""
         organisation, _, name = team.partition("/")
-        if not name:
+        if not name or not self._is_still(person):
             return False
         at = f"/orgs/{quote(organisation, safe='')}/teams/{quote(name, safe='')}/memberships"
         found = self._api.get(f"{at}/{quote(person.login, safe='')}")

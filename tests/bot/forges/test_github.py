@@ -34,6 +34,7 @@ from bot.forges.port import (
 from tests.doubles.forge_rig import OWNER, MergeRefused
 from tests.doubles.github import BOT, PROJECT, TOKEN
 from tests.doubles.github_rig import GithubRig
+from worker.domain.command_rules import Role
 from worker.domain.errors import Moved, Refused
 from worker.domain.secret_text import SecretText
 
@@ -156,6 +157,24 @@ def test_permissions_are_those_of_now_and_of_this_very_person(github: GithubRig,
     assert forge.permission(Person("12345", "nobody-here")) is Permission.NONE
     github.double.roles["kim"] = "a role of next year"
     assert forge.permission(Person(str(github.double.users["kim"]), "kim")) is Permission.NONE
+
+
+def test_who_is_in_a_team_is_its_active_member_now_and_this_very_person(github: GithubRig) -> None:
+    github.double.given["members"] = "read"
+    repository = dataclasses.replace(github.repository, roles=(Role("releasers", teams=("acme/sre",)),))
+    forge = Github.of(github.declared, repository, github.credentials)
+    github.permit("kim", Permission.READ)
+    kim = Person(str(github.double.users["kim"]), "kim")
+    github.double.teams["acme/sre"] = {"kim": "active"}
+    assert forge.is_in_team(kim, "acme/sre")
+    assert not forge.is_in_team(Person("12345", "kim"), "acme/sre"), "the login is somebody else's by now"
+    assert not forge.is_in_team(Person("12345", "nobody-here"), "acme/sre")
+    for unknown in ("acme/other", "other/sre", "acme", "sre", "acme/", "/sre", "acme/sre/x", "acme/../sre"):
+        assert not forge.is_in_team(kim, unknown), unknown
+    github.double.teams["acme/sre"]["kim"] = "pending"
+    assert not forge.is_in_team(kim, "acme/sre"), "who was only invited is not in it"
+    del github.double.teams["acme/sre"]["kim"]
+    assert not forge.is_in_team(kim, "acme/sre"), "it is asked anew each time"
 
 
 def test_a_comment_is_read_where_it_belongs(github: GithubRig, forge: Github) -> None:

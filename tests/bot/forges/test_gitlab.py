@@ -179,6 +179,28 @@ def test_a14_nobody_is_permitted_by_a_name_or_while_the_forge_fails(rig: GitLabR
         forge.permission(Person("1", "ada"))
 
 
+def test_a14_who_is_in_a_group_is_its_active_member_now_by_the_account_s_id(rig: GitLabRig, forge: Forge) -> None:
+    user = rig.double.user("grace")
+    grace = Person(str(user["id"]), "grace")
+    rig.double.groups["acme/sre"] = {user["id"]: {"access_level": 10, "expires_at": None}}
+    assert forge.is_in_team(grace, "acme/sre")
+    assert forge.is_in_team(Person(grace.id, "renamed"), "acme/sre")
+    assert not forge.is_in_team(Person("424242", "grace"), "acme/sre"), "the login is somebody else's by now"
+    for unknown in ("acme", "sre", "acme/sre/x", "acme/../sre"):
+        assert not forge.is_in_team(grace, unknown), unknown
+    for ended in ({"expires_at": "2020-01-01"}, {"membership_state": "awaiting"}, {"access_level": 0}):
+        rig.double.groups["acme/sre"][user["id"]] = {"access_level": 50, "expires_at": None, **ended}
+        assert not forge.is_in_team(grace, "acme/sre"), ended
+    del rig.double.groups["acme/sre"][user["id"]]
+    assert not forge.is_in_team(grace, "acme/sre"), "it is asked anew each time"
+    rig.double.requests.clear()
+    assert not forge.is_in_team(Person("../1", "grace"), "acme/sre")
+    assert rig.requests() == ()
+    rig.double.fault = lambda _method, path: Fault(502) if "members" in path else None
+    with pytest.raises(Unavailable):
+        forge.is_in_team(grace, "acme/sre")
+
+
 def test_a15_a_comment_is_read_with_its_author_and_whether_it_was_edited(rig: GitLabRig, forge: Forge) -> None:
     number, _ = opened(rig)
     ident = rig.say(number, "/rollback production", login="grace")
