@@ -63,12 +63,14 @@ def test_only_the_commands_ref_may_be_pushed_of_plumbline_s_own() -> None:
 def answering(answers: list[dict[str, str]]) -> Iterator[configuration.Configuration]:
     """A server that gives these answers to as many commands; the settings of a hook that asks it."""
 
+    given: dict[str, dict[str, str]] = {}
+
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            found: object = {"tickets": [str(number) for number in range(len(answers))]}
-            if self.path == "/pushes/answer":
-                found = answers[int(asked["ticket"])]
+            if self.path == "/pushes/commands":
+                given.update(zip(asked["tickets"], answers, strict=True))
+            found = asked if self.path == "/pushes/commands" else given[asked["ticket"]]
             body = json.dumps(found).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
