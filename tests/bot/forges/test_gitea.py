@@ -167,6 +167,25 @@ def test_a_permission_is_the_account_s_and_not_the_name_s(ground: Ground) -> Non
     assert ground.forge.permission(Person("999999", "nobody-of-that-name")) is Permission.NONE
 
 
+def test_who_is_in_a_team_is_its_member_now_and_this_very_person(ground: Ground) -> None:
+    organisation = f"org-{ground.owner}"
+    ground.server.ask("POST", "/orgs", {"username": organisation}, token=ground.token)
+    body = {"name": "sre", "permission": "read", "units": ["repo.code"]}
+    team = ground.server.ask("POST", f"/orgs/{organisation}/teams", body, token=ground.token)["id"]
+    owner = Person(str(ground.server.ask("GET", f"/users/{ground.owner}")["id"]), ground.owner)
+    ground.server.ask("PUT", f"/teams/{team}/members/{BOT}", {}, token=ground.token)
+    token = ground.server.create_token(BOT, [*SCOPES, "read:organization"])
+    with closing(Gitea(ground.server.address, f"{ground.owner}/shop", token)) as forge:
+        assert not forge.is_in_team(owner, f"{organisation}/sre"), "the organisation's owner is not in every team"
+        ground.server.ask("PUT", f"/teams/{team}/members/{ground.owner}", {}, token=ground.token)
+        assert forge.is_in_team(owner, f"{organisation}/SRE")
+        assert not forge.is_in_team(Person("999999", ground.owner), f"{organisation}/sre"), "the name is another's"
+        for unknown in (organisation, f"{organisation}/", f"{organisation}/other", "nobody-here/sre"):
+            assert not forge.is_in_team(owner, unknown), unknown
+        ground.server.ask("DELETE", f"/teams/{team}/members/{ground.owner}", token=ground.token)
+        assert not forge.is_in_team(owner, f"{organisation}/sre"), "it is asked anew each time"
+
+
 def test_what_the_token_lacks_is_said_by_name(ground: Ground) -> None:
     assert all(each.is_granted for each in ground.forge.grants())
     token = ground.server.create_token(BOT, ["read:repository"])
