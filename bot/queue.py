@@ -195,9 +195,9 @@ class Requests:
         self.queue.enqueue(PREVIEWS_QUEUE, PREVIEW, request.to_json(), job_id=job_id, timeout=PREVIEW_SECONDS)
 
     def committed(self, message: Committed) -> None:
-        """Passes a "change committed" alert on; the same alert twice, with the same approvals, is one job."""
+        """Passes a "change committed" alert on; the same alert twice, with the same approvals of the same person, is one job."""
         moved = sorted((update.ref, update.new) for update in message.updates)
-        facts = json.dumps([message.repository, moved, sorted(message.approvals)])
+        facts = json.dumps([message.repository, moved, sorted(message.approvals), message.by])
         job_id = f"committed-{hashlib.sha256(facts.encode()).hexdigest()[:32]}"
         self.queue.enqueue(INTAKE_QUEUE, COMMITTED, message.to_json(), job_id=job_id, timeout=INTAKE_SECONDS)
 

@@ -93,6 +93,8 @@ def test_an_alert_with_another_approval_is_another_job_and_the_same_one_is_not(q
     for approvals, jobs in (((), 1), (("one",), 2), (("two",), 3), (("one", "two"), 4), (("two", "one"), 4), ((), 4)):
         requests.committed(replace(plain, approvals=approvals))
         assert queue.connection.llen(f"rq:queue:{INTAKE_QUEUE}") == jobs, approvals
+    requests.committed(replace(plain, approvals=("one",), by="ada"))
+    assert queue.connection.llen(f"rq:queue:{INTAKE_QUEUE}") == 5, "whose word it is matters"
 
 
 @pytest.mark.parametrize(
@@ -160,7 +162,7 @@ def test_a07_a09_a_body_of_another_shape_or_size_is_refused(client: FlaskClient,
 
 BODIES = {
     "/pushes/committed": {
-        "updates": UPDATES, "at": 1.0, "declaration": {"main": "environments: []"}, "approvals": ["1a2b3c4d"],
+        "updates": UPDATES, "at": 1.0, "declaration": {"main": "environments: []"}, "approvals": ["1a2b3c4d"], "by": "ada",
     },
     "/pushes/preview": {"updates": UPDATES, "seconds": 0.01, "approvals": ["1a2b3c4d"], "colour": True},
     "/pushes/stream": {

@@ -131,6 +131,12 @@ def test_a_plan_that_waits_is_approved_without_another_commit(
     (quoted,) = set(QUOTED.findall(one_line(pushed.stderr)))
     wait_until(lambda: note_of(system, held).get("state") == "held", 30, "it is held")
     assert "needs the role releasers" in one_line(say(f"approve=production:{quoted}", by="eve").stderr)
+    clone.write("note.txt", "eve's word")
+    held = clone.commit("the same plan")
+    by_eve = say(f"approve={quoted}", by="eve", to="main")
+    assert by_eve.returncode == 0, by_eve.stderr
+    assert "the code does not count: /approve needs the role releasers" in one_line(by_eve.stderr)
+    wait_until(lambda: note_of(system, held).get("state") == "held", 30, "eve's code is not heard")
     assert "Give the code" in one_line(say("approve=production").stderr)
     assert "it counts if that is the plan" in one_line(say("approve=production:00000000").stderr)
     assert value_of(kubectl, namespace) == ""
