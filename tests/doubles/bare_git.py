@@ -29,13 +29,15 @@ class BareGit:
             self.run("config", name, "true")
         self.set_ref("refs/heads/main", self.commit("", {"README.md": "the shop\n"}, "First"))
 
-    def run(self, *arguments: str, data: bytes | None = None, index: str = "", who: str = "Ada") -> str:
+    def run(
+        self, *arguments: str, data: bytes | None = None, index: str = "", who: str = "Ada", committer: str = ""
+    ) -> str:
         """What git printed, without the last line end. Raises CalledProcessError."""
         email = f"{who.lower()}@example.org"
         environ = {
             "PATH": os.environ.get("PATH", os.defpath), "GIT_DIR": str(self.folder), "HOME": os.devnull,
             "GIT_CONFIG_NOSYSTEM": "1", "GIT_AUTHOR_NAME": who, "GIT_AUTHOR_EMAIL": email,
-            "GIT_COMMITTER_NAME": who, "GIT_COMMITTER_EMAIL": email,
+            "GIT_COMMITTER_NAME": committer or who, "GIT_COMMITTER_EMAIL": email,
             **({"GIT_INDEX_FILE": index} if index else {}),
         }  # fmt: skip
         run = subprocess.run(["git", *arguments], env=environ, input=data, capture_output=True, check=True)
@@ -87,11 +89,10 @@ class BareGit:
             "hash-object", "-w", "--stdin", data=content if isinstance(content, bytes) else content.encode()
         )
 
-    def commit_tree(self, tree: str, parents: list[str], message: str, who: str = "Ada") -> str:
+    def commit_tree(self, tree: str, parents: list[str], message: str, who: str = "Ada", committer: str = "") -> str:
         """A commit of a tree."""
-        return self.run(
-            "commit-tree", tree, *(word for each in parents for word in ("-p", each)), "-m", message, who=who
-        )
+        words = ["commit-tree", tree, *(word for each in parents for word in ("-p", each)), "-m", message]
+        return self.run(*words, who=who, committer=committer)
 
     def commit(self, onto: str, files: Mapping[str, TreeFile], message: str, who: str = "Ada") -> str:
         """A commit of files on another commit (or as the first)."""
@@ -112,7 +113,8 @@ class BareGit:
             for each in self.run("rev-list", "--reverse", f"{base}..{head}").splitlines():
                 parent = self.run("rev-parse", f"{each}^")
                 subject = self.run("log", "-1", "--format=%B", each)
-                tip = self.commit_tree(self._merged(tip, each, parent), [tip], subject)
+                tree = self._merged(tip, each, parent)
+                tip = self.commit_tree(tree, [tip], subject, committer="Forge")  # a rebase always makes new commits
             return tip
         return self.commit_tree(self._merged(base, head), [base] if method == "squash" else [base, head], message)
 

@@ -151,8 +151,22 @@ def commit(double: GithubDouble, groups: Groups, _q: Query, _b: Any, _w: str) ->
     paths = double.git.run("diff-tree", "-r", "--no-commit-id", "--name-only", "--no-renames", found).splitlines()
     return 200, made | {
         "parents": [made["parents"][0] | {"sha": each} for each in parents],
-        "files": [made["files"][0] | {"filename": each} for each in paths],
+        "files": [
+            made["files"][0]
+            | {
+                "filename": each,
+                "sha": _blob(double, found, each),
+                "contents_url": f"https://api.github.com/contents/{each}",
+            }
+            for each in paths
+        ],
     }
+
+
+def _blob(double: GithubDouble, commit: str, path: str) -> str | None:
+    """The blob that a commit has at a path; GitHub says null of a file that it deletes."""
+    found = double.git.run("ls-tree", commit, "--", path).split()
+    return found[2] if found else None
 
 
 @route("POST", f"{REPO}/git/trees")

@@ -112,7 +112,7 @@ def test_a_webhook_that_was_changed_by_hand_is_put_right_and_not_by_a_dry_run(op
     assert "differing: pull_request" in tried.stdout
     assert operator.hooks()[0]["events"] == ["push"]
     mended = operator.run()
-    assert "put right: pull_request, pull_request_sync, pull_request_comment, active" in mended.stdout
+    assert "put right: pull_request, pull_request_sync, pull_request_comment, package, active" in mended.stdout
     (hook,) = operator.hooks()
     assert hook["active"] is True
     assert set(EVENTS) <= set(hook["events"])

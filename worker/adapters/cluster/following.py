@@ -7,6 +7,7 @@ everything is listed again. A connection on which not even a bookmark comes is d
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -89,7 +90,8 @@ class Following:
         with self._guard:
             self._closed = True
             if self._response is not None:
-                self._response.shutdown()  # closing it would wait for the read that it is to end
+                with contextlib.suppress(OSError):  # it has just ended by itself, in its own thread
+                    self._response.shutdown()  # closing it would wait for the read that it is to end
 
     def _listed(self) -> Iterator[tuple[ResourceKey, Mapping[str, Any]]]:
         query = {"labelSelector": self._label, "limit": PAGE}
