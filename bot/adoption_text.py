@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Final
 
-from bot.commit_text import asked_by, credit
+from bot.commit_text import asked_by, credit, shared
 from bot.markdown import code, fence, flat, prose
 from bot.object_text import counted, drifted, more, named
 from worker.domain.adoption import AdoptionReport
@@ -60,7 +60,7 @@ def _by(drift: Drift) -> str:
 def body(report: AdoptionReport) -> str:
     """The change request's text: files that others read first, then the fields, what is left, and who asked."""
     files = ", ".join(code(each.path) for each in report.files)
-    lines = [f"**{prose(line)}**" for line in _shared(report)]
+    lines = [f"**{prose(line)}**" for line in shared(report.files)]
     lines.append(
         f"Makes Git say what {code(report.request.environment)} has in the cluster now, in {files}. The tree was rendered: "
         "these fields come out as they live, and nothing else of the environment changes."
@@ -78,7 +78,7 @@ def body(report: AdoptionReport) -> str:
 def proposed(report: AdoptionReport, url: str) -> str:
     """The answer, once there is a change request."""
     lines = [f"[{prose(title(report), 400)}]({url}) is ready; its prediction follows there."]
-    lines += [f"Note: {prose(line, 1000)}." for line in (*_shared(report), *report.notes)]
+    lines += [f"Note: {prose(line, 1000)}." for line in (*shared(report.files), *report.notes)]
     lines += _left(report)
     return "\n\n".join(lines)
 
@@ -86,10 +86,6 @@ def proposed(report: AdoptionReport, url: str) -> str:
 def refused(report: AdoptionReport, why: str) -> str:
     """The answer, where nothing is adopted."""
     return f"nothing of {code(report.request.environment)} is adopted: {prose(why, 2000)}"
-
-
-def _shared(report: AdoptionReport) -> list[str]:
-    return [f"{each.path} is shared: {', '.join(each.shared)} would change too" for each in report.files if each.shared]
 
 
 def _left(report: AdoptionReport) -> Iterable[str]:

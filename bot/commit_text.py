@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bot.markdown import LOGIN
+from worker.domain.adoption import AdoptedFile
+from worker.domain.image_update import NamingFile
 
 
 def login(origin: Mapping[str, Any]) -> str:
@@ -25,3 +27,8 @@ def asked_by(origin: Mapping[str, Any]) -> str:
     by, number = login(origin), origin.get("number")
     place = f" in #{number}" if isinstance(number, int) and number else ""
     return f"Asked for by {f'@{by}' if by else 'somebody'}{place}."
+
+
+def shared(files: Iterable[AdoptedFile | NamingFile]) -> list[str]:
+    """A sentence for each file of a commit that changes other environments too."""
+    return [f"{each.path} is shared: {', '.join(each.shared)} would change too" for each in files if each.shared]

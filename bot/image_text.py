@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bot.commit_text import asked_by, credit
+from bot.commit_text import asked_by, credit, shared
 from bot.markdown import code, prose
 from worker.domain.convergence import short
 from worker.domain.image_update import ImageReport
@@ -41,7 +41,7 @@ def message(report: ImageReport, host: str) -> str:
 
 def body(report: ImageReport, older: Iterable[str]) -> str:
     """The change request's text: files that others read first, then the places, and who asked."""
-    lines = [f"**{prose(line)}**" for line in _shared(report)]
+    lines = [f"**{prose(line)}**" for line in shared(report.files)]
     spots = [f"{file.path}:{place.line}" for file in report.files for place in file.places]
     lines.append(
         f"Makes {code(report.request.environment)} use {code(report.request.image)}, by these lines and nothing else: "
@@ -56,7 +56,7 @@ def body(report: ImageReport, older: Iterable[str]) -> str:
 def proposed(report: ImageReport, url: str, older: Iterable[str]) -> str:
     """The answer, once there is a change request."""
     lines = [f"[{prose(title(report), 400)}]({url}) is ready; its prediction follows there."]
-    lines += [f"Note: {prose(line, 1000)}." for line in (*_shared(report), *report.warnings)]
+    lines += [f"Note: {prose(line, 1000)}." for line in (*shared(report.files), *report.warnings)]
     lines += _replaces(older)
     return "\n\n".join(lines)
 
@@ -64,10 +64,6 @@ def proposed(report: ImageReport, url: str, older: Iterable[str]) -> str:
 def refused(report: ImageReport, why: str) -> str:
     """The answer, where nothing is changed."""
     return f"{code(report.request.environment)} does not get {code(report.request.image)}: {prose(why, 1000)}"
-
-
-def _shared(report: ImageReport) -> list[str]:
-    return [f"{each.path} is shared: {', '.join(each.shared)} would change too" for each in report.files if each.shared]
 
 
 def _replaces(older: Iterable[str]) -> list[str]:

@@ -7,7 +7,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from bot.push_request import PushedCommand
 from bot.ticket_request import TicketRequest
@@ -152,6 +152,10 @@ class FollowRequest:
         return FollowRequest(value["repository"], value["place"])
 
 
+CommitReport: TypeAlias = RollbackReport | RevertReport | ImageReport | UpdateReport | AdoptionReport
+"""What the worker says of a commit that the bot is to make."""
+
+
 @dataclass(frozen=True, slots=True)
 class CommitRequest:
     """Make the commit of a rollback, a revert, an image, a policy or adopted drift at its forge.
@@ -159,7 +163,7 @@ class CommitRequest:
     `tries` counts how often the forge was away.
     """
 
-    report: RollbackReport | RevertReport | ImageReport | UpdateReport | AdoptionReport
+    report: CommitReport
     tries: int = 0
 
     @property
@@ -176,7 +180,7 @@ class CommitRequest:
         """The inverse of `to_json`; raises UnknownMessage for another schema."""
         value = checked(value)
         report = report_from_json(value["report"])
-        if not isinstance(report, RollbackReport | RevertReport | ImageReport | UpdateReport | AdoptionReport):
+        if not isinstance(report, CommitReport):
             raise UnknownMessage("a commit of something that is none")
         return CommitRequest(report, value["tries"])
 

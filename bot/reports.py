@@ -7,20 +7,15 @@ from typing import Any, Final
 
 from bot import alerts, divergences, orders, results
 from bot.desk import Desk
-from bot.queue import CommitRequest
+from bot.queue import CommitReport, CommitRequest
 from bot.statuses import is_written, status_line
-from worker.domain.adoption import AdoptionReport
 from worker.domain.divergence import EpisodeReport
 from worker.domain.errors import Refused
 from worker.domain.hold_reminder import HoldReport
-from worker.domain.image_update import ImageReport
 from worker.domain.installation import PLAIN
 from worker.domain.orders import OrderReport
-from worker.domain.policy_update import UpdateReport
 from worker.domain.proposals import ProposalReport
 from worker.domain.reports import ENDINGS, ConvergenceReport, PreviewReport, Step, report_from_json
-from worker.domain.revert import RevertReport
-from worker.domain.rollback import RollbackReport
 
 WRITTEN_BACK: Final = frozenset({Step.VERIFIED, Step.CONVERGED, Step.FAILED, Step.HELD, Step.SUPERSEDED, Step.LEFT})
 
@@ -39,7 +34,7 @@ def deliver(desk: Desk, message: dict[str, Any]) -> None:
         results.put_prediction(desk, report)
         desk.sightings.note_prediction(report.repository, report.number, report.head, report.base_revision)
         return
-    if isinstance(report, RollbackReport | RevertReport | ImageReport | UpdateReport | AdoptionReport):
+    if isinstance(report, CommitReport):
         desk.requests.commit(CommitRequest(report))
         return
     if isinstance(report, EpisodeReport):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
+from bot.commit_text import shared
 from bot.markdown import code, prose
 from worker.domain.convergence import short
 from worker.domain.images import read_image
@@ -53,7 +54,7 @@ def message(report: UpdateReport, word: Callable[..., str]) -> str:
 
 def body(report: UpdateReport, older: Iterable[str], why_no_commit: str = "") -> str:
     """The change request's text: files that others read first, then the places, and whose policy it is."""
-    lines = [f"**{prose(line)}**" for line in _shared(report)]
+    lines = [f"**{prose(line)}**" for line in shared(report.files)]
     spots = [f"{file.path}:{place.line}" for file in report.files for place in file.places]
     names = ", ".join(code(name) for name in report.environments)
     lines.append(
@@ -94,8 +95,4 @@ def refused(report: UpdateReport, why: str) -> str:
 
 def why_no_commit(report: UpdateReport) -> str:
     """Why an update that was to be a commit is not made one; empty where it may be."""
-    return "; ".join(_shared(report))
-
-
-def _shared(report: UpdateReport) -> list[str]:
-    return [f"{each.path} is shared: {', '.join(each.shared)} would change too" for each in report.files if each.shared]
+    return "; ".join(shared(report.files))
