@@ -62,6 +62,7 @@ class Site:
             self.require_tip(base, onto)
             self.commit(own, onto, message, files())
         elif not self._is_just(tip, onto, files()):
+            self.require_tip(base, onto)  # the next try has a name of its own
             raise something_else(own)
 
     def _is_just(self, revision: str, onto: str, files: Sequence[FileChange]) -> bool:

@@ -46,6 +46,7 @@ class Gitea(Wire):
         super().__init__(address, project, token)
         self._asks_teams = asks_teams
         self._described: dict[str, tuple[str, str]] = {}
+        self._tips: dict[str, str] = {}
         self._me: Person | None = None
         self._comments, self._words = KnownComments(), KnownWords()
 
@@ -131,7 +132,8 @@ class Gitea(Wire):
         """Every branch and its newest commit."""
         commits = {each["name"]: each["commit"] for each in self._all(f"{self._at}/branches")}
         self._described = {each["id"]: values.described(each) for each in commits.values()}
-        return {name: each["id"] for name, each in commits.items()}
+        self._tips = {name: each["id"] for name, each in commits.items()}
+        return self._tips
 
     def described(self, revision: str) -> tuple[str, str]:
         """What the last look at the branches said of a tip."""
@@ -247,12 +249,16 @@ class Gitea(Wire):
         """A commit as the bot user on a branch whose tip is `onto` (made where it is new); its id. Raises Moved.
 
         Gitea commits to a branch wherever its tip is by then. So the commit is made on a draft branch of its own, and the
-        branch is moved to it by a compare and swap.
+        branch is moved to it by a compare and swap. A new branch is made by the commit itself, off a branch that was at `onto`
+        a moment ago, and taken away again where that was elsewhere: one write, each of which runs the hooks of Gitea.
         """
         tip = self._tip(branch)
         if tip not in (None, onto):
             raise Moved(f"branch {branch}", "at the forge")
         operations = [self._operation(onto, each) for each in files]
+        base = next((name for name, seen in self._tips.items() if seen == onto), "")
+        if tip is None and base:
+            return self._branch_off(base, branch, onto, message, operations)
         draft = f"plumbline-draft-{secrets.token_hex(6)}"
         self._send("POST", f"{self._at}/branches", {"new_branch_name": draft, "old_ref_name": onto})
         try:
@@ -262,6 +268,20 @@ class Gitea(Wire):
         finally:
             self._send("DELETE", f"{self._at}/branches/{draft}", None, passing=(NOT_FOUND,))
         return made
+
+    def _branch_off(self, base: str, branch: str, onto: str, message: str, operations: Sequence[Any]) -> str:
+        body = {"branch": base, "new_branch": branch, "message": message, "files": operations}
+        answer = self._send("POST", f"{self._at}/contents", body, passing=(CONFLICT, INVALID, NOT_FOUND))
+        if not answer.is_success:
+            for name, tip in ((base, onto), (branch, None)):
+                if self._tip(name) != tip:
+                    raise Moved(f"branch {name}", "at the forge")
+            raise Refused(f"the forge does not take the commit to {branch}: {words_of(answer)}")
+        made = answer.json()["commit"]
+        if [each["sha"] for each in made["parents"]] != [onto]:
+            self._send("DELETE", f"{self._at}/branches/{quote(branch, safe='')}", None, passing=(NOT_FOUND,))
+            raise Moved(f"branch {base}", "at the forge")
+        return str(made["sha"])
 
     def _move(self, branch: str, tip: str | None, made: str) -> None:
         if tip is None:

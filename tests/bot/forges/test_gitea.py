@@ -31,6 +31,7 @@ from plumbline.forge_system import BOT
 from plumbline.setup_gitea import EVENTS, SCOPES
 from sandbox.forge import GiteaServer
 from sandbox.processes import wait_until
+from worker.domain.blobs import blob_id
 from worker.domain.errors import Moved, Unavailable
 
 NUMBERS = itertools.count(1)
@@ -146,6 +147,23 @@ def test_a_commit_follows_what_was_read_or_is_not_made(ground: Ground) -> None:
     gone = ground.forge.commit("main", made, "Away", [FileChange("app/b.yaml", None)])
     assert ground.forge.file(gone, "app/b.yaml") is None
     assert ground.forge.tips() == {"main": gone}
+
+
+def test_a_new_branch_is_made_on_what_was_read_or_not_at_all(ground: Ground) -> None:
+    forge = ground.forge
+    assert forge.tips() == {"main": ground.first}
+    made = forge.commit("back", ground.first, "Back", [FileChange("app/a.yaml", "a: 0\n")])
+    assert forge.made(made) == Made((ground.first,), frozenset({"app/a.yaml"}))
+    assert forge.tips() == {"main": ground.first, "back": made}, "main is where it was, and no draft is left"
+    with pytest.raises(Moved):
+        forge.commit("back", ground.first, "Again", [FileChange("app/a.yaml", "a: 1\n")])
+    seen = forge.tips()
+    meanwhile = {"content": "YTogOQo=", "message": "Meanwhile", "branch": "main", "sha": blob_id(b"a: 1\n", made)}
+    moved = ground.server.ask("PUT", f"{ground.at}/contents/app/a.yaml", meanwhile, token=ground.token)["commit"]["sha"]
+    for change in (FileChange("app/a.yaml", "a: 0\n"), FileChange("app/other.yaml", "o: 1\n")):
+        with pytest.raises(Moved):
+            forge.commit("late", ground.first, "Late", [change])
+    assert forge.tips() == {**seen, "main": moved}, "nothing is left of what came too late"
 
 
 def test_a_change_request_is_opened_once(ground: Ground) -> None:
