@@ -28,6 +28,9 @@ from worker.domain.messages import LookRequest
 LARGEST_BODY: Final = 25 << 20
 """What GitHub and GitLab send at most."""
 
+CLOCK_SECONDS: Final = 1.0
+"""How old Redis' clock may be for the time of a delivery: in a crowd it is not asked for each."""
+
 DOORS: Final[Mapping[str, Door]] = {"github": github_door, "gitlab": gitlab_door, "gitea": gitea_door}
 """How the deliveries of each kind of forge are told and read."""
 
@@ -83,7 +86,7 @@ def _take(entrance: Entrance, name: str) -> tuple[Answer, str]:
     with entrance.patience.asking():
         if entrance.sightings.has_delivery(name, hint.delivery):
             return _said("a duplicate"), "duplicate"
-        entrance.requests.look(_look(repository.name, entrance.requests.queue.now(), hint))
+        entrance.requests.look(_look(repository.name, entrance.requests.queue.now(CLOCK_SECONDS), hint))
         entrance.sightings.note_delivery(name, hint.delivery)
     return (jsonify({"said": "queued"}), 202), "queued"
 

@@ -100,6 +100,7 @@ class SignedQueue:
         )
         self.outage = Outage("Redis", self.address, time.monotonic)
         self._ahead: float | None = None
+        self._read_at = 0.0
         self._job_key = _derived(key, b"jobs")
         self._parcel_key = _derived(key, b"parcels")
 
@@ -130,24 +131,18 @@ class SignedQueue:
             failure_ttl=FAILURE_SECONDS,
             description=job,
         )
-        try:
-            self._forget_ended(job_id)
-            if delay > 0:
-                due = now() + timedelta(seconds=delay)
-                target.schedule_job(prepared, due, unique=True)
-            else:
-                target.enqueue_job(prepared, unique=True)
-        except DuplicateJobError:
-            return False
-        except redis.RedisError as error:
-            raise redis_failed(error) from None
-        return True
+        with redis_answering():
+            return _is_put(target, prepared, delay) or (
+                self._forgets_ended(job_id) and _is_put(target, prepared, delay)
+            )
 
-    def _forget_ended(self, job_id: str) -> None:
+    def _forgets_ended(self, job_id: str) -> bool:
         """A failed job of the same id must not stand in the way of asking again, but one that was given up does."""
         status, given_up = self._fields(Job.key_for(job_id), "status", "plumbline_given_up")
         if status in ENDED and not given_up:
             self.forget(job_id)
+            return True
+        return False
 
     def standing(self, *job_ids: str) -> list[str]:
         """Where each job is: `queued`, `started`, `scheduled` (to be tried again); empty without one. Raises Unavailable."""
@@ -164,16 +159,18 @@ class SignedQueue:
     def _fields(self, key: str, *names: str) -> Any:
         return self.connection.hmget(key, names)
 
-    def now(self) -> float:
+    def now(self, within: float = 0.0) -> float:
         """Unix time by the one clock that all processes share, Redis'; while it is away, as it went on.
 
-        Raises Unavailable where it was never read.
+        The last reading may be `within` seconds old. Raises Unavailable where it was never read.
         """
-        try:
-            self._ahead = redis_time(self.connection) - time.monotonic()
-        except redis.RedisError as error:
-            if self._ahead is None:
-                raise redis_failed(error) from None
+        if self._ahead is None or time.monotonic() - self._read_at >= within:
+            try:
+                self._ahead = redis_time(self.connection) - time.monotonic()
+                self._read_at = time.monotonic()
+            except redis.RedisError as error:
+                if self._ahead is None:
+                    raise redis_failed(error) from None
         return time.monotonic() + self._ahead
 
     @property
@@ -229,6 +226,18 @@ class SignedQueue:
         except InvalidTag:
             log.error("parcel refused name=%s: it is not what was put there", name)
             return None
+
+
+def _is_put(target: Queue, prepared: Job, delay: float) -> bool:
+    """Whether a job is on its queue now, and was not before: RQ writes it and looks for its like in one step."""
+    try:
+        if delay > 0:
+            target.schedule_job(prepared, now() + timedelta(seconds=delay), unique=True)
+        else:
+            target.enqueue_job(prepared, unique=True)
+    except DuplicateJobError:
+        return False
+    return True
 
 
 def redis_time(connection: redis.Redis) -> float:
