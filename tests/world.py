@@ -20,7 +20,7 @@ from worker.domain.reports import Step
 from worker.domain.resource import Resource, ResourceKey, Source, resource_of
 from worker.domain.yaml_text import read_documents
 from worker.operations.advancing import Fact
-from worker.operations.applying import Outcome
+from worker.operations.applying import Written
 from worker.operations.converging import Run, converge, look
 from worker.operations.observing import Applied, Observed, heal, look_at
 from worker.operations.predicting import Prediction, predict
@@ -108,7 +108,7 @@ class World:
         desired = prepare(self.target, resources(text))
         return look_at(self.target, Applied(desired), self.states.read(self.environment), "r", keys)
 
-    def heal(self, text: str) -> Outcome:
+    def heal(self, text: str) -> Written:
         """What a look at a YAML text finds is healed."""
         desired = prepare(self.target, resources(text))
         observed = look_at(self.target, Applied(desired), self.states.read(self.environment), "r")

@@ -44,7 +44,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Written:
     """What was written: the changes that really happened, the live objects after, and what failed, in order.
 
     `released` was pruned before its time, because what it had was needed.
@@ -57,7 +57,7 @@ class Outcome:
     released: tuple[Change, ...] = ()
 
 
-def apply(target: Target, prediction: Prediction, number: int, checkpoint: Checkpoint, progress: Progress) -> Outcome:
+def apply(target: Target, prediction: Prediction, number: int, checkpoint: Checkpoint, progress: Progress) -> Written:
     """Applies every object of one stage (its `number` from 0) that the plan changes, in order.
 
     A failure ends the run after its group: what the group could do is done, nothing later is begun. Raises what
@@ -105,7 +105,7 @@ def apply(target: Target, prediction: Prediction, number: int, checkpoint: Check
             break
         if waits_for(group):
             _wait_established(target.cluster, group, live)
-    return Outcome(tuple(actual), live, tuple(failed), intended, tuple(released))
+    return Written(tuple(actual), live, tuple(failed), intended, tuple(released))
 
 
 class _Counted:

@@ -27,7 +27,7 @@ from worker.operations.advancing import (
     problems_text,
     proof_of,
 )
-from worker.operations.applying import Checkpoint, Outcome, apply
+from worker.operations.applying import Checkpoint, Written, apply
 from worker.operations.confirming import Waits, awaiting, confirm, was_approved
 from worker.operations.predicting import Prediction, is_finished, predict
 from worker.operations.preparing import Target, prepare
@@ -150,22 +150,22 @@ def look(run: Run, recorded: Recorded, render: Callable[[], Iterable[Resource]])
 def _from_stage(run: Run, recorded: Recorded, operation: Operation, prediction: Prediction) -> Recorded:
     """Applies the operation's stage, and those after it as long as nothing has to be waited for."""
     while True:
-        outcome = apply(run.target, prediction, operation.stage, run.checkpoint, _progress(run, operation))
+        written = apply(run.target, prediction, operation.stage, run.checkpoint, _progress(run, operation))
         inventory = confirmed(
-            recorded.inventory, prediction.desired.keys, outcome.live, run.target.environment.field_manager
+            recorded.inventory, prediction.desired.keys, written.live, run.target.environment.field_manager
         )
-        if outcome.failed:
-            return _partly(run, recorded, operation, outcome, inventory)
+        if written.failed:
+            return _partly(run, recorded, operation, written, inventory)
         now = run.clock()
         run.say(
             operation,
-            Fact(Step.APPLIED, f"{len(outcome.actual)} of {outcome.intended}{_of_stage(operation, prediction)}"),
+            Fact(Step.APPLIED, f"{len(written.actual)} of {written.intended}{_of_stage(operation, prediction)}"),
         )
         operation = operation.to(
             Phase.WAITING,
             applied=now,
             deadline=now + run.target.environment.policy.health_timeout,
-            verdict=_verdict(run, prediction, operation, outcome.actual),
+            verdict=_verdict(run, prediction, operation, written.actual),
         )
         state = replace(recorded.state, operation=operation)
         if operation.stage + 1 >= operation.stages:
@@ -368,16 +368,16 @@ def _verdict(run: Run, prediction: Prediction, operation: Operation, actual: Ite
     return "as predicted"
 
 
-def _partly(run: Run, recorded: Recorded, operation: Operation, outcome: Outcome, inventory: Inventory) -> Recorded:
-    lost = next((error for _, error in outcome.failed if isinstance(error, LeaseLost | Superseded)), None)
+def _partly(run: Run, recorded: Recorded, operation: Operation, written: Written, inventory: Inventory) -> Recorded:
+    lost = next((error for _, error in written.failed if isinstance(error, LeaseLost | Superseded)), None)
     if lost is not None:
         raise lost
-    passing = [error for _, error in outcome.failed if isinstance(error, Unavailable | Moved)]
-    done = f"applied {len(outcome.actual)} of {outcome.intended}"
-    reasons = "; ".join(f"{error}" for _, error in outcome.failed[:3])
-    pruned = ", ".join(str(change.key) for change in outcome.released) or "nothing"
+    passing = [error for _, error in written.failed if isinstance(error, Unavailable | Moved)]
+    done = f"applied {len(written.actual)} of {written.intended}"
+    reasons = "; ".join(f"{error}" for _, error in written.failed[:3])
+    pruned = ", ".join(str(change.key) for change in written.released) or "nothing"
     text = f"partly applied, {done.removeprefix('applied ')}: {reasons}; {pruned} was pruned"
-    if len(passing) == len(outcome.failed):
+    if len(passing) == len(written.failed):
         run.say(operation, Fact(Step.RETRYING, f"{done}: {reasons}"))
         _write(run, recorded, replace(recorded.state, operation=replace(operation, said=text)), inventory)
         raise passing[0]

@@ -20,7 +20,7 @@ from worker.domain.proposals import Drift
 from worker.domain.reports import Step
 from worker.domain.resource import Resource, ResourceKey
 from worker.operations.advancing import Fact, proof_of
-from worker.operations.applying import Checkpoint, Outcome, apply
+from worker.operations.applying import Checkpoint, Written, apply
 from worker.operations.explaining import explained, troubles_of
 from worker.operations.predicting import Prediction, is_finished, try_unproven
 from worker.operations.preparing import Target
@@ -214,10 +214,10 @@ def _troubles(
 
 def heal(
     target: Target, desired: DesiredState, observed: Observed, revision: str, key: bytes, checkpoint: Checkpoint
-) -> Outcome:
+) -> Written:
     """Applies again exactly the objects that drifted, as the applied revision has them; writes nothing else.
 
-    Raises what `checkpoint` raises; an object that is refused is in the outcome's `failed`.
+    Raises what `checkpoint` raises; an object that is refused is in `failed` of what was written.
     """
     groups = tuple(
         group
