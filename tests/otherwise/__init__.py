@@ -98,3 +98,8 @@ COMMENTS: Final = {
     "valid/10": ("error", "a command is written small; the answer to the mistake says so"),
 }
 """Cases of comments_atlantis."""
+
+IMMUTABLE: Final = {
+    "Custom admission immutable error": "a webhook's word is a person's rule: an object is not deleted to get around it",
+}
+"""Cases of errors_flux_immutable."""

@@ -11,9 +11,11 @@ import pytest
 import yaml
 
 from tests.conftest import CORPORA, table
-from tests.otherwise import DIFF, DRIFT, NO_RULES, NORMALIZE
+from tests.otherwise import DIFF, DRIFT, IMMUTABLE, NO_RULES, NORMALIZE
+from worker.domain.errors import Denied
 from worker.domain.plan import ABSENT, FieldChange
 from worker.domain.resource import MASK, Resource, resource_of
+from worker.planning.changes import needs_recreation
 from worker.planning.diffing import field_changes, specified_differences
 
 
@@ -43,6 +45,14 @@ def test_what_a_manifest_specifies_is_found_in_the_live_object_or_not(case: dict
         assert f"{case['id']}/ignore_aggregated_roles=false" in DIFF
         wanted = wanted["ignore_aggregated_roles=true"]
     assert differs is wanted, [str(each) for each in specified_differences(desired, live)][:3]
+
+
+@pytest.mark.parametrize("case", cases("errors_flux_immutable"))
+def test_a_field_that_cannot_change_is_known_by_the_server_s_words(case: dict[str, Any], corpora: Path) -> None:
+    live = named({"apiVersion": "v1", "kind": "ConfigMap"})
+    refused = Denied("ConfigMap x", 422, "Invalid", case["err"])
+    assert needs_recreation(live, refused) is (case["match"] and case["id"] not in IMMUTABLE)
+    assert not needs_recreation(None, refused), "what is not there is made, not made again"
 
 
 @pytest.mark.parametrize("case", cases("diff_argocd_server_side"))
