@@ -18,7 +18,7 @@ _VERSION: Final = re.compile(
 _BOUND: Final = re.compile(
     r"(=|!=|>=|<=|=>|=<|>|<|~>?|\^)?\s*v?([0-9]{1,18}|[xX*])(?:\.([0-9]{1,18}|[xX*]))?(?:\.([0-9]{1,18}|[xX*]))?(?:-([0-9A-Za-z.-]+))?"
 )
-_HYPHEN: Final = re.compile(r"\s*(\S+)\s+-\s+(\S+)\s*")
+_HYPHEN: Final = re.compile(r"([^\s,]+)\s+-\s+([^\s,]+)")
 _REPEATED_GROUP: Final = re.compile(r"\)[*+{]")
 _LOOKS: Final = re.compile(r"\(\?(?:[=!(]|<[=!]|P=)")
 _OPEN: Final = re.compile(r"[*+]|\{[0-9]*,[0-9]*\}")
@@ -29,6 +29,8 @@ MOST_OPEN: Final = 3
 Version: TypeAlias = tuple[int, int, int, tuple[tuple[int, int, str], ...]]
 _RELEASE: Final = ((2, 0, ""),)
 """Sorts behind every prerelease."""
+_NEXT: Final = (-1, 0, "")
+"""Behind a version's last part: sorts right behind that version, and before whatever adds a part to it (1.0.0-a, 1.0.0-a.1)."""
 
 
 class PolicyError(ValueError):
@@ -99,11 +101,8 @@ def _admitted(version: Version, bounds: Sequence[_Bounds]) -> bool:
 
 
 def _all_of(text: str) -> tuple[_Bounds, ...]:
-    hyphen = _HYPHEN.fullmatch(text)
-    if hyphen:
-        return (_bounds(f">={hyphen[1]}"), _bounds(f"<={hyphen[2]}"))
     found: list[_Bounds] = []
-    rest = text.strip()
+    rest = _HYPHEN.sub(r">=\1 <=\2", text).strip()
     while rest:
         match = _BOUND.match(rest)
         if match is None or rest[match.end() : match.end() + 1] not in ("", ",", " "):
@@ -127,9 +126,8 @@ def _bounds(text: str) -> _Bounds:
         numbers.append(int(part))
     count, pre = len(numbers), found[5]
     major, minor, patch = [*numbers, 0, 0, 0][:3]
-    base: Version = (major, minor, patch, _prerelease(pre) if pre else _RELEASE)
-    low: Version = base if pre else (major, minor, patch, ())
-    exact_end: Version = (*base[:3], (*base[3], (3, 0, ""))) if count == 3 else _after(numbers, count)
+    low: Version = (major, minor, patch, _prerelease(pre) if pre else _RELEASE)
+    exact_end: Version = (*low[:3], (*low[3], _NEXT)) if count == 3 else _after(numbers, count)
     named = pre is not None
     if not count:
         return _Bounds((0, 0, 0, ()), None, named, inverted=sign in ("<", ">", "!="))
