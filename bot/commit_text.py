@@ -1,11 +1,12 @@
-"""What every commit that was asked for says of who asked, and where. Pure."""
+"""What every commit that was asked for says of who asked, and where, and of how it is merged. Pure."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bot.markdown import LOGIN
+from bot.markdown import LOGIN, code, prose
 from worker.domain.adoption import AdoptedFile
 from worker.domain.image_update import NamingFile
 
@@ -32,3 +33,10 @@ def asked_by(origin: Mapping[str, Any]) -> str:
 def shared(files: Iterable[AdoptedFile | NamingFile]) -> list[str]:
     """A sentence for each file of a commit that changes other environments too."""
     return [f"{each.path} is shared: {', '.join(each.shared)} would change too" for each in files if each.shared]
+
+
+def to_merge(title: str, branch: str, base: str) -> list[str]:
+    """The paragraphs of an answer on a plain Git server: on which branch the commit is, and how it is merged into the base."""
+    merging = f"git fetch origin {branch} && git merge FETCH_HEAD && git push origin {shlex.quote(f'HEAD:{base}')}"
+    ready = f"{prose(title, 400)}: it is on the branch {code(branch)}. To merge it, on {code(base)}:"
+    return [ready, f"    {merging}", "That push says what it changes."]

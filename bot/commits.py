@@ -1,4 +1,4 @@
-"""Commits that somebody asked for, made at a forge once, and answered: what rollbacks, images and policies have in common.
+"""Commits that somebody asked for, made once at a forge or in a bare repository, and answered: what all of them have in common.
 
 Their jobs run on a queue of their own, in a thread of its own: a forge with our hooks asks the bot for a prediction while it
 takes the bot's commit, and that must find somebody who answers.
@@ -7,7 +7,7 @@ takes the bot's commit, and that must find somebody who answers.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,20 +15,23 @@ from urllib.parse import urlsplit
 from bot.answers import Origin, answer
 from bot.desk import Desk
 from bot.forges.plain_git import PlainGit
-from bot.forges.port import FileChange, Forge, NotPermitted
+from bot.forges.port import FileChange, Forge, NotPermitted, Tree
 from bot.outbox import WAITS
 from bot.queue import CommitRequest
 from bot.tickets import CommandOutcome
 from worker.domain.blobs import blob_id
 from worker.domain.errors import Moved, Refused, Unavailable
 from worker.domain.installation import PLAIN, Repository
-from worker.domain.seals import Seals
+from worker.domain.seals import FileFact, Seals
 
 ATTEMPTS: Final = 5
 """How often the worker is asked anew because the branch moved."""
 
 GIVEN_UP: Final = 12 * 3600.0
 """Seconds after which a commit that the forge never took is no longer what somebody wants without having said it again."""
+
+PLAIN_HOST: Final = "localhost"
+"""The host in the addresses of who is credited, where there is no forge."""
 
 log = logging.getLogger("plumbline.commits")
 
@@ -81,18 +84,60 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
+class BareSite:
+    """Where a commit is made on a plain Git server: the repository itself, its branches as they are now; and whose it is.
+
+    Nobody there can open a change request: a branch of the bot's own stands for it, and people merge that.
+    """
+
+    git: PlainGit
+    tips: Mapping[str, str]
+    repository: str
+    seals: Seals
+
+    def named(self, branch: str) -> str:
+        """The name of a branch of the bot's own, which nobody else can know before it is there."""
+        return self.seals.branch(self.repository, branch)
+
+    def facts(self, files: Iterable[FileChange]) -> list[FileFact]:
+        """The files as a commit names them, with their contents in the repository. Raises Unavailable."""
+        return [
+            (each.path, "", "") if each.content is None else (each.path, each.mode, self.git.keep(each.data))
+            for each in files
+        ]
+
+    def commit(self, branch: str, onto: str, message: str, files: Sequence[FileFact]) -> str:
+        """A commit that is known again as the bot's own; its id. Raises Moved, Refused and Unavailable."""
+        return self.git.commit(branch, onto, self.seals.commit(self.repository, onto, message, files), files)
+
+    def put(self, own: str, base: str, onto: str, message: str, files: Callable[[], Sequence[FileFact]]) -> None:
+        """The commit on a branch of its own, made unless just that is there. Raises as `commit`, and Moved as `require_tip`."""
+        tip = self.tips.get(own)
+        if tip is None:
+            self.require_tip(base, onto)
+            self.commit(own, onto, message, files())
+        elif not self.git.is_just(tip, onto, files()):
+            raise something_else(own)
+
+    def require_tip(self, branch: str, revision: str) -> None:
+        """Raises Moved where the branch is elsewhere."""
+        if self.tips.get(branch) != revision:
+            raise Moved(f"the branch {branch}", "in the repository")
+
+
+@dataclass(frozen=True, slots=True)
 class Making:
     """One commit: what makes it and says so, what says why it is not made, what asks the worker anew for the new tip.
 
     `make` finds what is there already, and raises Moved, Refused, NotPermitted and Unavailable; `plainly` does the same in the
-    repository of a plain Git server (None: nobody there could merge it). `refusal` is the worker's.
+    repository of a plain Git server (None: nobody there can ask for it). `refusal` is the worker's.
     """
 
     make: Callable[[Site], str]
     refused: Callable[[str], str]
     again: Callable[[], None]
     refusal: str = ""
-    plainly: Callable[[PlainGit], str] | None = None
+    plainly: Callable[[BareSite], str] | None = None
 
 
 def make_commit(desk: Desk, request: CommitRequest, making: Making) -> None:
@@ -138,7 +183,8 @@ def _made(desk: Desk, repository: Repository, making: Making) -> str:
         raise Refused(
             "on a plain Git server there is nobody who could open a change request", "Push the commit yourself"
         )
-    return making.plainly(desk.plain_git(repository))
+    git = desk.plain_git(repository)
+    return making.plainly(BareSite(git, git.tips(), repository.name, desk.seals))
 
 
 def _site(desk: Desk, repository: Repository) -> Site:
@@ -157,11 +203,11 @@ def _blob(file: FileChange, like: str) -> str:
     return "" if file.content is None else blob_id(file.data, like)
 
 
-def content_of(forge: Forge, revision: str, path: str, blob: str) -> bytes:
-    """A file as the forge has it. Raises Refused where that is not the blob that the worker read."""
-    content = forge.file(revision, path)
+def content_of(tree: Tree, revision: str, path: str, blob: str) -> bytes:
+    """A file as it is there. Raises Refused where that is not the blob that the worker read."""
+    content = tree.file(revision, path)
     if content is None or blob_id(content, blob) != blob:
         raise Refused(
-            f"the forge does not give {path} of {revision[:7]} as Git has it", "Make the commit by hand, with git"
+            f"{path} of {revision[:7]} is not given as the worker read it", "Make the commit by hand, with git"
         )
     return content

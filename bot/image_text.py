@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bot.commit_text import asked_by, credit, shared
+from bot.commit_text import asked_by, credit, shared, to_merge
 from bot.markdown import code, prose
 from worker.domain.convergence import short
 from worker.domain.image_update import ImageReport
@@ -58,6 +58,15 @@ def proposed(report: ImageReport, url: str, older: Iterable[str]) -> str:
     lines = [f"[{prose(title(report), 400)}]({url}) is ready; its prediction follows there."]
     lines += [f"Note: {prose(line, 1000)}." for line in (*shared(report.files), *report.warnings)]
     lines += _replaces(older)
+    return "\n\n".join(lines)
+
+
+def branched(report: ImageReport, branch: str, older: Iterable[str]) -> str:
+    """The answer on a plain Git server, once the commit is on a branch of its own; `older` are branches for the same image."""
+    lines = to_merge(title(report), branch, report.request.branch)
+    lines += [f"Note: {prose(line, 1000)}." for line in (*shared(report.files), *report.warnings)]
+    names = ", ".join(code(name) for name in older)
+    lines += [f"It takes the place of {names}, which can be deleted."] if names else []
     return "\n\n".join(lines)
 
 

@@ -29,7 +29,9 @@ from worker.domain.installation import PLAIN, Repository
 TOO_OLD: Final = 60.0
 """Seconds after which whoever pushed has gone away: carried out then, it would surprise."""
 
-WORDS: Final = frozenset({"help", "status", "rollback", "approve", "retry", "hold", "unhold", "freeze", "thaw"})
+WORDS: Final = frozenset(
+    {"help", "status", "rollback", "image", "approve", "retry", "hold", "unhold", "freeze", "thaw"}
+)
 
 log = logging.getLogger("plumbline.pushed")
 

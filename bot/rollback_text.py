@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bot.commit_text import asked_by, credit
+from bot.commit_text import asked_by, credit, to_merge
 from bot.markdown import code, prose
 from worker.domain.convergence import short
 from worker.domain.rollback import ENVIRONMENT_TRAILER, TARGET_TRAILER, Restored, RollbackReport
@@ -63,9 +63,7 @@ def proposed(report: RollbackReport, url: str, why_not_pushed: str = "") -> str:
 
 def branched(report: RollbackReport, branch: str, why_not_pushed: str = "") -> str:
     """The answer on a plain Git server, once the commit is on a branch of its own."""
-    merging = f"git fetch origin {branch} && git merge FETCH_HEAD && git push origin HEAD:{report.branch}"
-    ready = f"{title(report)}: it is on the branch {code(branch)}. To merge it, on {code(report.branch)}:"
-    lines = [ready, f"    {merging}", "That push says what it changes."]
+    lines = to_merge(title(report), branch, report.branch)
     if why_not_pushed:
         lines.append(f"It was not pushed straight to {code(report.branch)}: {prose(why_not_pushed)}.")
     lines += [prose(line) for line in report.explanation]

@@ -6,13 +6,12 @@ On a plain Git server it is a commit on a branch of its own that somebody merges
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from bot.announcements import announced
 from bot.answers import Origin, answer
-from bot.commits import Making, Site, content_of, make_commit, something_else
+from bot.commits import PLAIN_HOST, BareSite, Making, Site, content_of, make_commit
 from bot.desk import Desk
-from bot.forges.plain_git import PlainGit
 from bot.forges.port import FileChange, Forge, NotPermitted
 from bot.queue import CommitRequest
 from bot.rollback_text import (
@@ -28,12 +27,9 @@ from bot.rollback_text import (
     would,
 )
 from bot.tickets import CommandOutcome
-from worker.domain.errors import Moved, Refused
+from worker.domain.errors import Refused
 from worker.domain.installation import PLAIN
 from worker.domain.rollback import Restored, RollbackReport
-
-PLAIN_HOST: Final = "localhost"
-"""The host in the addresses of who is credited, where there is no forge."""
 
 
 def commit(desk: Desk, asked: dict[str, Any]) -> None:
@@ -60,7 +56,7 @@ def commit(desk: Desk, asked: dict[str, Any]) -> None:
             lambda why: refused(report, why),
             again,
             report.refusal,
-            lambda git: _committed(desk, git, report),
+            lambda site: _committed(desk, site, report),
         ),
     )
 
@@ -94,29 +90,23 @@ def _made(site: Site, report: RollbackReport) -> str:
     return proposed(report, opened.url, why)
 
 
-def _committed(desk: Desk, git: PlainGit, report: RollbackReport) -> str:
+def _committed(desk: Desk, site: BareSite, report: RollbackReport) -> str:
     """The same on a plain Git server, whose hooks do not see what the bot commits: so the bot says it itself."""
     if report.made:
         return pushed(report, report.made)
     why = why_no_push(report)
-    branch = desk.seals.branch(report.request.repository, branch_name(report))
-    text = message(report, PLAIN_HOST)
+    branch, text = site.named(branch_name(report)), message(report, PLAIN_HOST)
     files = [(each.path, each.mode, each.blob) for each in report.files]
-    tips = git.tips()
-    if branch not in tips:
-        if tips.get(report.branch) != report.onto:
-            raise Moved(f"the branch {report.branch}", "in the repository")
-        if report.request.push and not why:
-            try:
-                revision = git.commit(report.branch, report.onto, text, files)
-            except Refused as error:
-                why = str(error)
-            else:
-                desk.requests.committed(announced(desk, git, report.request.repository, report.branch, revision))
-                return pushed(report, revision)
-        git.commit(branch, report.onto, text, files)
-    elif not git.is_just(tips[branch], report.onto, files):
-        raise something_else(branch)
+    if branch not in site.tips and report.request.push and not why:
+        site.require_tip(report.branch, report.onto)
+        try:
+            revision = site.commit(report.branch, report.onto, text, files)
+        except Refused as error:
+            why = str(error)
+        else:
+            desk.requests.committed(announced(desk, site.git, site.repository, report.branch, revision))
+            return pushed(report, revision)
+    site.put(branch, report.branch, report.onto, text, lambda: files)
     return branched(report, branch, why)
 
 

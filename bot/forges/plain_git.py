@@ -112,6 +112,10 @@ class PlainGit:
             raise Moved(f"the branch {branch}", "in the repository")
         return made
 
+    def keep(self, content: bytes) -> str:
+        """The blob of a content that is now in the repository. Raises Unavailable."""
+        return self._run("hash-object", "-w", "--stdin", data=content).decode().strip()
+
     def is_just(self, revision: str, onto: str, files: Iterable[tuple[str, str, str]]) -> bool:
         """Whether a commit makes just these changes on just this commit. Raises Unavailable."""
         facts = self._run("show", "--no-patch", "--format=%T %P", revision, "--").decode().split()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zlib
 from pathlib import Path
 
 import pytest
@@ -11,27 +9,13 @@ import pytest
 from bot import intake
 from bot.authority import confirming, facts_of_pusher, judged
 from bot.commands import Command
-from bot.desk import Desk
-from bot.settings import Settings
-from tests.doubles.bare_git import BareGit
+from tests.bot.beside_plain_git import APP, BesidePlainGit
 from worker.domain.command_rules import CommandRules
 from worker.domain.declaration import Declaration
 from worker.domain.installation import Repository
 from worker.domain.installation_file import read_installation
 from worker.domain.messages import NO_COMMIT, Committed, ConvergeRequest, RefUpdate, applies_queue
 
-APP = """\
-redis: {{env: PLUMBLINE_REDIS_URL}}
-signing-key: {{env: SIGNING}}
-clusters: [{{name: blue}}]
-repositories:
-  - name: shop
-    url: {url}
-    secret: {{env: HOOK}}
-    ceiling: {{namespaces: [shop]}}
-    roles: {{releasers: {{users: [ada]}}, everybody: {{permission: read}}}}
-    {more}
-"""
 OPEN = """\
 environments:
   - {name: staging, path: app, namespace: shop}
@@ -77,42 +61,21 @@ def test_a_code_counts_from_whom_every_written_rule_lets_approve(
     assert (found is None) == counts
 
 
-class Plain:
-    """The bot's desk at a plain repository."""
-
-    def __init__(self, folder: Path, redis_url: str) -> None:
-        self.git = BareGit(folder / "shop.git")
-        (folder / "app.yaml").write_text(APP.format(url=self.git.folder, more=""))
-        environ = {
-            "PLUMBLINE_CONFIG": str(folder / "app.yaml"), "PLUMBLINE_REDIS_URL": redis_url, "SIGNING": "k" * 32, "HOOK": "h" * 32,
-        }  # fmt: skip
-        self.desk = Desk.of(Settings.load(environ, with_credentials=True))
-        self.redis = self.desk.requests.queue.connection
+class Plain(BesidePlainGit):
+    """The bot's desk at a plain repository, to which somebody pushes with a code."""
 
     def pushed(self, declaration: str, before: str, by: str | None) -> dict[str, tuple[str, ...]]:
         """The approvals that each environment is converged with, after a push with a code."""
-        new = self.git.commit(self.git.tip("refs/heads/main"), {"plumbline.yaml": declaration}, "A commit")
-        self.git.set_ref("refs/heads/main", new)
+        new = self.push({"plumbline.yaml": declaration})
         update = RefUpdate("refs/heads/main", before, new)
         alert = Committed("shop", (update,), 1.0, {"main": declaration}, ("1a2b3c4d",), by)
         intake.committed(self.desk, alert.to_json())
-        found = {}
-        for job in self.redis.lrange(f"rq:queue:{applies_queue('blue')}", 0, -1):
-            assert isinstance(job, bytes)
-            data = self.redis.hget(f"rq:job:{job.decode()}", "data")
-            assert isinstance(data, bytes)
-            _, _, (body, _), _ = json.loads(zlib.decompress(data))
-            request = ConvergeRequest.from_json(json.loads(body))
-            if request.revision == new:
-                found[request.environment] = request.approvals
-        return found
+        asked = map(ConvergeRequest.from_json, self.asked(applies_queue("blue")))
+        return {each.environment: each.approvals for each in asked if each.revision == new}
 
-    def tip(self) -> str:
-        return self.git.tip("refs/heads/main")
-
-    def said(self) -> str:
+    def shown(self) -> str:
         """What the push's terminal shows."""
-        entries = self.desk.board.read("shop", {self.tip(): "0"}, 1)
+        entries = self.desk.board.read("shop", {self.tip: "0"}, 1)
         return " ".join(" ".join(entry.get("line", "") for _, _, entry in entries).split())
 
 
@@ -124,16 +87,16 @@ def plain(tmp_path: Path, empty_redis: str) -> Plain:
 def test_a_code_of_somebody_else_is_left_out_where_the_rule_stands_and_that_is_said(plain: Plain) -> None:
     code = ("1a2b3c4d",)
     assert plain.pushed(NARROW, NO_COMMIT, "eve") == {"staging": code, "production": code}, "no rule was there before"
-    assert plain.pushed(NARROW, plain.tip(), "eve") == {"staging": code, "production": ()}
-    assert "the code does not count for production: /approve needs the role releasers" in plain.said()
-    assert "staging" not in plain.said()
-    assert plain.pushed(NARROW, plain.tip(), "ada") == {"staging": code, "production": code}
-    assert plain.said() == ""
-    assert plain.pushed(NARROW, plain.tip(), None)["production"] == code, "who gave it was judged before"
-    assert plain.pushed(OPEN, plain.tip(), "eve")["production"] == (), "nobody allows themselves by the same push"
+    assert plain.pushed(NARROW, plain.tip, "eve") == {"staging": code, "production": ()}
+    assert "the code does not count for production: /approve needs the role releasers" in plain.shown()
+    assert "staging" not in plain.shown()
+    assert plain.pushed(NARROW, plain.tip, "ada") == {"staging": code, "production": code}
+    assert plain.shown() == ""
+    assert plain.pushed(NARROW, plain.tip, None)["production"] == code, "who gave it was judged before"
+    assert plain.pushed(OPEN, plain.tip, "eve")["production"] == (), "nobody allows themselves by the same push"
 
 
 def test_where_the_rules_before_a_push_cannot_be_read_no_code_counts(plain: Plain) -> None:
     plain.pushed("environments: 7\n", NO_COMMIT, "ada")
-    assert plain.pushed(OPEN, plain.tip(), "ada") == {"staging": (), "production": ()}
-    assert "could not be read as it was before this push" in plain.said()
+    assert plain.pushed(OPEN, plain.tip, "ada") == {"staging": (), "production": ()}
+    assert "could not be read as it was before this push" in plain.shown()
