@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from typing import Final
 
-from bot.commit_text import asked_by, credit, shared
+from bot.commit_text import asked_by, credit, shared, to_merge
 from bot.markdown import code, fence, flat, prose
 from bot.object_text import counted, drifted, more, named
 from worker.domain.adoption import AdoptionReport
@@ -78,6 +78,14 @@ def body(report: AdoptionReport) -> str:
 def proposed(report: AdoptionReport, url: str) -> str:
     """The answer, once there is a change request."""
     lines = [f"[{prose(title(report), 400)}]({url}) is ready; its prediction follows there."]
+    lines += [f"Note: {prose(line, 1000)}." for line in (*shared(report.files), *report.notes)]
+    lines += _left(report)
+    return "\n\n".join(lines)
+
+
+def branched(report: AdoptionReport, branch: str) -> str:
+    """The answer on a plain Git server, once the commit is on a branch of its own."""
+    lines = to_merge(title(report), branch, report.request.branch)
     lines += [f"Note: {prose(line, 1000)}." for line in (*shared(report.files), *report.notes)]
     lines += _left(report)
     return "\n\n".join(lines)

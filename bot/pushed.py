@@ -30,7 +30,7 @@ TOO_OLD: Final = 60.0
 """Seconds after which whoever pushed has gone away: carried out then, it would surprise."""
 
 WORDS: Final = frozenset(
-    {"help", "status", "rollback", "image", "approve", "retry", "hold", "unhold", "freeze", "thaw"}
+    {"help", "status", "rollback", "image", "adopt", "approve", "retry", "hold", "unhold", "freeze", "thaw"}
 )
 
 log = logging.getLogger("plumbline.pushed")

@@ -18,7 +18,7 @@ BRANCHES = "refs/heads/"
 COMMANDS = "refs/plumbline/commands"
 """Where a push of commands alone goes; it never stays there."""
 
-WITH_ENVIRONMENT = ("rollback", "image", "hold", "unhold", "retry", "status")
+WITH_ENVIRONMENT = ("rollback", "image", "adopt", "hold", "unhold", "retry", "status")
 """Commands whose value is an environment, and after a colon what else they take."""
 
 WITHOUT_ENVIRONMENT = ("help", "freeze", "thaw")

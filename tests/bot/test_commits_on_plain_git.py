@@ -7,14 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from bot import images
+from bot import adoptions, images
 from bot.image_text import branch_name
 from bot.queue import CommitRequest
 from bot.tickets import CommandOutcome
 from tests.bot.beside_plain_git import TICKET, BesidePlainGit
+from worker.domain.adoption import AdoptedFile, AdoptionReport, AdoptionRequest
 from worker.domain.blobs import blob_id
+from worker.domain.edits.changes import Put
 from worker.domain.image_update import ImageReport, ImageRequest, Naming, NamingFile
 from worker.domain.messages import PREVIEWS_QUEUE
+from worker.domain.plan import FieldChange
+from worker.domain.proposals import Drift
+from worker.domain.resource import ResourceKey
 
 MANIFEST = "# the shop\nspec:\n  containers:\n  - image: 'acme/api:1.0.0'   # by hand\n"
 CHANGED = MANIFEST.replace("1.0.0", "1.5.0")
@@ -93,4 +98,38 @@ def test_a_file_that_is_not_the_one_that_the_worker_read_is_refused(bot: BesideP
     tip = bot.tip
     commit(bot, image_report(bot, blob=blob_id(b"something else", tip)))
     assert "is not given as the worker read it" in bot.said()
+    assert (bot.tip, bot.branches()) == (tip, [])
+
+
+def adoption_report(bot: BesidePlainGit, made: bytes) -> AdoptionReport:
+    """The worker's word on a field of one file, which it proved to become `made`."""
+    asked = AdoptionRequest("shop", "staging", "", "main", bot.origin, bot.desk.requests.queue.now())
+    image = ("spec", "containers", 0, "image")
+    before, after = (blob_id(each, bot.tip) for each in (MANIFEST.encode(), made))
+    file = AdoptedFile("app/a.yaml", before, "100644", after, (Put(0, image, "acme/api:1.5.0"),))
+    drift = Drift(
+        ResourceKey("apps", "Deployment", "shop", "web"),
+        FieldChange("spec.containers[0].image", "acme/api:1.0.0", "acme/api:1.5.0"), "kubectl", "", "Update",
+    )  # fmt: skip
+    return AdoptionReport(asked, bot.tip, (file,), (drift,), ("ConfigMap shop/b: it is gone",))
+
+
+def test_what_drifted_is_a_branch_with_the_very_blob_that_was_proven(bot: BesidePlainGit) -> None:
+    tip, report = bot.tip, adoption_report(bot, CHANGED.encode())
+    for _ in "twice":
+        adoptions.commit(bot.desk, CommitRequest(report).to_json())
+    (branch,) = bot.branches()
+    made = bot.git.tip(f"refs/heads/{branch}")
+    assert bot.git.run("diff-tree", "-r", "--name-status", tip, made) == "M\tapp/a.yaml"
+    assert bot.git.run("rev-parse", f"{made}:app/a.yaml") == report.files[0].made
+    assert f"git fetch origin {branch} && git merge FETCH_HEAD" in bot.said()
+    assert "Not adopted:" in bot.said()
+    assert bot.tip == tip
+
+
+def test_a_change_that_comes_to_another_blob_than_was_proven_is_refused(bot: BesidePlainGit) -> None:
+    tip = bot.tip
+    adoptions.commit(bot.desk, CommitRequest(adoption_report(bot, CHANGED.encode() + b"\n")).to_json())
+    assert "does not become what was proven" in bot.said()
+    assert bot.desk.tickets.said(TICKET).outcome is CommandOutcome.REFUSED
     assert (bot.tip, bot.branches()) == (tip, [])

@@ -21,6 +21,8 @@ from hooks import commands, configuration, refs
         ("plumbline.rollback=production", "/rollback production"),
         ("plumbline.rollback=production:~2", "/rollback production ~2"),
         ("plumbline.rollback=production:~2 --push", "/rollback production ~2 --push"),
+        ("plumbline.image=production:ghcr.io/acme/web:1.5.0", "/image production ghcr.io/acme/web:1.5.0"),
+        ("plumbline.adopt=production:Deployment/shop/web", "/adopt production Deployment/shop/web"),
         ("plumbline.hold=production:it hurts: see 12:30", "/hold production it hurts: see 12:30"),
         ("plumbline.freeze=it hurts: see 12:30", "/freeze it hurts: see 12:30"),
         ("plumbline.thaw", "/thaw"),

@@ -99,6 +99,17 @@ def test_an_environment_is_looked_at_held_released_and_rolled_back_by_command(
     assert len(made) == 2, "one branch of its own, and the environment's"
     assert git("rev-parse", "main", at=served.repository).strip() == second
 
+    kubectl("-n", namespace, "patch", "configmap", "flags", "-p", '{"data":{"a":"by hand"}}')
+    assert run("adopt", "production", token="looks").returncode == 1
+    adopted = run("adopt", "production", "ConfigMap/flags")
+    assert adopted.returncode == 0, adopted.stderr
+    assert "git merge FETCH_HEAD" in adopted.stdout
+    unknown = run("image", "production", "registry.example/x:2")
+    assert (unknown.returncode, "names the image registry.example/x" in unknown.stderr) == (1, True), unknown.stderr
+    made = git("for-each-ref", "--format=%(refname)", "refs/heads/plumbline", at=served.repository).split()
+    assert [name.split("/")[3].split("-")[0] for name in made] == ["adopt", "rollback"]
+    assert git("rev-parse", "main", at=served.repository).strip() == second
+
     told = run("history", "production", token="looks").stdout
     assert f"{second[:7]}  converged" in told
     assert "The first release by Ada" in told

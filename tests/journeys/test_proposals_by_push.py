@@ -14,12 +14,12 @@ from sandbox.control_plane import ControlPlane
 from tests.conftest import DEPLOYMENT, Kubectl, StartSystem, config_map
 from tests.invariants import wait_converged
 from tests.journeys.test_commands_by_push import COMMANDS, one_line
-from tests.journeys.test_drift import with_policy
+from tests.journeys.test_drift import ALERT, edit, value_of, with_policy
 
 RULES: Final = """\
     roles:
       releasers: {users: [ada]}
-    commands: {image: releasers}
+    commands: {image: releasers, adopt: releasers}
 """
 Say = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -108,3 +108,39 @@ def test_an_image_is_a_branch_whose_merge_uses_it(
     said = git("log", "-1", "--format=%an%n%cn%n%B", back, at=clone.folder)
     assert said.startswith("Plumbline\nPlumbline\nUse registry.example/x:2 in production\n")
     assert "\nRequested-by: ada\n" in said
+
+
+def test_what_drifted_is_a_branch_whose_merge_leaves_it_as_it_lives(
+    system: LocalSystem, clone: Clone, say: Say, kubectl: Kubectl, namespace: str
+) -> None:
+    words = (
+        "# read this\nkind: ConfigMap\napiVersion: v1\nmetadata: {name: a}\ndata:\n  'n': 'open'   # or shut\n  m: x\n"
+    )
+    clone.write("plumbline.yaml", with_policy(namespace, ALERT))
+    clone.write("app/a.yaml", words)
+    clone.write("app/b.yaml", config_map("b", n="open"))
+    first = clone.commit("first")
+    assert clone.push("-o", "plumbline.wait=0", "origin", "main").returncode == 0
+    wait_converged(system, first)
+    refused = say("adopt=production")
+    assert (refused.returncode, "has drifted" in one_line(refused.stderr)) == (1, True), refused.stderr
+    edit(kubectl, namespace, "shut")
+    edit(kubectl, namespace, "ajar", "b")
+    refused = say("adopt=production:ConfigMap/a", "eve")
+    assert refused.returncode == 1
+    assert "needs the role releasers" in one_line(refused.stderr)
+    assert branches(system) == {"main": first}
+
+    asked = say("adopt=production:ConfigMap/a")
+    assert asked.returncode == 0, asked.stderr
+    made = branches(system)
+    assert made.pop("main") == first, "asking for it changes nothing"
+    branch, shown = merged(clone, one_line(asked.stderr))
+    assert [branch] == list(made)
+    back = git("rev-parse", "HEAD", at=clone.folder).strip()
+    wait_converged(system, back)
+    assert git("diff", "--name-only", first, back, at=clone.folder) == "app/a.yaml\n", shown
+    assert git("show", f"{back}:app/a.yaml", at=clone.folder) == words.replace("open", "shut")
+    assert ("ajar -> open" in shown, "shut" in shown) == (True, False), shown
+    assert (value_of(kubectl, namespace), value_of(kubectl, namespace, "b")) == ("shut", "open")
+    assert "Plumbline-Adopt: ConfigMap/" in git("log", "-1", "--format=%B", back, at=clone.folder)
