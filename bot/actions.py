@@ -14,6 +14,7 @@ from bot.comments import marker, prediction
 from bot.desk import Desk
 from bot.forges.port import ChangeRequest, RequestState
 from bot.given import Action, Given, refusal
+from bot.instead import INSTEAD
 from bot.markdown import code, prose
 from bot.requests import waits_for
 from bot.results import is_current
@@ -24,6 +25,7 @@ from worker.domain.environment import Converge
 from worker.domain.episode_text import lasted
 from worker.domain.image_update import ImageRequest
 from worker.domain.images import ImageError, read_image
+from worker.domain.installation import PLAIN
 from worker.domain.orders import Verb
 from worker.domain.rollback import RollbackRequest
 
@@ -36,11 +38,11 @@ ONLY_THERE: Final = refusal("this is said in a comment on a change request.")
 def help_(desk: Desk, given: Given) -> str:  # noqa: ARG001
     """The table, with who may what here."""
     own, everywhere = given.repository.commands, given.declaration.commands.everywhere
-    needed = {}
-    for word in ACTIONS:
+    needed, by_push = {}, given.repository.forge == PLAIN
+    for word in (each for each in ACTIONS if not by_push or each not in INSTEAD):
         rules = (own.get(word, (COMMANDS[word].needs,)), everywhere.get(word))
         needed[word] = " and ".join(dict.fromkeys(" or ".join(roles) for roles in rules if roles is not None))
-    return f"these are the commands of Plumbline here:\n\n{help_text(needed)}"
+    return f"these are the commands of Plumbline here:\n\n{help_text(needed, by_push=by_push)}"
 
 
 def status(desk: Desk, given: Given) -> str:

@@ -286,13 +286,21 @@ def _form(entry: Entry) -> str:
     return f"Write {code(entry.usage)}, for example {code(entry.example)}."
 
 
-def help_text(needed: Mapping[str, str]) -> str:
-    """The rows of the table for these words in Markdown; `needed` says of each who may."""
+def help_text(needed: Mapping[str, str], *, by_push: bool = False) -> str:
+    """The rows of the table for these words in Markdown; `needed` says of each who may.
+
+    `by_push`: they are options of a push, where nobody can comment.
+    """
     rows = "\n".join(
         f"| `{COMMANDS[word].usage.replace('|', chr(92) + '|')}` | {COMMANDS[word].does} | {who} |"
         for word, who in needed.items()
     )
+    how = (
+        "an option of a push, `plumbline.<command>=<environment>:<the rest>`"
+        if by_push
+        else "the first line of a new comment"
+    )
     return (
         f"| command | what it does | who may |\n|---|---|---|\n{rows}\n\n"
-        "A command is the first line of a new comment. An environment may need more than this."
+        f"A command is {how}. An environment may need more than this."
     )

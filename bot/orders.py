@@ -28,7 +28,8 @@ def give(desk: Desk, given: Given) -> Said | None:
         return refusal(f"{code(given.branch)} declares no environments.")
     if verb in CONFIRMS and (why := _counts_not(given)):
         return refusal(why)
-    if verb in CONFIRMS and given.repository.forge == PLAIN:
+    is_plain = given.repository.forge == PLAIN
+    if verb is Verb.APPROVE and is_plain:
         return confirm(desk, given)
     origin = replace(given.origin, parts=len(given.environments))
     clusters: dict[str, list[str]] = {}
@@ -54,6 +55,7 @@ def give(desk: Desk, given: Given) -> Said | None:
                 head=request.head if request is not None else "",
                 head_ref=request.head_ref if request is not None else "",
                 by_bot=by_bot,
+                anywhere=is_plain,
                 origin=origin.to_json(),
             )
             desk.requests.order(order)

@@ -19,6 +19,7 @@ from bot.desk import Desk
 from bot.forges.plain_git import PlainGit
 from bot.forges.port import Person
 from bot.given import Given, refusal
+from bot.instead import INSTEAD, instead_of
 from bot.markdown import LOGIN, code, prose
 from bot.push_request import PushedCommand
 from bot.tickets import Said
@@ -28,10 +29,6 @@ from worker.domain.installation import PLAIN, Repository
 
 TOO_OLD: Final = 60.0
 """Seconds after which whoever pushed has gone away: carried out then, it would surprise."""
-
-WORDS: Final = frozenset(
-    {"help", "status", "rollback", "image", "adopt", "approve", "retry", "hold", "unhold", "freeze", "thaw"}
-)
 
 log = logging.getLogger("plumbline.pushed")
 
@@ -54,12 +51,13 @@ def carry(desk: Desk, message: dict[str, Any]) -> None:
 def _answered(desk: Desk, repository: Repository, asked: PushedCommand, origin: Origin) -> Said | None:
     by = Person(f"push:{origin.by}", origin.by)
     said = parse(asked.line, desk.settings.installation.instance)
+    if said is not None and said.word in INSTEAD and repository.forge == PLAIN:
+        audit("command-refused", repository, by, origin, said.word, reason="there are no change requests")
+        return refusal(instead_of(said.word))
     if said is None or isinstance(said, Mistake):
         audit("command-mistaken", repository, by, origin, said.word if said else "")
         return refusal(said.text if said else "this is no command.")
     why = _refusal(desk, repository, asked, origin)
-    if not why and said.word not in WORDS:
-        why = f"{code('/' + said.word)} is for change requests, which a plain Git server does not have."
     if why:
         audit("command-refused", repository, by, origin, said.word, reason=why)
         return refusal(why)

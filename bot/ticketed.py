@@ -17,6 +17,7 @@ from bot.declarations import Declared, declared_at, declaring
 from bot.desk import Desk
 from bot.forges.port import ChangeRequest, Forge, NotPermitted, Person, Tree
 from bot.given import Given, refusal
+from bot.instead import INSTEAD, instead_of
 from bot.markdown import code, prose
 from bot.ticket_request import TicketRequest
 from bot.tickets import CommandOutcome, Said
@@ -59,6 +60,9 @@ def _said(
     """The answer, None where it comes later."""
     command = parse(asked.line, desk.settings.installation.instance)
     word = command.word if command is not None else ""
+    if word in INSTEAD and repository.forge == PLAIN:
+        audit("command-refused", repository, by, origin, word, reason="there are no change requests")
+        return refusal(instead_of(word))
     if not isinstance(command, Command):
         audit("command-mistaken", repository, by, origin, word)
         return refusal(command.text if isinstance(command, Mistake) else "this is no command.")

@@ -43,7 +43,7 @@ def lines(pairs: refs.Options, *, alone: bool) -> list[str]:
         word = name[len("plumbline.") :] if name.startswith("plumbline.") else ""
         if word in refs.WITH_ENVIRONMENT or (word == "approve" and alone):
             found.append(f"/{word} {value.replace(':', ' ', 1)}".strip())
-        elif word in refs.WITHOUT_ENVIRONMENT:
+        elif word in (*refs.WITHOUT_ENVIRONMENT, *refs.OF_CHANGE_REQUESTS):
             found.append(f"/{word} {value}".strip())
     return found
 

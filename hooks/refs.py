@@ -18,10 +18,14 @@ BRANCHES = "refs/heads/"
 COMMANDS = "refs/plumbline/commands"
 """Where a push of commands alone goes; it never stays there."""
 
-WITH_ENVIRONMENT = ("rollback", "image", "adopt", "hold", "unhold", "retry", "status")
+WITH_ENVIRONMENT = ("rollback", "image", "adopt", "hold", "unhold", "confirm-prune", "retry", "status")
 """Commands whose value is an environment, and after a colon what else they take."""
 
 WITHOUT_ENVIRONMENT = ("help", "freeze", "thaw")
+
+OF_CHANGE_REQUESTS = ("plan", "diff", "ok-to-test", "apply", "revert")
+"""Commands that nobody can give here; they are passed on all the same, and answered with what there is instead."""
+
 KNOWN_OPTIONS = (
     "plumbline.wait", "plumbline.approve", "plumbline.colour",
     *(f"plumbline.{word}" for word in (*WITH_ENVIRONMENT, *WITHOUT_ENVIRONMENT)),
@@ -90,7 +94,8 @@ def options(environ: Mapping[str, str]) -> Options:
 def unknown_option(pairs: Options) -> str | None:
     """The first plumbline option that does not exist, None where all are known."""
     for name, _ in pairs:
-        if name.startswith("plumbline.") and name not in KNOWN_OPTIONS:
+        elsewhere = name[len("plumbline.") :] in OF_CHANGE_REQUESTS
+        if name.startswith("plumbline.") and name not in KNOWN_OPTIONS and not elsewhere:
             return name
     return None
 

@@ -28,6 +28,9 @@ from hooks import commands, configuration, refs
         ("plumbline.thaw", "/thaw"),
         ("plumbline.approve=production:7k2m91fd", "/approve production 7k2m91fd"),
         ("plumbline.approve=7k2m91fd", "/approve 7k2m91fd"),
+        ("plumbline.confirm-prune=production:7k2m91fd", "/confirm-prune production 7k2m91fd"),
+        ("plumbline.revert=1a2b3c4", "/revert 1a2b3c4"),
+        ("plumbline.diff", "/diff"),
     ],
 )
 def test_an_option_is_a_command_in_the_words_of_a_comment(option: str, line: str) -> None:

@@ -19,7 +19,13 @@ from tests.journeys.test_drift import value_of, with_policy
 RULES: Final = """\
     roles:
       releasers: {users: [ada]}
-    commands: {hold: releasers, unhold: releasers, approve: releasers, rollback: releasers, rollback-push: releasers}
+    commands:
+      hold: releasers
+      unhold: releasers
+      approve: releasers
+      confirm-prune: releasers
+      rollback: releasers
+      rollback-push: releasers
 """
 Say = Callable[..., subprocess.CompletedProcess[str]]
 COMMANDS: Final = "refs/plumbline/commands"
@@ -88,6 +94,8 @@ def test_a_hold_an_answer_and_who_may(
         (("hold",), "the environment is missing"),
         (("hold=nowhere",), "declares an environment nowhere"),
         (("rolback=production",), "there is no push option"),
+        (("revert=1a2b3c4",), "`git revert COMMIT` makes the commit".replace("`", "")),
+        (("diff=production",), "every push prints what it would change before it comes in"),
     ):
         mistaken = say(*options)
         assert why in one_line(mistaken.stderr), mistaken.stderr
@@ -182,4 +190,41 @@ def test_a_rollback_is_a_branch_to_merge_or_with_push_the_branch_s_next_commit(
     assert f"{tip} was pushed to main" in one_line(pushed.stderr), pushed.stderr
     assert git("rev-parse", "main^", at=system.repository).strip() == worse
     wait_converged(system, tip)
+    assert value_of(kubectl, namespace) == "1"
+
+
+def test_deletions_that_wait_are_confirmed_by_whom_the_rule_names_and_with_the_code_of_exactly_that_plan(
+    system: LocalSystem,
+    clone: Clone,
+    say: Say,
+    kubectl: Kubectl,
+    namespace: str,
+) -> None:
+    def there() -> list[str]:
+        names = kubectl("-n", namespace, "get", "configmap", "-o", "jsonpath={.items[*].metadata.name}").stdout.split()
+        return sorted(set(names) - {"kube-root-ca.crt"})
+
+    clone.write("plumbline.yaml", with_policy(namespace, "rollback: push, prune-budget: 1, settle: 1s"))
+    committed(clone, system, "1")
+    clone.write("app/b.yaml", config_map("b", n="1"))
+    clone.write("app/c.yaml", config_map("c", n="1"))
+    committed(clone, system, "2")
+    assert say("rollback=production --push").returncode == 0
+    tip = git("rev-parse", "main", at=system.repository).strip()
+    wait_until(lambda: note_of(system, tip).get("state") == "held", 30, "it would delete more than its budget")
+    found = QUOTED.search(note_of(system, tip)["text"])
+    assert found is not None
+    wrong = "00000000" if found[1] != "00000000" else "11111111"
+    for value, by, why in (
+        (found[1], "eve", "needs the role releasers"),
+        (wrong, "ada", "it changed, look at it again"),
+        ("", "ada", "the code is missing"),
+    ):
+        refused = say(f"confirm-prune=production:{value}", by=by)
+        assert (refused.returncode, why in one_line(refused.stderr)) == (1, True), refused.stderr
+    assert there() == ["a", "b", "c"], "nothing is deleted"
+    confirmed = say(f"confirm-prune=production:{found[1]}")
+    assert (confirmed.returncode, "is applied now" in one_line(confirmed.stderr)) == (0, True), confirmed.stderr
+    wait_converged(system, tip)
+    assert there() == ["a"]
     assert value_of(kubectl, namespace) == "1"

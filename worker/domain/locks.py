@@ -223,7 +223,7 @@ def _approved(locks: Locks, order: Order, environment: str, now: float) -> Rulin
         return Ruling(locks, Done.REFUSED, f"which plan? Give its code: /{order.verb} {environment} CODE")
     waiting = code(awaited.fingerprint) if awaited else ""
     if awaited is not None and given == waiting:
-        if order.revision != awaited.began:
+        if order.revision != awaited.began and not order.anywhere:
             text = (
                 f"the plan {given} waits since {awaited.began[:7]}: the {what} counts on the change request that was merged as "
                 "that commit, where it is known whose change it is"

@@ -40,7 +40,8 @@ class Order:
     `own`, `bot` and `old` say of an approval that an author of the change gave it, that no person did, or that it was given for
     a commit that is not the head any more; `because` is the sentence on why it is an author's. `head` is the newest commit of
     the change request that it was said on, `head_ref` where the repository has it, and `by_bot` says that the bot opened it:
-    the commits tell then who asked for it. `origin` goes back with the answer as it came.
+    the commits tell then who asked for it. `anywhere` says that it was given where there are no change requests, so that
+    it counts wherever a plan began to wait. `origin` goes back with the answer as it came.
     """
 
     repository: str
@@ -60,6 +61,7 @@ class Order:
     head: str = ""
     head_ref: str = ""
     by_bot: bool = False
+    anywhere: bool = False
     origin: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -68,6 +68,13 @@ def approve(by: str = "bob", **facts: Any) -> Order:
         (Locks(awaited=PRUNES), approve(), Done.DONE, False, "waits for a confirmation of its deletions"),
         (Locks(awaited=PRUNES), order(Verb.CONFIRM_PRUNE, code="ab12cd34"), Done.DONE, True, "is applied now"),
         (Locks(awaited=WAITS), order(Verb.CONFIRM_PRUNE, code="ab12cd34"), Done.DONE, False, "waits for an approval"),
+        (Locks(awaited=PRUNES), order(Verb.CONFIRM_PRUNE, code="ab12cd34", revision=""), Done.REFUSED, False, "waits since aaaaaaa"),
+        (Locks(awaited=PRUNES), order(Verb.CONFIRM_PRUNE, code="ab12cd34", revision="", anywhere=True), Done.DONE, True,
+         "is applied now"),
+        (Locks(awaited=PRUNES), order(Verb.CONFIRM_PRUNE, code="ffffffff", revision="", anywhere=True), Done.REFUSED, False,
+         "it changed, look at it again (ab12cd34)"),
+        (Locks(awaited=replace(PRUNES, approvals=1)), order(Verb.CONFIRM_PRUNE, code="ab12cd34", revision="", anywhere=True),
+         Done.DONE, False, "waits for an approval"),
         (Locks(awaited=PRUNES), order(Verb.CONFIRM_PRUNE, code="ab12cd34", bot=True), Done.REFUSED, False, "is a bot"),
     ],
 )  # fmt: skip
