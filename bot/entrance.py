@@ -13,7 +13,6 @@ from bot.settings import Settings
 from bot.sightings import Sightings
 from worker.domain.errors import Unavailable
 from worker.domain.images import Image
-from worker.domain.installation import PLAIN
 
 
 class Patience:
@@ -64,7 +63,6 @@ class Entrance:
     def announce(self, images: Sequence[Image], revision: str) -> None:
         """Keeps images (each with a tag) that were built, and has every repository looked at that may follow them."""
         self.built_images.note(images, revision, self.requests.queue.now())
-        repositories = [each for each in self.settings.installation.repositories if each.forge != PLAIN]
         for place in dict.fromkeys(each.place for each in images):
-            for repository in repositories:
+            for repository in self.settings.installation.repositories:
                 self.requests.follow(FollowRequest(repository.name, place))

@@ -11,23 +11,24 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from bot import results
 from bot.built_images import Announced, Outcome
 from bot.desk import Desk
-from bot.forges.port import Forge, State, Status
-from bot.markdown import flat
+from bot.forges.plain_git import PlainGit
+from bot.forges.port import Forge, State, Tree
+from bot.policy_statuses import put_policy_status
 from bot.queue import FollowRequest
 from bot.registries import RegistryAway, Speaker
-from bot.statuses import LONGEST, images_context
 from worker.domain.declaration import FILE, read_declaration
 from worker.domain.errors import DesiredStateError, PlumblineError, Refused
 from worker.domain.image_policy import Pinned, Tag, chosen
 from worker.domain.image_section import ImagePolicy
 from worker.domain.images import Image
 from worker.domain.installation import PLAIN, Repository
-from worker.domain.policy_update import UpdateRequest
+from worker.domain.policy_update import UpdateRequest, is_of_a_policy
 
 Asked = TypeVar("Asked")
+IsOurs = Callable[[str], bool]
+"""Whether a commit is one that a policy made, or its merge, as Git or the forge has it."""
 
 log = logging.getLogger("plumbline.following")
 
@@ -36,14 +37,18 @@ def follow(desk: Desk, message: dict[str, Any]) -> None:
     """Asks the worker what changes, for every policy that wants an image. Raises Unavailable (tried again)."""
     asked = FollowRequest.from_json(message)
     repository = desk.settings.installation.repository(asked.repository)
-    if repository is None or repository.forge == PLAIN:
+    if repository is None:
         return
-    forge = desk.forge(repository)
-    for branch, tip, policy in _policies(desk, repository, forge):
+    try:
+        tree, is_ours = _place(desk, repository)
+    except Refused as error:
+        log.error("%s: its policies of images are not looked at: %s", repository.name, error)
+        return
+    for branch, tip, policy in _policies(desk, repository, tree):
         if asked.place not in ("", policy.image.place):
             continue
         try:
-            best = _best(desk, repository, forge, policy)
+            best = _best(desk, repository, is_ours, policy)
         except Refused as error:
             _refused(desk, repository, branch, tip, policy, str(error))
             continue
@@ -55,7 +60,7 @@ def keep_following(desk: Desk, stop: threading.Event) -> None:
     """Has registries asked again and again until `stop`, by whichever process comes first."""
     installation = desk.settings.installation
     seconds = min((each.poll_seconds for each in installation.registries), default=0.0)
-    repositories = [each.name for each in installation.repositories if each.forge != PLAIN]
+    repositories = [each.name for each in installation.repositories]
     while seconds and repositories and not stop.is_set():
         for name in repositories:
             try:
@@ -66,10 +71,34 @@ def keep_following(desk: Desk, stop: threading.Event) -> None:
         stop.wait(min(seconds, 30.0) / 4)
 
 
-def _policies(desk: Desk, repository: Repository, forge: Forge) -> Iterator[tuple[str, str, ImagePolicy]]:
+def _place(desk: Desk, repository: Repository) -> tuple[Tree, IsOurs]:
+    """Where the repository's branches are read, and who tells the commits of its policies. Raises Refused."""
+    if repository.forge == PLAIN:
+        git, seals = desk.plain_git(repository), desk.seals
+
+        def seal_of(policy: str, image: str) -> str:
+            return seals.word(repository.name, policy, image)
+
+        return git, lambda revision: _is_sealed(git, revision, seal_of)
+    forge = desk.forge(repository)
+    return forge, lambda revision: _is_merged_by_us(forge, revision)
+
+
+def _is_sealed(git: PlainGit, revision: str, seal_of: Callable[[str, str], str]) -> bool:
+    """Whether the commit, or what it merged into its branch, has the trailer that only the bot can write."""
+    parents, message = git.commit_text(revision)
+    return any(is_of_a_policy(each, seal_of) for each in (message, *(git.commit_text(one)[1] for one in parents[1:])))
+
+
+def _is_merged_by_us(forge: Forge, revision: str) -> bool:
+    merged = forge.merged_as(revision)
+    return merged is not None and merged.author.id == forge.me().id
+
+
+def _policies(desk: Desk, repository: Repository, tree: Tree) -> Iterator[tuple[str, str, ImagePolicy]]:
     """The branch, its tip and a policy there, of each that the repository has."""
-    for branch, tip in forge.tips().items():
-        text = forge.file(tip, FILE) if repository.follows(branch) else None
+    for branch, tip in tree.tips().items():
+        text = tree.file(tip, FILE) if repository.follows(branch) else None
         try:
             declared = read_declaration(text, desk.settings.installation, repository, branch) if text else None
         except DesiredStateError as error:
@@ -79,7 +108,7 @@ def _policies(desk: Desk, repository: Repository, forge: Forge) -> Iterator[tupl
             yield branch, tip, policy
 
 
-def _best(desk: Desk, repository: Repository, forge: Forge, policy: ImagePolicy) -> Tag | None:
+def _best(desk: Desk, repository: Repository, is_ours: IsOurs, policy: ImagePolicy) -> Tag | None:
     """The tag that the policy wants of those that are known; none that was built of a policy's own commit.
 
     Raises Refused where the image's registry does not give what is needed.
@@ -94,7 +123,7 @@ def _best(desk: Desk, repository: Repository, forge: Forge, policy: ImagePolicy)
         known = listed
     while (best := chosen(policy.policy, [each.tag for each in known])) is not None:
         announced = next(each for each in known if each.tag == best)
-        if not _is_our_own(desk, repository, forge, announced):
+        if not _is_our_own(desk, repository, is_ours, announced):
             break
         known.remove(announced)
     if best is None or speaker is None or not policy.pins_digest or isinstance(policy.policy, Pinned):
@@ -136,13 +165,10 @@ def _asked(desk: Desk, host: str, ask: Callable[[], Asked]) -> Asked | None:
     return found
 
 
-def _is_our_own(desk: Desk, repository: Repository, forge: Forge, announced: Announced) -> bool:
+def _is_our_own(desk: Desk, repository: Repository, is_ours: IsOurs, announced: Announced) -> bool:
     """Whether it was built of a commit that a policy made: an update of it would be built again, and so for ever."""
     revision = announced.revision
-    own = bool(revision) and (
-        desk.built_images.is_own(repository.name, revision)
-        or ((merged := forge.merged_as(revision)) is not None and merged.author.id == forge.me().id)
-    )
+    own = bool(revision) and (desk.built_images.is_own(repository.name, revision) or is_ours(revision))
     if own:
         log.info(
             "%s: %s was built of our own commit %s, and is left", repository.name, announced.tag.name, revision[:7]
@@ -162,6 +188,5 @@ def _refused(desk: Desk, repository: Repository, branch: str, tip: str, policy: 
     """Says on the branch's tip why nothing is known of an image; a later look takes it back."""
     log.warning("%s %s policy %s: %s", repository.name, branch, policy.name, why)
     now = desk.requests.queue.now()
-    context = images_context(desk.settings.installation.instance, policy.name)
-    results.put_status(desk, repository.name, tip, Status(context, State.FAILURE, flat(why, LONGEST)), now)
+    put_policy_status(desk, repository, tip, policy.name, State.FAILURE, why)
     desk.built_images.note_outcome(repository.name, branch, policy.name, Outcome(tip, "", now, is_refused=True))

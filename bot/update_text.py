@@ -88,6 +88,12 @@ def proposed(report: UpdateReport, url: str) -> str:
     return f"{title(report)}: {url}"
 
 
+def branched(report: UpdateReport, branch: str, why_no_commit: str = "") -> str:
+    """For the log and the note on a plain Git server: as a branch to merge, and why it is no commit where it was to be one."""
+    why = f" (no commit, because {why_no_commit})" if why_no_commit else ""
+    return f"{title(report)}: it is on the branch {branch}{why}"
+
+
 def refused(report: UpdateReport, why: str) -> str:
     """Why a policy cannot have its way; for the status and the log."""
     return f"{report.request.image} is not used: {why}"

@@ -10,19 +10,19 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from bot import results
+from bot.announcements import announced
 from bot.built_images import Outcome
-from bot.commits import Making, Site, make_commit
+from bot.commits import BareSite, Making, Site, make_commit
 from bot.desk import Desk
-from bot.forges.port import ChangeRequest, FileChange, NotPermitted, State, Status
-from bot.markdown import flat
+from bot.forges.port import ChangeRequest, FileChange, NotPermitted, State, Tree
 from bot.naming import with_image
+from bot.policy_statuses import put_policy_status
 from bot.queue import CommitRequest
-from bot.statuses import LONGEST, images_context
 from bot.update_text import (
     body,
     branch_name,
     branch_prefix,
+    branched,
     committed,
     message,
     proposed,
@@ -54,7 +54,13 @@ def commit(desk: Desk, asked: dict[str, Any]) -> None:
     make_commit(
         desk,
         request,
-        Making(lambda site: _made(desk, site, report), lambda why: _refused(desk, report, why), again, report.refusal),
+        Making(
+            lambda site: _made(desk, site, report),
+            lambda why: _refused(desk, report, why),
+            again,
+            report.refusal,
+            lambda site: _committed(desk, site, report),
+        ),
     )
 
 
@@ -75,14 +81,14 @@ def _made(desk: Desk, site: Site, report: UpdateReport) -> str:
     if report.update_by is UpdateBy.COMMIT and not why:
         try:
             site.require_tip(report.request.branch, report.onto)
-            revision = site.commit(report.request.branch, report.onto, said, _files(site, report))
+            revision = site.commit(report.request.branch, report.onto, said, _files(site.forge, report))
         except (Refused, NotPermitted) as error:  # a protected branch
             why = str(error)
         else:
             desk.built_images.note_own(repository, revision)
             _supersede(desk, site, others, revision)
             return _ended(desk, report, committed(report, revision))
-    site.put(name, report.request.branch, report.onto, said, lambda: _files(site, report))
+    site.put(name, report.request.branch, report.onto, said, lambda: _files(site.forge, report))
     text = body(report, [each.url for each in others], why)
     opened = site.forge.open_change_request(name, report.request.branch, title(report), text)
     desk.built_images.note_proposed(repository, name)
@@ -90,10 +96,41 @@ def _made(desk: Desk, site: Site, report: UpdateReport) -> str:
     return _ended(desk, report, proposed(report, opened.url))
 
 
-def _files(site: Site, report: UpdateReport) -> list[FileChange]:
+def _committed(desk: Desk, site: BareSite, report: UpdateReport) -> str:
+    """The same on a plain Git server: a branch of the bot's own stands for the change request.
+
+    Its hooks do not see what the bot commits: so the bot says it itself. Raises Moved, Refused and Unavailable.
+    """
+    name, base = site.named(branch_name(report)), report.request.branch
+    if _is_overtaken(desk, report):
+        return f"{title(report)}: a later one was made meanwhile"
+    if name in site.tips:
+        return _ended(desk, report, f"{branched(report, name)} already")
+    if desk.built_images.was_proposed(site.repository, name):
+        return _ended(desk, report, f"{title(report)}: was proposed before, and its branch is not there any more")
+    why, said = why_no_commit(report), message(report, site.seals.word)
+    files = site.facts(_files(site.git, report))
+    if report.update_by is UpdateBy.COMMIT and not why:
+        site.require_tip(base, report.onto)
+        try:
+            revision = site.commit(base, report.onto, said, files)
+        except Refused as error:
+            why = str(error)
+        else:
+            desk.built_images.note_own(site.repository, revision)
+            desk.requests.committed(announced(desk, site.git, site.repository, base, revision))
+            return _ended(desk, report, committed(report, revision))
+    site.put(name, base, report.onto, said, lambda: files)
+    desk.built_images.note_proposed(site.repository, name)
+    text = _ended(desk, report, branched(report, name, why))
+    _say(desk, report, State.PENDING, text)
+    return text
+
+
+def _files(tree: Tree, report: UpdateReport) -> list[FileChange]:
     """The files with the image in all places."""
     new = read_image(report.image)
-    return [with_image(site.forge, report.onto, each, new) for each in report.files]
+    return [with_image(tree, report.onto, each, new) for each in report.files]
 
 
 def _ours(site: Site, report: UpdateReport) -> list[ChangeRequest]:
@@ -156,11 +193,6 @@ def _note(desk: Desk, report: UpdateReport, *, is_refused: bool) -> None:
 
 
 def _say(desk: Desk, report: UpdateReport, state: State, text: str) -> None:
-    context = images_context(desk.settings.installation.instance, report.request.policy)
-    results.put_status(
-        desk,
-        report.request.repository,
-        report.onto,
-        Status(context, state, flat(text, LONGEST)),
-        desk.requests.queue.now(),
-    )
+    repository = desk.settings.installation.repository(report.request.repository)
+    if repository is not None:
+        put_policy_status(desk, repository, report.onto, report.request.policy, state, text)

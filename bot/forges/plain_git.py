@@ -150,6 +150,18 @@ class PlainGit:
         subject, _, author = run.stdout.decode(errors="replace").strip("\n").partition("\0")
         return subject[:LONGEST_SUBJECT], author[:LONGEST_SUBJECT]
 
+    def commit_text(self, revision: str) -> tuple[tuple[str, ...], str]:
+        """A commit's parents and its whole message; nothing where it is not there (any more)."""
+        run = (
+            self._git(["show", "--no-patch", "--format=%P%x00%B", revision, "--"])
+            if COMMIT_ID.fullmatch(revision)
+            else None
+        )
+        if run is None or run.returncode != 0:
+            return (), ""
+        parents, _, message = run.stdout.decode(errors="replace").partition("\0")
+        return tuple(parents.split()), message
+
     def _move(self, name: str, before: str | None, after: str) -> bool:
         """Whether the ref moved from the value that was read; false where somebody else was faster."""
         run = self._git(["update-ref", name, after, before or NOTHING])

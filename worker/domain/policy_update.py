@@ -119,6 +119,16 @@ def trailer(policy: str, image: str, seal: str) -> str:
     return f"{TRAILER}: {policy} {image} {seal}"
 
 
+def is_of_a_policy(message: str, seal_of: Callable[[str, str], str]) -> bool:
+    """Whether a commit's message has a policy's trailer with the seal that only the bot can have written."""
+    for value in values_of(message, TRAILER):
+        policy, _, rest = value.partition(" ")
+        image, _, seal = rest.partition(" ")
+        if hmac.compare_digest(seal.encode(), seal_of(policy, image).encode()):
+            return True
+    return False
+
+
 def last_word(messages: str, policy: str, seal_of: Callable[[str], str]) -> str:
     """The image that a policy set last, by the messages of a branch's commits, newest first; empty where it set none.
 
