@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from bot.image_text import body, branch_name, branch_prefix, message, proposed, refused
+from bot.image_text import body, branch_name, branch_prefix, branched, message, proposed, refused
+from bot.markdown import plain
 from worker.domain.image_update import ImageReport, ImageRequest, Naming, NamingFile
 from worker.domain.messages import UnknownMessage
 
@@ -63,6 +64,21 @@ def test_the_change_request_says_the_lines_what_is_shared_and_what_it_replaces()
     assert "takes the place of http://forge/3, http://forge/4" in body(shared, ("http://forge/3", "http://forge/4"))
     assert "takes the place of http://forge/3 ," in proposed(shared, "http://forge/9", ("http://forge/3",))
     assert "staging would change too" in proposed(shared, "http://forge/9", ())
+
+
+def test_on_a_plain_git_server_the_answer_says_the_branch_and_how_to_merge_it() -> None:
+    shared = replace(REPORT, files=(replace(FILE, shared=("staging",)),), warnings=("left as it is",))
+    text = plain(branched(shared, "plumbline/image-x", ("plumbline/image-w",)))
+    assert "\n    git fetch origin plumbline/image-x && git merge FETCH_HEAD && git push origin HEAD:main\n" in text
+    assert "app/web.yaml is shared: staging would change too" in text
+    assert "left as it is" in text
+    assert "takes the place of plumbline/image-w, which can be deleted" in text
+    assert "takes the place" not in branched(REPORT, "plumbline/image-x", ())
+
+
+def test_the_name_of_a_branch_is_no_command_for_whoever_copies_the_line() -> None:
+    hostile = replace(REPORT, request=replace(ASKED, branch="release/$(id)"))
+    assert "git push origin 'HEAD:release/$(id)'\n" in branched(hostile, "plumbline/image-x", ())
 
 
 def test_a_refusal_says_why() -> None:

@@ -75,6 +75,15 @@ def test_a_merge_queue_s_candidate_is_predicted_where_it_is_and_its_branch_never
     assert missed(shop, {queue: HEAD}, [], seen={}, remembered={}, now=1.0).branches == ()
 
 
+def test_a_branch_of_our_own_is_followed_by_no_pattern_for_nothing_of_it_is_merged_yet() -> None:
+    shop, ours = (
+        replace(SHOP, branches=("*", "plumbline/*")),
+        "plumbline/rollback-production-1a2b3c4-onto-5d6e7f8-01234567",
+    )
+    assert [name for name in ("main", "plumbline", ours) if shop.follows(name)] == ["main", "plumbline"]
+    assert missed(shop, {ours: HEAD}, [], seen={}, remembered={}, now=1.0).branches == ()
+
+
 def test_the_poller_finds_what_is_not_as_it_was_seen_and_nothing_else() -> None:
     tips = {"main": TIP, "feature": OTHER}
     assert missed(SHOP, tips, [OPEN], seen={"main": TIP}, remembered={3: KNOWN}, now=9e9).numbers == ()

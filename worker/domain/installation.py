@@ -24,6 +24,9 @@ PLAIN: Final = "plain"
 CANDIDATES: Final = "gh-readonly-queue/"
 """Where GitHub's merge queue keeps its candidates (`gh-readonly-queue/<base>/pr-<number>-<commit>`); nobody else writes there."""
 
+PROPOSALS: Final = "plumbline/"
+"""Where Plumbline's own commits wait for somebody who merges them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Impersonation:
@@ -107,8 +110,10 @@ class Repository:
         return any(role.teams for role in self.roles)
 
     def follows(self, branch: str) -> bool:
-        """Whether environments may be declared on this branch; never on a merge queue's, which is not merged yet."""
-        return not branch.startswith(CANDIDATES) and any(fnmatchcase(branch, pattern) for pattern in self.branches)
+        """Whether environments may be declared on this branch; never on a merge queue's or our own, which are not merged yet."""
+        return not branch.startswith((CANDIDATES, PROPOSALS)) and any(
+            fnmatchcase(branch, pattern) for pattern in self.branches
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import pytest
 
 from bot.forges.plain_git import PlainGit
 from tests.doubles.bare_git import BareGit
+from worker.domain.blobs import blob_id
 from worker.domain.errors import Moved, Refused
 
 
@@ -40,6 +41,26 @@ def test_a_commit_changes_just_its_files_on_the_branch_and_on_a_new_one(bare: Ba
     assert plain.tips()["main"] == onto_main
     assert plain.file(onto_main, "a") == b"1\n"
     assert plain.file(onto_main, "new") is None
+
+
+@pytest.mark.parametrize("content", [b"", b"a: 1\r\n", b"\x00\xff" * 1000, "für\n".encode()])
+def test_a_content_is_kept_byte_by_byte_under_the_id_that_is_told_without_git(bare: BareGit, content: bytes) -> None:
+    (bare.folder / "info" / "attributes").write_text("* text eol=lf\n")
+    plain, root = PlainGit(str(bare.folder)), bare.tip("refs/heads/main")
+    blob = plain.keep(content)
+    assert blob == blob_id(content, root)
+    made = plain.commit("side", root, "New", [("x", "100644", blob)])
+    assert plain.file(made, "x") == content
+
+
+def test_a_commit_s_parents_and_words_are_told_and_nothing_of_one_that_is_not_there(bare: BareGit) -> None:
+    plain, root = PlainGit(str(bare.folder)), bare.tip("refs/heads/main")
+    side = bare.commit(root, {"a": "1\n"}, "Side\n\nPlumbline-Image: x")
+    merge = bare.commit_tree(f"{side}^{{tree}}", [root, side], "Merge")
+    assert plain.commit_text(side) == ((root,), "Side\n\nPlumbline-Image: x\n\n")
+    assert plain.commit_text(merge)[0] == (root, side)
+    for unknown in ("e" * 40, "--all", "main", ""):
+        assert plain.commit_text(unknown) == ((), "")
 
 
 def test_a_branch_that_moved_is_left_where_it_is(bare: BareGit) -> None:
