@@ -1,7 +1,7 @@
 """The way of a comment: read again from the forge, parsed, received, judged, carried out, answered. Part of the intake job.
 
-A comment is obeyed once. Redis knows which ones were; where it lost that, the answer at the forge tells, and else the receipt:
-what was received and never answered is said, and not done again.
+A comment is obeyed once, by whichever of a webhook and the poller comes first with it. Redis knows which ones were; where it
+lost that, the answer at the forge tells, and else the receipt: what was received and never answered is said, and not done again.
 """
 
 from __future__ import annotations
@@ -38,47 +38,92 @@ LOST: Final = (
     "done a second time. Look at `/status`, and say it again in a new comment if it is still wanted."
 )
 
+LATE_SECONDS: Final = 3600.0
+"""So long after it was written, a command that was not heard before is not obeyed any more.
+
+Whoever saw no pair of eyes under it for an hour has looked for another way, and what was meant for the state of that hour would
+meet the one of now. What was heard in time may take longer, while a forge is away.
+"""
+
+LATE: Final = (
+    "this was written {minutes:.0f} minutes ago and is heard only now, so it is not done any more: what it was meant for may "
+    "have changed. Look at `/status`, and say it again in a new comment if it is still wanted."
+)
+
 
 def hear(desk: Desk, repository: Repository, forge: Forge, number: int, comment_id: str) -> None:
     """Obeys one new comment, at most once, or answers why not. Raises Unavailable (tried again) and NotPermitted."""
     comment = forge.comment(number, comment_id)
     if comment is None or comment.author.id == forge.me().id:
         return
-    instance = desk.settings.installation.instance
-    said = parse(comment.body, instance)
+    said = parse(comment.body, desk.settings.installation.instance)
     if said is None:
-        return
-    origin = Origin(comment.author.login, number, comment.id)
-    if comment.is_edited or comment.is_by_robot:
-        reason = "the comment was edited" if comment.is_edited else "a robot"
-        audit("command-refused", repository, comment.author, origin, said.word, reason=reason)
         return
     with desk.sightings.hearing(repository.name, comment.id):
         known = desk.sightings.heard(repository.name, comment.id)
         if known is Heard.DONE:
             return
-        if known is Heard.NEVER and forge.our_comment(number, marker(instance, comment.id)):
-            desk.sightings.note_heard(repository.name, comment.id, Heard.DONE)
-            return
-        desk.sightings.note_heard(repository.name, comment.id, Heard.BEGUN)
-        is_new = _received(repository, forge, number, comment)
-        if known is Heard.NEVER and not is_new:
-            audit("command-refused", repository, comment.author, origin, said.word, reason="received before")
-            text: Said | None = refusal(LOST)
-        else:
-            text = _answered(desk, repository, forge, comment, origin, said)
+        text = _said(desk, repository, forge, number, comment, said, is_begun=known is Heard.BEGUN)
         if text is not None:
-            answer(desk, repository.name, origin, text.text, text.outcome)
-        desk.sightings.note_heard(repository.name, comment.id, Heard.DONE)
+            answer(desk, repository.name, _origin(number, comment), text.text, text.outcome)
+        desk.sightings.note_done(repository.name, comment.id)
 
 
-def _received(repository: Repository, forge: Forge, number: int, comment: Comment) -> bool:
-    """Shows that the comment was received; false where that was shown before. It is a courtesy, and never in the way."""
+def _said(
+    desk: Desk,
+    repository: Repository,
+    forge: Forge,
+    number: int,
+    comment: Comment,
+    said: Command | Mistake,
+    *,
+    is_begun: bool,
+) -> Said | None:
+    """What is answered to a command that is not done; None where nothing is, or later.
+
+    That it is begun is noted only once the forge showed that no earlier life of Redis began it: from then on a receipt is ours,
+    and it is tried again until it is done.
+    """
+    origin = _origin(number, comment)
+    if not is_begun and forge.our_comment(number, marker(desk.settings.installation.instance, comment.id)):
+        return None
+    age = desk.requests.queue.now() - comment.created
+    reason, text = "", ""
+    if comment.is_by_robot:
+        reason = "a robot"
+    elif not is_begun and _is_received(repository, forge, number, comment):
+        reason, text = "received before", LOST
+    elif not desk.sightings.is_as_begun(repository.name, comment.id, comment.body) if is_begun else comment.is_edited:
+        reason = "the comment was edited"
+    elif not is_begun and age > LATE_SECONDS:
+        reason, text = "heard too late", LATE.format(minutes=age / 60)
+    if reason:
+        audit("command-refused", repository, comment.author, origin, said.word, reason=reason)
+        return refusal(text) if text else None
+    desk.sightings.note_begun(repository.name, comment.id, comment.body)
+    _show_receipt(repository, forge, number, comment)
+    return _answered(desk, repository, forge, comment, origin, said)
+
+
+def _origin(number: int, comment: Comment) -> Origin:
+    return Origin(comment.author.login, number, comment.id)
+
+
+def _is_received(repository: Repository, forge: Forge, number: int, comment: Comment) -> bool:
+    """Whether it was shown before that the comment was received."""
     try:
-        return forge.react(number, comment.id)
+        return forge.is_received(number, comment.id)
+    except (NotPermitted, Refused) as error:
+        log.warning("%s#%d: no receipt can be looked for under a command: %s", repository.name, number, error)
+        return False
+
+
+def _show_receipt(repository: Repository, forge: Forge, number: int, comment: Comment) -> None:
+    """Shows that the comment was received. It is a courtesy, and never in the way."""
+    try:
+        forge.react(number, comment.id)
     except (NotPermitted, Refused) as error:
         log.warning("%s#%d: no receipt under a command: %s", repository.name, number, error)
-        return True
 
 
 def _answered(

@@ -1,4 +1,7 @@
-"""Job: what a forge shows and no webhook told of (lost, disabled, down for hours), asked for; and the schedule of it."""
+"""Job: what a forge shows and no webhook told of (lost, disabled, down for hours), asked for; and the schedule of it.
+
+Branches and change requests are held against what was seen of them last; comments are read on from where the last poll ended.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,10 @@ import threading
 from typing import Any
 
 from bot.desk import Desk
+from bot.forges.port import MOST_COMMENTS, Forge
 from bot.requests import missed
+from bot.sightings import Heard
+from bot.unheard import commands_in, read_since, unheard
 from worker.domain.errors import PlumblineError
 from worker.domain.installation import PLAIN, Repository
 from worker.domain.messages import LookRequest, PollRequest
@@ -42,6 +48,26 @@ def poll(desk: Desk, message: dict[str, Any]) -> None:
             "polled repository=%s branches=%s change-requests=%s left=%d",
             repository.name, list(found.branches), list(found.numbers), found.left,
         )  # fmt: skip
+    _listen(desk, repository, forge, now)
+
+
+def _listen(desk: Desk, repository: Repository, forge: Forge, now: float) -> None:
+    """Has the commands heard that were said since the last poll and are not done; what was done nobody is asked about again."""
+    listened = desk.sightings.listened(repository.name)
+    read = forge.recent_comments(read_since(listened, now))
+    commands = commands_in(read, forge.me().id, desk.settings.installation.instance)
+    done = {comment.id for _, comment in commands if desk.sightings.heard(repository.name, comment.id) is Heard.DONE}
+    found = unheard(commands, done, listened, read.until, now)
+    asked = [
+        comment.id
+        for number, comment in found.commands
+        if desk.requests.look(LookRequest(repository.name, now, number=number, comment=comment.id))
+    ]
+    desk.sightings.note_listened(repository.name, found.until)
+    if read.is_cut:
+        log.warning("polled repository=%s: only the newest %d comments were read", repository.name, MOST_COMMENTS)
+    if asked:
+        log.info("polled repository=%s commands=%s left=%d", repository.name, asked, found.left)
 
 
 def keep_polling(desk: Desk, stop: threading.Event) -> None:

@@ -120,11 +120,28 @@ class Sightings:
     def heard(self, repository: str, comment: str) -> Heard:
         """How far the command in a comment came."""
         found = self._ask("GET", _heard(repository, comment))
-        return Heard(found.decode()) if found else Heard.NEVER
+        return Heard(found.decode().partition(" ")[0]) if found else Heard.NEVER
 
-    def note_heard(self, repository: str, comment: str, heard: Heard) -> None:
-        """Notes how far it came."""
-        self._ask("SET", _heard(repository, comment), str(heard), "EX", HEARD_SECONDS)
+    def note_begun(self, repository: str, comment: str, body: str) -> None:
+        """Notes that the command which a comment's text holds is begun."""
+        self._ask("SET", _heard(repository, comment), _begun(body), "EX", HEARD_SECONDS)
+
+    def note_done(self, repository: str, comment: str) -> None:
+        """Notes that nothing is to be done about a comment any more."""
+        self._ask("SET", _heard(repository, comment), str(Heard.DONE), "EX", HEARD_SECONDS)
+
+    def is_as_begun(self, repository: str, comment: str, body: str) -> bool:
+        """Whether a comment still says what it said when its command was begun."""
+        return bool(self._ask("GET", _heard(repository, comment)) == _begun(body).encode())
+
+    def listened(self, repository: str) -> float:
+        """Until when the forge's comments were read, a time of the forge's; 0 where that is not known, which is noted too."""
+        self._ask("SET", _listened(repository), "0", "NX")
+        return float(self._ask("GET", _listened(repository)) or 0)
+
+    def note_listened(self, repository: str, until: float) -> None:
+        """Notes until when they were read, unless Redis was emptied since `listened`: then more is to be read than that."""
+        self._ask("SET", _listened(repository), repr(until), "XX")
 
     # -- the schedule --------------------------------------------------------------------------------------------
 
@@ -164,3 +181,11 @@ def _predictions(repository: str) -> str:
 
 def _heard(repository: str, comment: str) -> str:
     return f"{KEYS}:heard:{repository}:{comment}"
+
+
+def _begun(body: str) -> str:
+    return f"{Heard.BEGUN} {hashlib.sha256(body.encode(errors='surrogatepass')).hexdigest()[:32]}"
+
+
+def _listened(repository: str) -> str:
+    return f"{KEYS}:listened:{repository}"

@@ -13,10 +13,12 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from bot.forges import gitea_values as values
-from bot.forges.gitea_wire import CONFLICT, CREATED, INVALID, NOT_FOUND, Wire, words_of
+from bot.forges.gitea_wire import CONFLICT, CREATED, INVALID, NOT_FOUND, PAGE, Wire, words_of
 from bot.forges.memory import KnownComments, KnownWords
+from bot.forges.moments import moment, written
 from bot.forges.port import (
     EXECUTABLE_FILE,
+    MOST_COMMENTS,
     ChangeRequest,
     Check,
     Comment,
@@ -28,6 +30,7 @@ from bot.forges.port import (
     Made,
     Permission,
     Person,
+    RecentComments,
     RequestState,
     Status,
 )
@@ -171,6 +174,27 @@ class Gitea(Wire):
         found = answer.json()
         place = found.get("pull_request_url") or found.get("issue_url") or ""
         return values.comment(found) if place.rpartition("/")[2] == str(number) else None
+
+    def recent_comments(self, since: float) -> RecentComments:
+        """Pages come oldest first and know how many there are; the last ones are read, and there is nothing conditional."""
+        at, query = f"{self._at}/issues/comments", {"since": written(since)}
+        first = self._get(at, {**query, "page": 1, "limit": PAGE})
+        rows, total = list(first.json() or ()), int(first.headers.get("X-Total-Count") or 0)
+        size = max(1, len(rows))  # a Gitea may give shorter pages than it is asked for
+        last = -(-total // size)
+        begin = max(2, last - MOST_COMMENTS // size + 1)
+        for page in range(begin, last + 1):
+            rows += self._get(at, {**query, "page": page, "limit": PAGE}).json() or ()
+        numbered = ((values.on_change_request(each), each) for each in rows)
+        said = tuple((number, values.comment(each)) for number, each in numbered if number is not None)
+        until = max((moment(each["updated_at"]) for each in rows), default=0.0)
+        return RecentComments(said, until, is_cut=begin > 2)
+
+    def is_received(self, number: int, comment_id: str) -> bool:  # noqa: ARG002
+        """By the comment's reactions, which come on one page."""
+        listed = self._get(f"{self._at}/issues/comments/{int(comment_id)}/reactions").json() or ()
+        own = int(self.me().id)
+        return any(each["content"] == "eyes" and each["user"]["id"] == own for each in listed)
 
     def react(self, number: int, comment_id: str) -> bool:  # noqa: ARG002
         """Gitea says whether the reaction is new."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from bot.forges.moments import moment
 from bot.forges.port import ChangeRequest, Comment, Made, Permission, Person, RequestState, State
 
 STATES: Final = {
@@ -30,7 +31,13 @@ def person(value: Mapping[str, Any] | None) -> Person:
 def comment(value: Mapping[str, Any]) -> Comment:
     """A comment, edited where its times differ."""
     is_edited = value["updated_at"] != value["created_at"]
-    return Comment(str(value["id"]), person(value["user"]), value["body"], is_edited)
+    return Comment(str(value["id"]), person(value["user"]), value["body"], moment(value["created_at"]), is_edited)
+
+
+def on_change_request(value: Mapping[str, Any]) -> int | None:
+    """The number of the pull request that a comment is on, None for an issue's."""
+    number = str(value.get("pull_request_url") or "").rpartition("/")[2]
+    return int(number) if number.isdecimal() else None
 
 
 def change_request(value: Mapping[str, Any]) -> ChangeRequest:

@@ -7,6 +7,7 @@ by a test.
 from __future__ import annotations
 
 import base64
+import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -17,7 +18,9 @@ from bot.forges import github_values as values
 from bot.forges.github_api import TEAM_PERMISSIONS, TOKEN_PERMISSIONS, Answer, Api, checked, message_of
 from bot.forges.github_door import BRANCH
 from bot.forges.memory import KnownComments, KnownWords
+from bot.forges.moments import moment, written
 from bot.forges.port import (
+    MOST_COMMENTS,
     ChangeRequest,
     Check,
     Comment,
@@ -29,6 +32,7 @@ from bot.forges.port import (
     Made,
     Permission,
     Person,
+    RecentComments,
     RequestState,
     Status,
 )
@@ -51,7 +55,7 @@ PURPOSES: Final[Mapping[str, str]] = {
     "metadata": "who may do what cannot be asked",
     "pull_requests": "pull requests can neither be read nor commented on",
     "statuses": "statuses cannot be written on commits",
-    "issues": "comments such as /plan are not heard of",
+    "issues": "comments such as /plan are heard by the next poll only",
     "merge_queues": "the merge queue is not heard of",
     "members": "nobody has a role by a team",
 }
@@ -201,6 +205,21 @@ class Github:
         if not found or not found["issue_url"].endswith(f"/issues/{number}"):
             return None
         return values.comment(found)
+
+    def recent_comments(self, since: float) -> RecentComments:
+        """The newest first, asked for conditionally: as long as nobody says anything it costs nothing of the rate limit."""
+        query = {"since": written(since), "sort": "updated", "direction": "desc"}
+        pages = self._api.pages(f"{self._at}/issues/comments", query, known=True)
+        rows = list(itertools.islice(pages, MOST_COMMENTS + 1))
+        until = moment(rows[0]["updated_at"]) if rows else 0.0
+        numbered = ((values.on_change_request(each), each) for each in rows[:MOST_COMMENTS])
+        said = tuple((number, values.comment(each)) for number, each in numbered if number is not None)
+        return RecentComments(said, until, is_cut=len(rows) > MOST_COMMENTS)
+
+    def is_received(self, number: int, comment_id: str) -> bool:  # noqa: ARG002
+        """By the comment's reactions."""
+        mine, at = self.me().id, f"{self._at}/issues/comments/{int(comment_id)}/reactions"
+        return any(values.person(each["user"]).id == mine for each in self._api.pages(at, {"content": "eyes"}))
 
     def react(self, number: int, comment_id: str) -> bool:  # noqa: ARG002
         """GitHub keeps one reaction of a kind of everybody's, and says whether it is new."""

@@ -29,6 +29,9 @@ SECONDS: Final = 10
 """How long to wait for an answer."""
 
 PER_PAGE: Final = 100
+MOST_SEEN: Final = 200
+"""How many answers are kept to be asked for conditionally; the one that was not asked for the longest goes."""
+
 EARLY: Final = 300.0
 """So many seconds before it ends a token is replaced: longer than any job goes on."""
 
@@ -238,14 +241,15 @@ class Api:
 
     def _known(self, path: str, query: Mapping[str, Any]) -> Answer:
         key = (path, json.dumps(query, sort_keys=True))
-        before = self._seen.get(key)
+        before = self._seen.pop(key, None)
         headers = {"If-None-Match": before.headers["etag"]} if before else None
         answer = self._ask("GET", path, query, headers=headers)
-        if answer.status == 304 and before is not None:
-            return before
-        if answer.status == 200 and "etag" in answer.headers:
-            self._seen[key] = answer
-        return answer
+        newest = before if answer.status == 304 and before is not None else answer
+        if newest.status == 200 and "etag" in newest.headers:
+            self._seen[key] = newest
+            if len(self._seen) > MOST_SEEN:
+                del self._seen[next(iter(self._seen))]
+        return newest
 
     def _ask(
         self,

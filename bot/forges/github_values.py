@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import astuple
 from typing import Any, Final
 
+from bot.forges.moments import moment
 from bot.forges.port import (
     Annotation,
     ChangeRequest,
@@ -22,6 +24,7 @@ from bot.forges.port import (
     Status,
 )
 
+ON_PULL_REQUEST: Final = re.compile(r"/pull/([0-9]{1,18})#")
 ANNOTATIONS: Final = 50
 """As many as one request may bring."""
 
@@ -91,7 +94,14 @@ def comment(value: Mapping[str, Any]) -> Comment:
     """A comment on an issue or pull request; a robot's where an App or its user wrote it."""
     is_by_robot = (value["user"] or {}).get("type") == "Bot" or bool(value.get("performed_via_github_app"))
     is_edited = value["updated_at"] != value["created_at"]
-    return Comment(str(value["id"]), person(value["user"]), value.get("body") or "", is_edited, is_by_robot)
+    author, body = person(value["user"]), value.get("body") or ""
+    return Comment(str(value["id"]), author, body, moment(value["created_at"]), is_edited, is_by_robot)
+
+
+def on_change_request(value: Mapping[str, Any]) -> int | None:
+    """The number of the pull request that a comment is on, None for an issue's: the API's addresses say issue of both."""
+    found = ON_PULL_REQUEST.search(value["html_url"])
+    return int(found[1]) if found else None
 
 
 def is_same_text(there: str, ours: str) -> bool:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import base64
 import datetime
+import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
 from bot.forges import gitlab_values as values
 from bot.forges.gitlab_wire import SECONDS, Missing, Wire
 from bot.forges.memory import KnownComments, KnownWords
+from bot.forges.moments import moment, written
 from bot.forges.port import (
+    MOST_COMMENTS,
     ChangeRequest,
     Check,
     Comment,
@@ -28,6 +31,7 @@ from bot.forges.port import (
     Made,
     Permission,
     Person,
+    RecentComments,
     RequestState,
     Status,
 )
@@ -37,6 +41,8 @@ from worker.domain.installation import Repository
 
 PIPELINE_SECONDS: Final = 10.0
 """How long it counts which pipeline a merge request named as its head's newest: until what was read is written."""
+
+DAY: Final = 24 * 3600.0
 
 LIMITS: Final = Limits(values.COMMENT_LIMIT, values.DESCRIPTION_LIMIT, deployments=True)
 Json = Mapping[str, Any]
@@ -149,12 +155,36 @@ class GitLab(Wire):
         note = self._found(lambda: self._get(f"{self._path}/merge_requests/{number}/notes/{comment_id}"))
         return values.comment(note) if note and not note.get("system") else None
 
+    def recent_comments(self, since: float) -> RecentComments:
+        """By the project's events, newest first: https://docs.gitlab.com/api/events/. No list of GitLab's has all notes.
+
+        They are asked for by a date in GitLab's own time zone, and read no further back than `since`. A kind of target is not
+        asked for: comments in a discussion are of another than plain ones.
+        """
+        after = written(since - 2 * DAY).partition("T")[0]
+        events = self._walk("/events", action="commented", after=after, sort="desc")
+        rows = list(itertools.islice(events, 1))
+        until = moment(rows[0]["created_at"]) if rows else 0.0
+        recent = itertools.takewhile(lambda each: moment(each["created_at"]) >= since, itertools.chain(rows, events))
+        found = list(itertools.islice(recent, MOST_COMMENTS + 1))
+        said = tuple(each for each in map(values.said_in_event, found[:MOST_COMMENTS]) if each is not None)
+        return RecentComments(said, until, is_cut=len(found) > MOST_COMMENTS)
+
+    def is_received(self, number: int, comment_id: str) -> bool:
+        """By the note's award emojis."""
+        mine = self.me().id
+        return any(
+            each["name"] == "eyes" and str(each["user"]["id"]) == mine for each in self._awards(number, comment_id)
+        )
+
+    def _awards(self, number: int, comment_id: str) -> Iterator[Json]:
+        return self._walk(f"/merge_requests/{number}/notes/{int(comment_id)}/award_emoji")
+
     def react(self, number: int, comment_id: str) -> bool:
         """GitLab refuses an award emoji that is there already, so it is looked up first."""
-        awards, mine = f"/merge_requests/{number}/notes/{int(comment_id)}/award_emoji", self.me().id
-        if any(each["name"] == "eyes" and str(each["user"]["id"]) == mine for each in self._walk(awards)):
+        if self.is_received(number, comment_id):
             return False
-        self._write("post", awards, {"name": "eyes"})
+        self._write("post", f"/merge_requests/{number}/notes/{int(comment_id)}/award_emoji", {"name": "eyes"})
         return True
 
     def our_comment(self, number: int, marker: str) -> str:

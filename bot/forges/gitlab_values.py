@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from bot.forges.moments import moment
 from bot.forges.port import ChangeRequest, Comment, Grant, Made, Permission, Person, RequestState, State, Status
 
 Json = Mapping[str, Any]
@@ -129,9 +130,23 @@ def merged_as(merge_request: Json) -> str:
 
 def comment(note: Json) -> Comment:
     """A comment; GitLab tells an edited one by its times."""
+    is_edited = note.get("updated_at") != note.get("created_at")
     return Comment(
-        str(note["id"]), person(note["author"]), str(note["body"]), note.get("updated_at") != note.get("created_at")
+        str(note["id"]), person(note["author"]), str(note["body"]), moment(str(note["created_at"])), is_edited
     )
+
+
+def said_in_event(event: Json) -> tuple[int, Comment] | None:
+    """The number of the merge request and the comment that an event of a project tells of; None where it tells of another.
+
+    A comment that is gone leaves its event; internal ones are not everybody's to see.
+    """
+    note = event.get("note")
+    if not note or note.get("noteable_type") != "MergeRequest" or not note.get("noteable_iid"):
+        return None
+    if note.get("system") or note.get("internal") or note.get("confidential"):
+        return None
+    return int(note["noteable_iid"]), comment(note)
 
 
 def permission(member: Json, today: str) -> Permission:

@@ -92,13 +92,34 @@ class ChangeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """A comment of anybody's on a change request; `is_by_robot` where the forge tells that a program wrote it."""
+    """A comment of anybody's on a change request; `is_by_robot` where the forge tells that a program wrote it.
+
+    `created` is the Unix time at which it was written, by the forge's clock.
+    """
 
     id: str
     author: Person
     body: str
+    created: float
     is_edited: bool = False
     is_by_robot: bool = False
+
+
+MOST_COMMENTS: Final = 1000
+"""How many comments of a repository are looked through at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecentComments:
+    """What was said on change requests, each with its number, in no order; the newest where `is_cut` says that there was more.
+
+    `until` is the forge's own time (Unix) of the newest thing that was looked through, also what was said elsewhere; 0 where
+    there was nothing.
+    """
+
+    said: tuple[tuple[int, Comment], ...]
+    until: float
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +316,15 @@ class Forge(Protocol):
 
     def comment(self, number: int, comment_id: str) -> Comment | None:
         """One comment of a change request, None where there is none."""
+
+    def recent_comments(self, since: float) -> RecentComments:
+        """What was said on all change requests, open or not, since a Unix time; edited ones and more may be among it.
+
+        At most MOST_COMMENTS are looked through, the newest; asked conditionally where the forge can.
+        """
+
+    def is_received(self, number: int, comment_id: str) -> bool:
+        """Whether `react` has shown under a comment that it was received, in whichever life of ours."""
 
     def react(self, number: int, comment_id: str) -> bool:
         """Shows by a pair of eyes under a comment that it was received; false where our own are there already."""

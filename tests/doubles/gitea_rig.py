@@ -17,6 +17,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from bot.forges.gitea import Gitea
+from bot.forges.moments import moment
 from bot.forges.port import (
     ChangeRequest,
     Check,
@@ -300,6 +301,7 @@ class GiteaRig:
                 str(each["id"]),
                 Person(str(each["user"]["id"]), each["user"]["login"]),
                 each["body"],
+                moment(each["created_at"]),
                 each["updated_at"] != each["created_at"],
             )
             for each in self._pages(f"/issues/{number}/comments")

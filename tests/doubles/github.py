@@ -118,7 +118,7 @@ class GithubDouble:
         self.listener = ""
         self._made: list[float] = []
         self._ids = itertools.count(1001)
-        self._ticks = itertools.count(int(time.time()))
+        self._moment = 0.0
         self.lock = threading.RLock()
         self._outbox: queue.Queue[tuple[dict[str, str], bytes] | None] = queue.Queue()
         outer = self
@@ -155,7 +155,8 @@ class GithubDouble:
 
     def now(self) -> str:
         """A time that is later with every call, so that an edit is after its creation."""
-        return at(next(self._ticks))
+        self._moment = max(self._moment + 1, time.time())
+        return at(self._moment)
 
     def next_id(self) -> int:
         """An id that nothing else has."""
@@ -382,6 +383,7 @@ class GithubDouble:
         made = contract.example(
             "issue-comment", id=name, body=text, user=self.user(login), created_at=moment, updated_at=moment,
             issue_url=f"{self.address}/api/v3/repos/{PROJECT}/issues/{number}",
+            html_url=f"{self.address}/{PROJECT}/{'pull' if number in self.requests else 'issues'}/{number}#issuecomment-{name}",
         )  # fmt: skip
         self.comments[name] = made
         issue = {"number": number, "pull_request": {"url": f"{self.address}/api/v3/repos/{PROJECT}/pulls/{number}"}}

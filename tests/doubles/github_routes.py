@@ -297,6 +297,15 @@ def make_comment(double: GithubDouble, groups: Groups, _q: Query, body: Any, who
     return 201, double.make_comment(int(groups[0]), who, body["body"])
 
 
+@route("GET", f"{REPO}/issues/comments")
+def all_comments(double: GithubDouble, _g: Groups, query: Query, _b: Any, _w: str) -> tuple[int, Any]:
+    """Those of issues and of pull requests; times are ISO 8601 in UTC, whose order is that of their letters."""
+    found = [each for each in double.comments.values() if each["updated_at"] >= query.get("since", "")]
+    if "sort" in query:
+        found.sort(key=lambda each: each[f"{query['sort']}_at"], reverse=query.get("direction", "desc") == "desc")
+    return 200, found
+
+
 @route("GET", rf"{REPO}/issues/comments/(\d+)")
 def comment(double: GithubDouble, groups: Groups, _q: Query, _b: Any, _w: str) -> tuple[int, Any]:
     if int(groups[0]) not in double.comments:
@@ -312,6 +321,13 @@ def edit_comment(double: GithubDouble, groups: Groups, _q: Query, body: Any, who
     double.check_comment(body["body"])
     found |= {"body": body["body"], "updated_at": double.now()}
     return 200, found
+
+
+@route("GET", rf"{REPO}/issues/comments/(\d+)/reactions")
+def reactions(double: GithubDouble, groups: Groups, query: Query, _b: Any, who: str) -> tuple[int, Any]:
+    comment(double, groups, {}, None, who)
+    there = double.reactions.get(int(groups[0]), {}).values()
+    return 200, [each for each in there if query.get("content") in {None, each["content"]}]
 
 
 @route("POST", rf"{REPO}/issues/comments/(\d+)/reactions")

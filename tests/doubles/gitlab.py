@@ -19,6 +19,7 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,11 @@ GIT = {
 }  # fmt: skip
 
 Row = dict[str, Any]
+
+
+def moment() -> str:
+    """Now, as GitLab writes it, but for its digits: an edit is later than what it edits."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 class Refusal(Exception):
@@ -105,6 +111,7 @@ class GitLabDouble:
         self.projects: dict[int, Project] = {}
         self.merge_requests: dict[int, Row] = {}
         self.notes: dict[int, list[Row]] = {}
+        self.commented: list[Row] = []
         self.awards: dict[int, list[Row]] = {}
         self.groups: dict[str, dict[int, Row]] = {}
         self.pipelines: list[Row] = []
@@ -227,18 +234,20 @@ class GitLabDouble:
         """A comment, or a note of GitLab's own."""
         if len(body) > 1_000_000:
             raise Refusal(400, {"note": ["is too long (maximum is 1000000 characters)"]})
-        now = f"{time.time():.6f}"
+        now = moment()
         note = {
             "id": self.number(), "body": body, "author": user, "created_at": now, "updated_at": now, "system": system,
             "noteable_type": "MergeRequest", "noteable_id": request["id"], "noteable_iid": request["iid"],
         }  # fmt: skip
         self.notes[request["iid"]].append(note)
+        if not system:
+            self.commented.append({"id": self.number(), "created_at": now, "note": note, "iid": request["iid"]})
         self._tell_note(request, note, user, "create")
         return note
 
     def edit_note(self, request: Row, note: Row, user: Row, body: str) -> None:
         """Changes a comment."""
-        note.update(body=body, updated_at=f"{time.time():.6f}")
+        note.update(body=body, updated_at=moment())
         self._tell_note(request, note, user, "update")
 
     def merge(self, request: Row, user: Row, method: str) -> str:

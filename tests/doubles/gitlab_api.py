@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
-from tests.doubles.gitlab import GitLabDouble, Project, Refusal, Row
+from tests.doubles.gitlab import GitLabDouble, Project, Refusal, Row, moment
 
 REPORTER, DEVELOPER, MAINTAINER = 20, 30, 40
 STATES = {"pending", "running", "success", "failed", "canceled", "skipped"}
@@ -207,7 +207,30 @@ def award(call: Call, iid: str, number: str) -> Any:
         raise Refusal(404, "404 Award Emoji Name has already been taken Not Found")
     made = {"id": call.double.number(), "name": name, "user": call.user, "awardable_id": int(number)}
     there.append({**made, "awardable_type": "Note"})
+    note(call, iid, number)["updated_at"] = moment()
     return there[-1]
+
+
+def events(call: Call) -> Any:
+    """The project's comments, newest first; what an event tells of may be gone. `after` is a day that does not count."""
+    first = f"{call.query['after']}T24" if "after" in call.query else ""
+    rows = [each for each in call.double.commented if each["created_at"] > first] if _wants_comments(call) else []
+    return [_event(call, each) for each in (rows if call.query.get("sort") == "asc" else rows[::-1])]
+
+
+def _wants_comments(call: Call) -> bool:
+    return call.query.get("action") in {None, "commented"} and "target_type" not in call.query
+
+
+def _event(call: Call, row: Row) -> Row:
+    note, author = row["note"], row["note"]["author"]
+    is_there = note in call.double.notes.get(row["iid"], [])
+    told = {"author_id": author["id"], "author": author, "author_username": author["username"]}
+    about = {"target_id": note["id"], "target_iid": note["id"], "target_type": "Note" if is_there else None}
+    return {
+        "id": row["id"], "project_id": call.project.id, "action_name": "commented on", "created_at": row["created_at"],
+        **about, **told, **({"note": note} if is_there else {}),
+    }  # fmt: skip
 
 
 def group_member(double: GitLabDouble, group: str, number: str) -> Any:
@@ -371,6 +394,7 @@ ROUTES: list[tuple[str, str, Callable[..., Any]]] = [
     ("GET", "deployments", deployments),
     ("POST", "deployments", deploy),
     ("PUT", r"deployments/(\d+)", edit_deployment),
+    ("GET", "events", events),
     ("GET", "hooks", hooks),
     ("POST", "hooks", make_hook),
     ("PUT", r"hooks/(\d+)", edit_hook),

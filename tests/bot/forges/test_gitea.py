@@ -7,6 +7,7 @@ import itertools
 import json
 import secrets
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from bot.forges.port import (
     NotPermitted,
     Permission,
     Person,
+    RecentComments,
     Rejected,
     RequestState,
     State,
@@ -119,6 +121,52 @@ def test_our_comment_is_found_by_marker_and_author_and_edited_in_place(ground: G
     assert comment is not None
     assert comment.author.login == ground.owner
     assert ground.forge.comment(number + 1, str(theirs["id"])) is None
+
+
+def test_f03_what_was_said_lately_is_read_to_the_newest_over_pages(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forge = ground.forge
+    assert forge.recent_comments(1.0) == RecentComments((), 0.0)
+    number = ground.propose()
+    issue = ground.server.ask("POST", f"{ground.at}/issues", {"title": "An issue"}, token=ground.token)["number"]
+
+    def say(number: int, body: str) -> str:
+        at = f"{ground.at}/issues/{number}/comments"
+        return str(ground.server.ask("POST", at, {"body": body}, token=ground.token)["id"])
+
+    say(issue, "/status")
+    said = [say(number, f"/status {each}") for each in range(5)]
+    found = forge.recent_comments(1.0)
+    assert [(each, comment.id) for each, comment in found.said] == [(number, ident) for ident in said]
+    newest = found.said[-1][1]
+    assert (newest.body, newest.author.login) == ("/status 4", ground.owner)
+    assert abs(newest.created - time.time()) < 60
+    assert found.until == newest.created
+    assert forge.recent_comments(found.until + 1) == RecentComments((), 0.0)
+
+    monkeypatch.setattr("bot.forges.gitea.PAGE", 2)
+    assert forge.recent_comments(1.0) == found
+    monkeypatch.setattr("bot.forges.gitea.MOST_COMMENTS", 2)
+    cut = forge.recent_comments(1.0)
+    assert cut.is_cut
+    assert [comment.id for _, comment in cut.said][-2:] == said[-2:]
+    assert len(cut.said) < len(said)
+
+
+def test_a_receipt_is_ours_alone_and_found_again(ground: Ground) -> None:
+    number, forge = ground.propose(), ground.forge
+    body = {"body": "/status"}
+    ident = str(ground.server.ask("POST", f"{ground.at}/issues/{number}/comments", body, token=ground.token)["id"])
+    at = f"{ground.at}/issues/comments/{ident}/reactions"
+    assert not forge.is_received(number, ident)
+    ground.server.ask("POST", at, {"content": "eyes"}, token=ground.token)
+    assert not forge.is_received(number, ident)
+    assert forge.react(number, ident)
+    assert forge.is_received(number, ident)
+    found = forge.comment(number, ident)
+    assert found is not None
+    assert not found.is_edited
 
 
 def test_a_status_is_written_only_where_it_differs(ground: Ground) -> None:

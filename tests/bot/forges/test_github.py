@@ -26,11 +26,13 @@ from bot.forges.port import (
     Hint,
     Permission,
     Person,
+    RecentComments,
     Rejected,
     RequestState,
     State,
     Status,
 )
+from tests.doubles import github_contract as contract
 from tests.doubles.forge_rig import OWNER, MergeRefused
 from tests.doubles.github import BOT, PROJECT, TOKEN
 from tests.doubles.github_rig import GithubRig
@@ -190,6 +192,64 @@ def test_a_comment_is_read_where_it_belongs(github: GithubRig, forge: Github) ->
     assert edited.is_edited
     github.delete_comment(number, name)
     assert forge.comment(number, name) is None
+
+
+def test_f03_what_was_said_lately_is_read_newest_first_and_conditionally(github: GithubRig, forge: Github) -> None:
+    assert forge.recent_comments(1.0) == RecentComments((), 0.0)
+    first, second = opened(github, "one"), opened(github, "two")
+    old = github.say(first, "/status")
+    comment = forge.comment(first, old)
+    assert comment is not None
+    github.double.make_comment(99, OWNER, "/status")  # an issue
+    github.merge(second)
+    late = github.say(second, "/rollback production", login="grace")
+    before = len(github.double.seen)
+    found = forge.recent_comments(comment.created)
+    assert [(number, each.id) for number, each in found.said] == [(second, late), (first, old)]
+    assert found.said[0][1].author.login == "grace"
+    assert found.until == found.said[0][1].created
+    assert not found.is_cut
+    assert forge.recent_comments(comment.created) == found
+    assert [code for _, path, code in github.double.seen[before:] if path.endswith("/issues/comments")] == [200, 304]
+    assert [each.id for _, each in forge.recent_comments(found.until).said] == [late]
+    github.double.make_comment(99, OWNER, "elsewhere")
+    assert forge.recent_comments(found.until).until > found.until, "it is read on from there all the same"
+
+
+def test_f48_what_was_said_lately_is_read_over_pages_and_cut(
+    github: GithubRig, forge: Github, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = opened(github, "one")
+    said = [github.say(number, f"word {each}") for each in range(150)]
+    found = forge.recent_comments(1.0)
+    assert ([each.id for _, each in found.said], found.is_cut) == (said[::-1], False)
+    monkeypatch.setattr("bot.forges.github.MOST_COMMENTS", 120)
+    found = forge.recent_comments(1.0)
+    assert ([each.id for _, each in found.said], found.is_cut) == (said[-120:][::-1], True)
+
+
+def test_no_more_answers_are_kept_than_are_asked_for_again(
+    github: GithubRig, forge: Github, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.forges.github_api.MOST_SEEN", 3)
+    forge.tips()
+    for since in range(1, 6):
+        forge.recent_comments(float(since))
+        forge.tips()
+    assert [code for _, path, code in github.double.seen if "matching-refs" in path] == [200, 304, 304, 304, 304, 304]
+    before = len(github.double.seen)
+    forge.recent_comments(1.0)
+    assert [code for _, _, code in github.double.seen[before:]] == [200], "the oldest one went"
+
+
+def test_a_receipt_is_ours_alone_and_found_again(github: GithubRig, forge: Github) -> None:
+    number = opened(github, "one")
+    name = github.say(number, "/plan")
+    github.double.reactions[int(name)] = {(OWNER, "eyes"): contract.example("reaction", user=github.double.user(OWNER))}
+    assert not forge.is_received(number, name)
+    assert forge.react(number, name)
+    assert forge.is_received(number, name)
+    assert not forge.react(number, name)
 
 
 def test_there_is_one_comment_of_ours_and_it_is_edited_in_place(github: GithubRig, forge: Github) -> None:

@@ -7,6 +7,7 @@ import pathlib
 import time
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from bot.forges.port import (
     NotPermitted,
     Permission,
     Person,
+    RecentComments,
     RequestState,
     State,
     Status,
@@ -213,6 +215,70 @@ def test_a15_a_comment_is_read_with_its_author_and_whether_it_was_edited(rig: Gi
     assert edited.is_edited
     assert forge.comment(number, "424242") is None
     assert forge.comment(number, "../../1") is None
+
+
+def test_f03_what_was_said_lately_is_read_off_the_events_newest_first(rig: GitLabRig, forge: Forge) -> None:
+    assert forge.recent_comments(1.0) == RecentComments((), 0.0)
+    first, _ = opened(rig)
+    second, _ = opened(rig, "other")
+    old = rig.say(first, "/status")
+    comment = forge.comment(first, old)
+    assert comment is not None
+    assert abs(comment.created - time.time()) < 60
+    rig.merge(second)
+    rig.edit(first, title="GitLab notes that itself")
+    gone = rig.say(first, "/retry")
+    rig.delete_comment(first, gone)
+    late = rig.say(second, "/rollback production", login="grace")
+    rig.double.requests.clear()
+    found = forge.recent_comments(comment.created)
+    assert [(number, each.id) for number, each in found.said] == [(second, late), (first, old)]
+    assert found.said[0][1].author.login == "grace"
+    assert found.until == found.said[0][1].created
+    assert not found.is_cut
+    assert len(rig.requests()) == 1, "one request"
+    assert [each.id for _, each in forge.recent_comments(found.until).said] == [late]
+    assert forge.recent_comments(found.until + 1) == RecentComments((), found.until)
+
+
+def test_f48_what_was_said_lately_is_read_over_pages_and_no_further_back(
+    rig: GitLabRig, forge: Forge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number, _ = opened(rig)
+    said = [rig.say(number, f"word {each}") for each in range(250)]
+    begin = forge.comment(number, said[120])
+    assert begin is not None
+    rig.double.requests.clear()
+    assert [each.id for _, each in forge.recent_comments(begin.created).said] == said[120:][::-1]
+    assert len(rig.requests()) == 2
+    monkeypatch.setattr("bot.forges.gitlab.MOST_COMMENTS", 30)
+    found = forge.recent_comments(1.0)
+    assert [each.id for _, each in found.said] == said[-30:][::-1]
+    assert found.is_cut
+
+
+@pytest.mark.parametrize(
+    "change", [{"noteable_type": "Issue"}, {"internal": True}, {"confidential": True}, {"system": True}]
+)
+def test_comments_elsewhere_and_internal_ones_are_not_among_them(
+    rig: GitLabRig, forge: Forge, change: dict[str, Any]
+) -> None:
+    number, _ = opened(rig)
+    rig.say(number, "/status")
+    rig.double.notes[number][0].update(change)
+    found = forge.recent_comments(1.0)
+    assert found.said == ()
+    assert found.until > 1, "it is read on from there all the same"
+
+
+def test_a_receipt_is_ours_alone_and_found_again(rig: GitLabRig, forge: Forge) -> None:
+    number, _ = opened(rig)
+    ident = rig.say(number, "/status")
+    rig.double.awards[int(ident)] = [{"name": "eyes", "user": rig.double.user("ada")}]
+    assert not forge.is_received(number, ident)
+    assert forge.react(number, ident)
+    assert forge.is_received(number, ident)
+    assert not forge.react(number, ident)
 
 
 def test_a16_gitlabs_own_notes_are_no_comments(rig: GitLabRig, forge: Forge) -> None:
