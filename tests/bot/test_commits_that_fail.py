@@ -64,6 +64,7 @@ def asked_of_the_worker(bot: BesideADouble) -> list[dict[str, Any]]:
     """What the worker is to judge anew."""
     found = []
     for job in bot.redis.lrange(f"rq:queue:{PREVIEWS_QUEUE}", 0, -1):
+        assert isinstance(job, bytes)
         data = bot.redis.hget(f"rq:job:{job.decode()}", "data")
         assert isinstance(data, bytes)
         found.append(json.loads(json.loads(zlib.decompress(data))[2][0]))
@@ -151,9 +152,7 @@ def test_a_branch_that_takes_no_push_gets_a_change_request_and_the_answer_says_w
 
 
 @FORGES
-def test_what_the_forge_never_took_is_said_and_not_made_any_more(
-    forge: str, tmp_path: Path, empty_redis: str
-) -> None:
+def test_what_the_forge_never_took_is_said_and_not_made_any_more(forge: str, tmp_path: Path, empty_redis: str) -> None:
     with beside_a(forge, tmp_path, empty_redis) as bot:
         report = asked(bot, at=bot.now - GIVEN_UP - 1)
         opening_fails(bot, is_done=False)

@@ -12,7 +12,6 @@ from tests.journeys.test_orders import answered, merged_and_held, told, waiting
 pytestmark = pytest.mark.parametrize("forge", ["gitea"], indirect=True)
 
 
-
 def test_a21_a_rollback_is_another_person_s_to_approve_than_who_asked_for_it_and_nobody_s_once_it_was_pushed_to(
     shop: Shop,
 ) -> None:
