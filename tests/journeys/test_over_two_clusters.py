@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from bot.answers import Origin
 from bot.forges.port import Permission, State
+from bot.markdown import plain
+from bot.queue import Requests
+from bot.tickets import CommandOutcome, Tickets
 from sandbox.control_plane import ControlPlane
 from tests.api_proxy import ApiProxy, Fault
 from tests.doubles.github_rig import GithubRig
@@ -17,6 +21,9 @@ from tests.journeys.conftest import rig_of, started
 from tests.journeys.shop import Shop, manifest
 from tests.journeys.system import RiggedSystem
 from tests.journeys.test_orders import answered, told
+from worker.domain.orders import Order, Subject, Verb
+from worker.domain.rollback import RollbackRequest
+from worker.signed_queue import SignedQueue
 
 
 @dataclass
@@ -87,11 +94,11 @@ def in_the_west(shop: Shop, west: West) -> str:
 def says(shop: Shop, number: int, *words: str) -> str:
     """The newest answer on a change request, once it has all these words."""
 
-    def plain() -> str:
+    def newest() -> str:
         return html.unescape(shop.answers(number)[-1]).replace("`", "")
 
-    shop.until(lambda: all(word in plain() for word in words), f"it is answered {words}", "", number)
-    return plain()
+    shop.until(lambda: all(word in newest() for word in words), f"it is answered {words}", "", number)
+    return newest()
 
 
 def test_what_is_said_of_all_environments_is_heeded_in_both_clusters_and_the_one_that_is_away_is_named(
@@ -123,6 +130,9 @@ def test_what_is_said_of_all_environments_is_heeded_in_both_clusters_and_the_one
         half = says(shop, number, f"- {here}: frozen by bob", f"- {there}: has not heeded it yet", "is tried again")
         assert f"- {there}: frozen" not in half
         said = len(shop.answers(number))
+        for text in tried_for_long(shop, there):
+            assert "It was tried for 8 minutes; ask again if it is still wanted" in text
+            assert "does not answer" in text
     finally:
         west.comes_back()
     says(shop, number, f"{here}, {there}: frozen by bob")
@@ -137,6 +147,23 @@ def test_what_is_said_of_all_environments_is_heeded_in_both_clusters_and_the_one
     for context in (shop.converge, other):
         shop.status(merged, context, State.SUCCESS)
     assert (shop.value("flags"), in_the_west(shop, west)) == ("2", "2")
+
+
+def tried_for_long(shop: Shop, environment: str) -> list[str]:
+    """What is answered to an order and to a rollback that were asked for ten minutes ago, once both are refused."""
+    directory = shop.system.directory
+    requests = Requests(SignedQueue(shop.system.redis_url, (directory / "signing-key").read_bytes()))
+    tickets, at = Tickets(requests.queue.connection), requests.queue.now() - 600
+    origins = [Origin("bob", ticket=each * 32).to_json() for each in "ab"]
+    subjects = (Subject(environment, shop.branch),)
+    requests.order(Order("shop", "west", subjects, Verb.HOLD, "bob", at, origin=origins[0]))
+    requests.rollback(RollbackRequest("shop", environment, "", shop.branch, push=False, origin=origins[1], at=at))
+
+    def is_refused(ticket: str) -> bool:
+        return tickets.said(ticket).outcome is CommandOutcome.REFUSED
+
+    shop.until(lambda: is_refused("a" * 32) and is_refused("b" * 32), "both are refused")
+    return [plain(tickets.said(each * 32).text) for each in "ab"]
 
 
 def shop_of_the_west(value: str) -> dict[str, str]:
