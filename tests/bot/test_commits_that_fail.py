@@ -15,10 +15,8 @@ from bot.answers import Origin
 from bot.commits import ATTEMPTS, GIVEN_UP
 from bot.queue import CommitRequest
 from bot.tickets import CommandOutcome, Said
-from tests.bot.beside_a_double import BesideADouble, beside_a
+from tests.bot.beside_a_double import BesideADouble, beside_a, comes_back, fails
 from tests.bot.test_branches_of_its_own import opened, reported, sealed
-from tests.doubles import github, gitlab
-from tests.doubles.github_rig import GithubRig
 from worker.domain.messages import COMMITS_QUEUE, PREVIEWS_QUEUE
 from worker.domain.rollback import RollbackReport
 
@@ -40,24 +38,9 @@ def commit(bot: BesideADouble, report: RollbackReport, tries: int = 0) -> Said:
     return bot.desk.tickets.said(TICKET)
 
 
-def opening_fails(bot: BesideADouble, *, is_done: bool) -> None:
-    """No change request is opened from now on, or (`is_done`) they are and the answers are lost."""
-
-    def is_opening(method: str, path: str) -> bool:
-        return method == "POST" and path.endswith(("/pulls", "/merge_requests"))
-
-    if isinstance(bot.rig, GithubRig):
-        bot.rig.double.fault = lambda method, path: (
-            github.Fault(0 if is_done else 503, after=is_done) if is_opening(method, path) else None
-        )
-    else:
-        bot.rig.double.fault = lambda method, path: (
-            gitlab.Fault(0 if is_done else 503, is_taken=is_done) if is_opening(method, path) else None
-        )
-
-
-def opening_works(bot: BesideADouble) -> None:
-    bot.rig.double.fault = lambda _method, _path: None
+def is_opening(method: str, path: str) -> bool:
+    """Whether a request opens a change request."""
+    return method == "POST" and path.endswith(("/pulls", "/merge_requests"))
 
 
 def asked_of_the_worker(bot: BesideADouble) -> list[dict[str, Any]]:
@@ -78,12 +61,12 @@ def test_f46_a_change_request_is_opened_once_whatever_became_of_the_first_try(
 ) -> None:
     with beside_a(forge, tmp_path, empty_redis) as bot:
         report = asked(bot)
-        opening_fails(bot, is_done=is_done)
+        fails(bot.rig, is_opening, is_done=is_done)
         assert commit(bot, report) == Said("", CommandOutcome.WAITING), "neither done nor refused"
         made = bot.rig.tip(sealed(bot, report))
         assert made, "the commit is there, and its change request is not (known)"
         assert bot.redis.zcard(f"rq:scheduled:{COMMITS_QUEUE}") == 1, "it is tried again later"
-        opening_works(bot)
+        comes_back(bot.rig)
         assert len(opened(bot)) == is_done
         said = commit(bot, report, 1)
         assert said.outcome is CommandOutcome.DONE
@@ -100,11 +83,11 @@ def test_a_base_that_moves_after_the_commit_was_made_changes_nothing_of_the_chan
 ) -> None:
     with beside_a(forge, tmp_path, empty_redis) as bot:
         report = asked(bot)
-        opening_fails(bot, is_done=False)
+        fails(bot.rig, is_opening, is_done=False)
         commit(bot, report)
         made = bot.rig.tip(sealed(bot, report))
         moved = bot.rig.push("main", {"app/a.yaml": "a: 4\n"})
-        opening_works(bot)
+        comes_back(bot.rig)
         assert commit(bot, report, 1).outcome is CommandOutcome.DONE
         assert opened(bot) == [f"Roll back staging to {report.target[:7]}"]
         assert bot.rig.tip(sealed(bot, report)) == made, "the forge says the conflict, the prediction does"
@@ -155,10 +138,10 @@ def test_a_branch_that_takes_no_push_gets_a_change_request_and_the_answer_says_w
 def test_what_the_forge_never_took_is_said_and_not_made_any_more(forge: str, tmp_path: Path, empty_redis: str) -> None:
     with beside_a(forge, tmp_path, empty_redis) as bot:
         report = asked(bot, at=bot.now - GIVEN_UP - 1)
-        opening_fails(bot, is_done=False)
+        fails(bot.rig, is_opening, is_done=False)
         said = commit(bot, report)
         assert said.outcome is CommandOutcome.REFUSED
         assert "It was tried for 12 hours; ask again" in said.text
         assert bot.redis.zcard(f"rq:scheduled:{COMMITS_QUEUE}") == 0
-        opening_works(bot)
+        comes_back(bot.rig)
         assert opened(bot) == []
