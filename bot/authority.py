@@ -115,6 +115,18 @@ def judged(command: Command, asked: Sequence[Need], facts: Facts, repository: Re
     return None
 
 
+def hopes(command: Command, facts: Facts, repository: Repository) -> bool:
+    """Whether app.yaml's rules may let somebody, as far as it is known without asking the forge: a team may be theirs."""
+    roles = {role.name: role for role in repository.roles}
+    return all(
+        any(
+            _has(name, facts, roles) or (not facts.is_by_token and name in roles and bool(roles[name].teams))
+            for name in need.roles
+        )
+        for need in needs(command, repository, Declaration(()))
+    )
+
+
 def _others(command: Command, need: Need, facts: Facts) -> str:
     if need.environment and not command.environments:
         return "Without a name it is about every environment: name the one that you mean."

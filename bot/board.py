@@ -147,15 +147,25 @@ class Board:
         except (ValueError, TypeError, KeyError):
             return (), ()
 
-    def note_answers(self, repository: str, asked: str, answers: Mapping[str, str]) -> Mapping[str, str]:
-        """Keeps answers to what was asked, by environment, and gives all that came so far, also from other clusters."""
+    def note_answers(
+        self, repository: str, asked: str, answers: Mapping[str, str], waits: Mapping[str, str]
+    ) -> Mapping[str, str]:
+        """Keeps answers to what was asked, by environment, and gives all that came so far, also from other clusters.
+
+        What is said first of an environment stays: who asks again hears no more than that it is so already. `waits` is what is
+        said of those that have not answered yet.
+        """
         key = f"{KEYS}:answers:{repository}:{asked}"
         pipeline = self._connection.pipeline()
         for environment, text in answers.items():
-            pipeline.hset(key, environment, text)
-        pipeline.expire(key, SHOWN_SECONDS)
+            pipeline.hsetnx(key, environment, text)
+        for environment, text in waits.items():
+            pipeline.hset(f"{key}:waits", environment, text)
+        for name in (key, f"{key}:waits"):
+            pipeline.expire(name, SHOWN_SECONDS)
+        pipeline.hgetall(f"{key}:waits")
         pipeline.hgetall(key)
-        found: Mapping[bytes, bytes] = _run(pipeline)[-1]
+        found: Mapping[bytes, bytes] = {**(said := _run(pipeline))[-2], **said[-1]}
         return {name.decode(): text.decode() for name, text in found.items()}
 
     def told(self, report: ConvergenceReport) -> None:

@@ -14,8 +14,10 @@ from flask import Blueprint, abort, current_app, g, redirect, render_template, r
 from werkzeug.wrappers import Response
 
 from bot.asking import Asker, TooMany, Wish, ask, understood
+from bot.authority import Facts, facts_of_token, hopes
 from bot.commands import COMMANDS, Command, parse
 from bot.dashboard import board_of_pages, require_visible
+from bot.forges.port import Person
 from bot.login import guarded, require_our_form, require_visitor
 from bot.markdown import plain
 from bot.queue import Requests
@@ -87,12 +89,33 @@ def buttons_of(repository: str, environment: str, held: tuple[Holding, ...]) -> 
         found.append(Button(f"/hold {environment}", "Hold", "reason", "why"))
     if "thaw" not in words:
         found.append(Button("/freeze", "Freeze all", "reason", "why"))
-    return [
-        *found,
+    return [each for each in (*found, *_always(environment)) if _may_hope(repository, each)]
+
+
+def _always(environment: str) -> tuple[Button, ...]:
+    return (
         Button(f"/retry {environment}", "Retry"),
         Button(f"/rollback {environment}", "Roll back", "target", "to the last converged"),
         Button(f"/adopt {environment}", "Adopt drift"),
-    ]
+    )
+
+
+def _may_hope(repository: str, button: Button) -> bool:
+    """Whether a button may come to something for who looks, by app.yaml and by what the forge said at sign-in."""
+    installation, visitor, command = _settings().installation, g.visitor, parse(button.line)
+    found, token = installation.repository(repository), installation.token(PAGES)
+    if found is None or not isinstance(command, Command):
+        return False
+    if visitor.account:
+        permission = (visitor.repositories or {}).get(repository)
+        if permission is None:
+            return True
+        facts = Facts(Person(visitor.account, visitor.name), permission)
+    elif token is not None:
+        facts = facts_of_token(token)
+    else:
+        return False
+    return hopes(command, facts, found)
 
 
 def _label(line: str) -> str:

@@ -55,6 +55,17 @@ class Site:
         facts = [(each.path, each.mode, _blob(each, onto)) for each in files]
         return self.forge.commit(branch, onto, self.seals.commit(self.repository, onto, message, facts), files)
 
+    def push(self, branch: str, onto: str, message: str, files: Sequence[FileChange]) -> str:
+        """The commit on a branch of others, unless it is its newest one already (the answer was lost); its id.
+
+        Raises as `commit`, and Moved where the branch is elsewhere.
+        """
+        tip = self.tips.get(branch)
+        if tip is not None and tip != onto and self._is_just(tip, onto, files):
+            return tip
+        self.require_tip(branch, onto)
+        return self.commit(branch, onto, message, files)
+
     def put(self, own: str, base: str, onto: str, message: str, files: Callable[[], Sequence[FileChange]]) -> None:
         """The commit on a branch of its own, made unless it is there. Raises as `commit`, and Moved where the base is elsewhere.
 

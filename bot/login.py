@@ -238,13 +238,13 @@ def done(forge: str) -> Answer | tuple[str, int]:
     repositories = {each.project: each.name for each in settings.installation.repositories if each.forge == forge}
     secret = settings.sign_in_secrets[forge]
     try:
-        account, name, readable = signed_in(
+        account, name, permitted = signed_in(
             declared, client, secret, _back(forge), code, str(asked["verifier"]), repositories
         )
     except Refused as error:
         _require_patience()
         return _door(str(error)), 403
-    seen = frozenset(repositories[project] for project in readable)
+    seen = {repositories[project]: may for project, may in permitted.items()}
     return _admitted(Visitor(f"forge:{forge}", name, seen, account), FORGE_SECONDS)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -16,7 +16,9 @@ from bot.markdown import code, prose
 from bot.results import is_current
 from bot.tickets import CommandOutcome, Said
 from worker.domain.installation import PLAIN
-from worker.domain.orders import Order, OrderReport, Subject, Verb
+from worker.domain.locks import Done
+from worker.domain.messages import applies_queue
+from worker.domain.orders import Answered, Order, OrderReport, Subject, Verb
 
 CONFIRMS: Final = frozenset({Verb.APPROVE, Verb.CONFIRM_PRUNE})
 
@@ -38,6 +40,7 @@ def give(desk: Desk, given: Given) -> Said | None:
         clusters.setdefault(targets[name], []).append(name)
     seen, now = _seen(desk, given), desk.requests.queue.now()
     by_bot = request is not None and verb in CONFIRMS and request.author.id == desk.forge(given.repository).me().id
+    _say_what_waits(desk, given, origin, clusters)
     for cluster, names in clusters.items():
         for group in [[name] for name in names] if verb in CONFIRMS else [names]:
             order = Order(
@@ -60,6 +63,24 @@ def give(desk: Desk, given: Given) -> Said | None:
             )
             desk.requests.order(order)
     return None
+
+
+def _say_what_waits(desk: Desk, given: Given, origin: Origin, clusters: Mapping[str, Sequence[str]]) -> None:
+    """Notes of each environment that its answer is still to come, and answers at once where no worker is there to give it."""
+    later, away = [], []
+    for cluster, names in clusters.items():
+        if desk.requests.queue.is_served(applies_queue(cluster)):
+            later += [Answered(name, Done.WAITS, f"{name} has not answered yet") for name in names]
+        else:
+            why = f"no worker of the cluster {cluster} is there. It is done once one is"
+            away += [Answered(name, Done.WAITS, f"{name} has not heeded it yet: {why}") for name in names]
+    report = OrderReport(
+        given.repository.name, Verb(given.command.word), given.origin.by, 0.0, (*later, *away), origin.to_json()
+    )
+    if away:
+        deliver(desk, report)
+    elif origin.parts > 1:
+        _noted(desk, report, origin)
 
 
 def _counts_not(given: Given) -> str:
@@ -91,13 +112,27 @@ def _seen(desk: Desk, given: Given) -> dict[str, str]:
 def deliver(desk: Desk, report: OrderReport) -> None:
     """Answers who ordered it, with what came from other clusters already; doing it twice answers the same."""
     origin = Origin.from_json(report.origin)
-    asked = origin.ticket or f"{origin.number}:{origin.comment}"
-    told = {each.environment: json.dumps([each.done, each.text.rstrip(".")]) for each in report.answers}
-    known = desk.board.note_answers(report.repository, asked, told)
+    known = _noted(desk, report, origin)
     answers = {name: tuple(json.loads(known[name])) for name in sorted(known)}
-    text = answers_text({name: said for name, (_, said) in answers.items()}, names_them=origin.parts > 1)
-    outcome = CommandOutcome.DONE if all(done != "refused" for done, _ in answers.values()) else CommandOutcome.REFUSED
-    answer(desk, report.repository, origin, text, outcome if len(answers) >= origin.parts else CommandOutcome.WAITING)
+    text = answers_text({name: text for name, (_, text) in answers.items()}, names_them=origin.parts > 1)
+    came = {done for done, _ in answers.values()}
+    is_whole = len(answers) >= origin.parts and Done.WAITS not in came
+    outcome = CommandOutcome.REFUSED if Done.REFUSED in came else CommandOutcome.DONE
+    answer(desk, report.repository, origin, text, outcome if is_whole else CommandOutcome.WAITING)
+
+
+def _noted(desk: Desk, report: OrderReport, origin: Origin) -> Mapping[str, str]:
+    """What was answered so far, with this; by environment."""
+    asked = origin.ticket or f"{origin.number}:{origin.comment}"
+    said, waits = (
+        {
+            each.environment: json.dumps([each.done, each.text.rstrip(".")])
+            for each in report.answers
+            if (each.done == Done.WAITS) is is_waiting
+        }
+        for is_waiting in (False, True)
+    )
+    return desk.board.note_answers(report.repository, asked, said, waits)
 
 
 def answers_text(said: Mapping[str, str], *, names_them: bool) -> str:
@@ -108,7 +143,9 @@ def answers_text(said: Mapping[str, str], *, names_them: bool) -> str:
     if not names_them and len(said) == 1:
         (text,) = said.values()
         return f"{prose(text[:1].upper() + text[1:], 2000)}."
-    of_each = {name: prose(text.removeprefix(f"{name} is "), 2000) for name, text in said.items()}
+    of_each = {
+        name: prose(text.removeprefix(f"{name} is ").removeprefix(f"{name} "), 2000) for name, text in said.items()
+    }
     if len(set(of_each.values())) == 1:
         return f"{', '.join(code(name) for name in of_each)}: {next(iter(of_each.values()))}."
     return "\n".join(["", *(f"- {code(name)}: {text}." for name, text in of_each.items())])

@@ -78,9 +78,8 @@ def _made(site: Site, report: RollbackReport) -> str:
     branch, text = site.named(branch_name(report)), message(report, site.host)
     files = [_change(site.forge, report.target, each) for each in report.files]
     if branch not in site.tips and report.request.push and not why:
-        site.require_tip(report.branch, report.onto)
         try:
-            revision = site.commit(report.branch, report.onto, text, files)
+            revision = site.push(report.branch, report.onto, text, files)
         except (Refused, NotPermitted) as error:  # a protected branch
             why = str(error)
         else:

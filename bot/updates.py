@@ -80,8 +80,7 @@ def _made(desk: Desk, site: Site, report: UpdateReport) -> str:
     why, said = why_no_commit(report), message(report, site.seals.word)
     if report.update_by is UpdateBy.COMMIT and not why:
         try:
-            site.require_tip(report.request.branch, report.onto)
-            revision = site.commit(report.request.branch, report.onto, said, _files(site.forge, report))
+            revision = site.push(report.request.branch, report.onto, said, _files(site.forge, report))
         except (Refused, NotPermitted) as error:  # a protected branch
             why = str(error)
         else:

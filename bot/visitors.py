@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import redis
 
+from bot.forges.port import Permission
 from worker.domain.messages import KEYS
 from worker.signed_queue import redis_answering
 
@@ -23,6 +25,8 @@ ATTEMPT_SECONDS: Final = 300
 class Visitor:
     """Who looks: `name` as the forge calls them (empty by token), `repositories` that they may see (None: all).
 
+    These are with what the forge said at sign-in that they may do there (None: it did not say).
+
     `account` is the id by which the forge knows them, which no other account gets.
 
     `by` says how they signed in, so that a token that is changed ends what it began.
@@ -30,7 +34,7 @@ class Visitor:
 
     by: str
     name: str = ""
-    repositories: frozenset[str] | None = None
+    repositories: Mapping[str, Permission | None] | None = None
     account: str = ""
 
     def sees(self, repository: str) -> bool:
@@ -48,9 +52,8 @@ class Visitors:
         """Begins a session; its id, which nobody can guess."""
         found = visitor.repositories
         session = secrets.token_urlsafe(32)
-        body = {"by": visitor.by, "name": visitor.name, "sees": None if found is None else sorted(found)} | {
-            "account": visitor.account
-        }
+        sees = None if found is None else {name: None if may is None else int(may) for name, may in found.items()}
+        body = {"by": visitor.by, "name": visitor.name, "sees": sees, "account": visitor.account}
         with redis_answering():
             self._connection.set(_session(session), json.dumps(body), ex=seconds)
         return session
@@ -63,7 +66,12 @@ class Visitors:
             return None
         value = json.loads(body)
         seen = value["sees"]
-        return Visitor(value["by"], value["name"], None if seen is None else frozenset(seen), value.get("account", ""))
+        if isinstance(seen, list):  # of a version that did not ask what they may do
+            seen = dict.fromkeys(seen)
+        may = (
+            None if seen is None else {name: None if each is None else Permission(each) for name, each in seen.items()}
+        )
+        return Visitor(value["by"], value["name"], may, value.get("account", ""))
 
     def dismiss(self, session: str) -> None:
         """Ends a session."""

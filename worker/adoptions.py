@@ -49,7 +49,7 @@ from worker.planning.adopting import (
 from worker.planning.charting import ValuesFile
 from worker.planning.offers import Offer, changes_of
 from worker.planning.overlaying import Overlay
-from worker.workbench import Workbench, shortage
+from worker.workbench import Workbench, shortage, tried
 
 _CHART_INSIDE: Final = re.compile(r"charts/[^/]+/values\.yaml")
 
@@ -94,8 +94,10 @@ def adopt(bench: Workbench, message: dict[str, Any]) -> None:
     request = AdoptionRequest.from_json(message)
     try:
         report = _judged(bench, request)
-    except Unavailable:
-        raise
+    except Unavailable as error:
+        if not bench.is_too_late(request.at):
+            raise
+        report = AdoptionReport(request, refusal=tried(error))
     except PlumblineError as error:
         report = AdoptionReport(request, refusal=str(error))
     except (OSError, MemoryError) as error:

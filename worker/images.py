@@ -13,7 +13,7 @@ from worker.domain.image_update import ImageReport, ImageRequest
 from worker.domain.images import ImageError, read_image
 from worker.naming import Place, at_tip, named, naming_files
 from worker.planning.retagging import listed, to_change
-from worker.workbench import Workbench, shortage
+from worker.workbench import Workbench, shortage, tried
 
 
 def image(bench: Workbench, message: dict[str, Any]) -> None:
@@ -21,8 +21,10 @@ def image(bench: Workbench, message: dict[str, Any]) -> None:
     request = ImageRequest.from_json(message)
     try:
         report = _judged(bench, request)
-    except Unavailable:
-        raise
+    except Unavailable as error:
+        if not bench.is_too_late(request.at):
+            raise
+        report = ImageReport(request, refusal=tried(error))
     except (PlumblineError, ImageError) as error:
         report = ImageReport(request, refusal=str(error))
     except (OSError, MemoryError) as error:

@@ -25,7 +25,7 @@ from worker.domain.reports import Step
 from worker.looks import ask_for_convergence
 from worker.operations.advancing import Fact
 from worker.speaking import Speaker
-from worker.workbench import Workbench, missing_environment, shortage
+from worker.workbench import TRIED, Workbench, missing_environment, shortage, tried
 
 STOPPED: Final = frozenset({Phase.QUEUED, Phase.PLANNING, Phase.APPLYING, Phase.WAITING})
 """Phases in which something is still to be written; what settles is only looked at."""
@@ -34,19 +34,40 @@ RELEASES: Final = frozenset({Verb.UNHOLD, Verb.THAW})
 LOCKS: Final = RELEASES | {Verb.HOLD, Verb.FREEZE}
 """What is heeded also where the record was meddled with: a hold only stops, and what it stops has to be released."""
 
+PATIENCE: Final = 2.0
+"""Seconds after which whoever ordered something hears that it waits; what comes back by then is no news."""
+
 log = logging.getLogger("plumbline.orders")
 
 
 def order(bench: Workbench, message: dict[str, Any]) -> None:
     """Carries out an order for each of its environments and tells the bot what it came to. Raises Unavailable."""
     request = Order.from_json(message)
-    answers = tuple(_guarded(bench, request, subject) for subject in request.subjects)
+    answers, away = [], None
+    for subject in request.subjects:
+        try:
+            answers.append(_guarded(bench, request, subject))
+        except Unavailable as error:
+            away = error
+            answers.append(_unheeded(bench, request, subject, error))
     for each in answers:
         log.info(
             "order=%s repository=%s environment=%s by=%s: %s, %s",
             request.verb, request.repository, each.environment, request.by, each.done, each.text,
         )  # fmt: skip
-    _report(bench, request, answers)
+    waits = [each for each in answers if each.done is Done.WAITS]
+    if len(waits) < len(answers) or bench.queue.now() - request.at > PATIENCE:
+        _report(bench, request, tuple(answers))
+    if away is not None and waits:
+        raise away
+
+
+def _unheeded(bench: Workbench, request: Order, subject: Subject, error: Unavailable) -> Answered:
+    """What is said of an environment whose cluster (or what else is needed) is away: it waits, or is not tried any more."""
+    name = subject.environment
+    if bench.is_too_late(request.at):
+        return Answered(name, Done.REFUSED, f"{name} did not heed it: {tried(error)}")
+    return Answered(name, Done.WAITS, f"{name} has not heeded it yet: {error}. It is tried again for {TRIED}")
 
 
 def give_up(bench: Workbench, given_up: GiveUp) -> None:

@@ -19,7 +19,7 @@ from worker.domain.revert import RevertReport, RevertRequest, Three
 from worker.domain.three_way import put_together
 from worker.planning.returning import require_plain
 from worker.planning.reverting import sentences, taken_back
-from worker.workbench import Workbench, shortage
+from worker.workbench import Workbench, shortage, tried
 
 MOST_COMMITS: Final = 100
 """Commits of one change request that are looked for on its branch."""
@@ -32,8 +32,10 @@ def revert(bench: Workbench, message: dict[str, Any]) -> None:
     request = RevertRequest.from_json(message)
     try:
         report = _judged(bench, request)
-    except Unavailable:
-        raise
+    except Unavailable as error:
+        if not bench.is_too_late(request.at):
+            raise
+        report = RevertReport(request, refusal=tried(error))
     except PlumblineError as error:
         report = RevertReport(request, refusal=str(error))
     except (OSError, MemoryError) as error:

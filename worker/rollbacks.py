@@ -33,7 +33,7 @@ from worker.planning.returning import (
     restored,
     sentences,
 )
-from worker.workbench import Workbench, shortage
+from worker.workbench import Workbench, shortage, tried
 
 MOST_NAMED: Final = 10
 
@@ -55,8 +55,10 @@ def rollback(bench: Workbench, message: dict[str, Any]) -> None:
     request = RollbackRequest.from_json(message)
     try:
         report = _judged(bench, request)
-    except Unavailable:
-        raise
+    except Unavailable as error:
+        if not bench.is_too_late(request.at):
+            raise
+        report = RollbackReport(request, refusal=tried(error))
     except PlumblineError as error:
         report = RollbackReport(request, refusal=str(error))
     except (OSError, MemoryError) as error:

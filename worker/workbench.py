@@ -24,12 +24,15 @@ from worker.domain.resource import Resource
 from worker.domain.seals import Seals
 from worker.operations.observing import Applied
 from worker.operations.preparing import Target
-from worker.queue_worker import Stop
+from worker.queue_worker import BACKOFF_SECONDS, Stop
 from worker.settings import Settings
 from worker.signed_queue import SignedQueue
 
 APPLIED: Final = 5000
 """Objects of desired states that are kept ready for the next look; some 25 MiB, shared with the renders in memory."""
+
+TRIED: Final = f"{sum(BACKOFF_SECONDS) // 60} minutes"
+"""How long a job is tried again while something outside is away."""
 
 log = logging.getLogger("plumbline.workbench")
 
@@ -102,6 +105,10 @@ class Workbench:
             self._benches[cluster] = Bench(opened, StateStore(records, opened.uid))
         return self._benches[cluster]
 
+    def is_too_late(self, at: float) -> bool:
+        """Whether what somebody asked for at a Unix time is not tried again where something is away: that is said then."""
+        return self.queue.now() - at >= sum(BACKOFF_SECONDS)
+
     def repository(self, name: str) -> Repository:
         """A repository by its name. Raises Refused where app.yaml does not list it."""
         found = self.installation.repository(name)
@@ -162,6 +169,11 @@ def missing_environment(name: str, revision: str) -> DesiredStateError:
     """For an environment that a commit does not declare (any more): nothing is deleted by that."""
     message = f"the environment {name} is not declared in {revision[:7]}; its objects stay as they are"
     return DesiredStateError([Problem(message, FILE, suggestion="declare it again, or delete its objects by hand")])
+
+
+def tried(error: Unavailable) -> str:
+    """Why a person does not get what could not be done for as long as it is tried."""
+    return f"{error}. It was tried for {TRIED}; ask again if it is still wanted"
 
 
 def shortage(error: OSError | MemoryError) -> Unavailable:

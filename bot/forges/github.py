@@ -342,7 +342,9 @@ class Github:
         if moved.status == 422 and ("fast forward" in said or "already exists" in said):
             raise Moved(f"branch {branch} of {self._project}", "at the forge")
         if moved.status == 422:
-            raise Refused(f"GitHub does not move branch {branch}: {said}", "propose the change by a pull request")
+            raise Refused(
+                f"GitHub does not move branch {branch}: {said.rstrip('.')}", "Propose the change by a pull request"
+            )
         checked(moved, f"branch {branch}")
 
     def open_change_request(self, head: str, base: str, title: str, body: str) -> ChangeRequest:

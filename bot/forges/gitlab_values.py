@@ -159,7 +159,12 @@ def permission(member: Json, today: str) -> Permission:
     if not is_active or (expires and expires <= today):
         return Permission.NONE
     level = member.get("access_level")
-    if not isinstance(level, int) or level < GUEST:
+    return of_level(level) if isinstance(level, int) else Permission.NONE
+
+
+def of_level(level: int) -> Permission:
+    """What an access level permits."""
+    if level < GUEST:
         return Permission.NONE
     if level < DEVELOPER:
         return Permission.READ

@@ -15,6 +15,8 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
+from bot.forges.gitlab_values import of_level
+from bot.forges.port import Permission
 from worker.domain.errors import Refused, Unavailable
 from worker.domain.installation import Forge
 from worker.domain.secret_text import SecretText
@@ -67,8 +69,11 @@ def authorize_address(forge: Forge, client: str, back: str, state: str, verifier
 
 def signed_in(
     forge: Forge, client: str, secret: SecretText, back: str, code: str, verifier: str, projects: Iterable[str]
-) -> tuple[str, str, frozenset[str]]:
-    """Who it is (the account's id and name), and which of `projects` they can read. Raises Refused and Unavailable."""
+) -> tuple[str, str, Mapping[str, Permission | None]]:
+    """Who it is (the account's id and name), which of `projects` they can read, and what they may do there.
+
+    That is None where the forge does not say it. Raises Refused and Unavailable.
+    """
     dialect = _DIALECTS[forge.kind]
     form = {
         "grant_type": "authorization_code",
@@ -91,28 +96,39 @@ def signed_in(
             if not isinstance(name, str) or not name or not isinstance(account, int):
                 raise Refused(f"{forge.name} does not say who that is", "Try again")
 
-            def reads(project: str) -> bool:
+            def permitted(project: str) -> Permission | None:
                 path = quote(project, safe="" if forge.kind == "gitlab" else "/")
                 found = web.get(api + dialect.project.format(path))
-                return found.status_code == 200 and _may_read(_document(found))
+                return permission_of(_document(found)) if found.status_code == 200 else Permission.NONE
 
             asked = list(projects)
             with ThreadPoolExecutor(AT_ONCE) as pool:
-                readable = frozenset(each for each, may in zip(asked, pool.map(reads, asked), strict=True) if may)
+                found = dict(zip(asked, pool.map(permitted, asked), strict=True))
     except httpx.HTTPError as error:
         raise Unavailable(f"{forge.name} does not answer ({type(error).__name__})") from None
-    return str(account), name, readable
+    return str(account), name, {each: may for each, may in found.items() if may is not Permission.NONE}
 
 
 def _api(forge: Forge, dialect: _Dialect) -> str:
     return "https://api.github.com" if forge.address == "https://github.com" else forge.address + dialect.api
 
 
-def _may_read(project: Mapping[str, Any]) -> bool:
-    """GitHub and Gitea say what is permitted; GitLab shows only what may be read."""
-    permissions = project.get("permissions")
-    pull = permissions.get("pull", True) if isinstance(permissions, dict) else True
-    return pull is True
+def permission_of(project: Mapping[str, Any]) -> Permission | None:
+    """What a forge's words on a project permit, None where they do not say it.
+
+    GitHub and Gitea say what is permitted; GitLab the levels of who is a member, and shows only what may be read.
+    """
+    said = project.get("permissions")
+    if not isinstance(said, dict) or not said:
+        return None
+    if "project_access" in said or "group_access" in said:
+        levels = [each.get("access_level") for each in said.values() if isinstance(each, dict)]
+        strongest = max((each for each in levels if isinstance(each, int)), default=None)
+        return None if strongest is None else max(Permission.READ, of_level(strongest))
+    if said.get("pull", True) is not True:
+        return Permission.NONE
+    ranks = {"admin": Permission.ADMIN, "maintain": Permission.WRITE, "push": Permission.WRITE}
+    return max((rank for name, rank in ranks.items() if said.get(name) is True), default=Permission.READ)
 
 
 def _document(answer: httpx.Response) -> Mapping[str, Any]:

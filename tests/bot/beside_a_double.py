@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from bot.settings import Settings
 from plumbline.local_system import ROOT
 from tests.bot.situations import STAGING, UNTOUCHED
 from tests.bot.web import proof
+from tests.doubles import gitlab
 from tests.doubles.github import Fault
 from tests.doubles.github_rig import GithubRig
 from tests.doubles.gitlab_rig import GitLabRig
@@ -108,6 +109,15 @@ class BesideADouble:
 
 def goes_away(rig: GithubRig | GitLabRig) -> None:
     rig.double.fault = lambda _method, _path: Fault(503)
+
+
+def fails(rig: GithubRig | GitLabRig, is_it: Callable[[str, str], bool], *, is_done: bool) -> None:
+    """Requests (method, path) that are such are answered by 503 from now on, or (`is_done`) are done and not answered."""
+    code = 0 if is_done else 503
+    if isinstance(rig, GithubRig):
+        rig.double.fault = lambda method, path: Fault(code, after=is_done) if is_it(method, path) else None
+    else:
+        rig.double.fault = lambda method, path: gitlab.Fault(code, is_taken=is_done) if is_it(method, path) else None
 
 
 def comes_back(rig: GithubRig | GitLabRig) -> None:

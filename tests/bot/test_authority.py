@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from bot.authority import Facts, judged, needs, teams_of
+from bot.authority import Facts, facts_of_token, hopes, judged, needs, teams_of
 from bot.commands import Command
 from bot.forges.port import Permission, Person
 from worker.domain.declaration import Declaration, read_declaration
 from worker.domain.errors import DesiredStateError
 from worker.domain.installation import Installation
 from worker.domain.installation_file import read_installation
+from worker.domain.secret_text import SecretReference
+from worker.domain.tokens import Token
 
 APP = """\
 clusters: [{{name: blue}}]
@@ -106,3 +108,30 @@ def test_a_rule_that_is_broken_breaks_its_environment_only_and_permits_nothing_t
     assert [each.name for each in found.environments] == ["staging"]
     assert [each.name for each in found.broken] == ["production"]
     assert found.commands.of("hold", "production") == (("nobody",),)
+
+
+@pytest.mark.parametrize(
+    ("permission", "login", "commands", "expected"),
+    [
+        (Permission.READ, "eve", "", False),
+        (Permission.WRITE, "eve", "", True),
+        (Permission.READ, "eve", "commands: {rollback: releasers}", True),
+        (Permission.READ, "eve", "commands: {rollback: named}", False),
+        (Permission.READ, "Ada", "commands: {rollback: named}", True),
+        (Permission.ADMIN, "eve", "commands: {rollback: nobody}", False),
+    ],
+)
+def test_what_somebody_may_hope_for_counts_every_team_as_theirs(
+    permission: Permission, login: str, commands: str, expected: bool
+) -> None:
+    text = APP.format(more=commands).replace("    roles:\n", "    roles:\n      named: {users: [ada]}\n")
+    (shop,) = read_installation(text, "app.yaml").repositories
+    assert hopes(Command("rollback", ("staging",)), Facts(Person("7", login), permission), shop) is expected
+
+
+def test_a_token_s_roles_are_known_and_no_team_s() -> None:
+    (shop,) = installation("commands: {rollback: releasers}").repositories
+    command = Command("rollback", ("staging",))
+    for may, expected in ((("write",), False), (("releasers",), True)):
+        token = Token("ci", SecretReference(), may)
+        assert hopes(command, facts_of_token(token), shop) is expected

@@ -67,7 +67,7 @@ def test_a_held_environment_is_released_and_rolled_back_by_buttons(
         page.goto(running.address + PAGE)
         page.screenshot(path=tmp_path / "buttons.png", full_page=True)
         offered = page.locator(".buttons button").all_inner_texts()
-        assert offered == ["Unhold", "Freeze all", "Retry", "Roll back", "Adopt drift"]
+        assert offered == ["Unhold", "Retry", "Roll back", "Adopt drift"], "to freeze is an admin's"
         page.get_by_role("button", name="Unhold").click()
         (first,) = asked(connection)
         assert (first["line"], first["branch"], first["token"]) == ("/unhold production", "main", "pages")
@@ -172,9 +172,17 @@ def test_an_account_of_the_forge_commands_as_itself(redis_url: str, tmp_path: Pa
             f"forges: [{{name: hub, kind: gitea, address: '{forge.address}', webhook-secret: {{env: HOOK}}, "
             f"token: {{env: HOOK}}}}]\npages: {{sign-in: [{{forge: hub, client: {CLIENT}, secret: {{env: OAUTH}}}}]}}\n"
         )
-        forge.readable = {"acme/shop": {"pull": True}}
+        forge.readable = {"acme/shop": {"pull": True, "push": False}}
         with web(tmp_path, redis_url, more, forge="hub", OAUTH=SECRET) as running, running.visitor() as client:
             client.get(forge.allow(client.get("/login/hub").headers["location"]))
+            text = client.get(PAGE).text
+            assert "production" in text
+            assert 'class="buttons"' not in text, "who only reads is offered nothing"
+            forge.readable = {"acme/shop": {"pull": True, "push": True}}
+            client.get(forge.allow(client.get("/login/hub").headers["location"]))
+            text = client.get(PAGE).text
+            assert all(word in text for word in ("Unhold", "Retry", "Roll back", "Adopt drift"))
+            assert "Freeze all" not in text, "that is an admin's"
             form = form_of(client.get(PAGE).text)
             answer = client.post(PRESS, data={"form": form, "line": "/unhold production"})
             assert answer.status_code == 303

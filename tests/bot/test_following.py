@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +16,13 @@ import redis
 from bot import following, updates
 from bot.built_images import BuiltImages
 from bot.desk import Desk
-from bot.forges.port import RequestState, State
+from bot.forges.port import ChangeRequest, RequestState, State
 from bot.queue import CommitRequest, FollowRequest, WriteRequest
 from bot.results import write
 from bot.settings import Settings
-from tests.bot.beside_a_double import DECLARATION, comes_back, environ_of, goes_away
+from tests.bot.beside_a_double import DECLARATION, comes_back, environ_of, fails, goes_away
 from tests.doubles.github_rig import GithubRig
+from tests.doubles.gitlab_rig import GitLabRig
 from tests.doubles.registry import RegistryDouble, registry_double
 from worker.domain.errors import PlumblineError
 from worker.domain.image_section import UpdateBy
@@ -45,7 +46,7 @@ REGISTRIES = "registries: [{{host: registry.example, address: '{}', allow-privat
 class Follower:
     """The bot's desk beside the doubles, and what it asked the worker for."""
 
-    def __init__(self, rig: GithubRig, registry: RegistryDouble, folder: Path, redis_url: str) -> None:
+    def __init__(self, rig: GithubRig | GitLabRig, registry: RegistryDouble, folder: Path, redis_url: str) -> None:
         self.rig, self.registry = rig, registry
         environ = environ_of(rig, folder, redis_url, REGISTRIES.format(registry.address))
         self.desk = Desk.of(Settings.load(environ, with_credentials=True))
@@ -83,16 +84,25 @@ class Follower:
         updates.commit(self.desk, CommitRequest(report).to_json())
 
     def open(self) -> list[str]:
-        return [
-            each.title
-            for each in self.desk.forge(self.desk.settings.installation.repositories[0]).open_change_requests()
-        ]
+        return [each.title for each in self._opened()]
+
+    def number(self) -> int:
+        """The number of the only change request that is open."""
+        (found,) = self._opened()
+        return found.number
+
+    def _opened(self) -> Sequence[ChangeRequest]:
+        return self.desk.forge(self.desk.settings.installation.repositories[0]).open_change_requests()
+
+
+ON_BOTH = pytest.mark.parametrize("follower", ["github", "gitlab"], indirect=True)
 
 
 @pytest.fixture
-def follower(tmp_path: Path, empty_redis: str) -> Iterator[Follower]:
+def follower(tmp_path: Path, empty_redis: str, request: pytest.FixtureRequest) -> Iterator[Follower]:
+    """The bot beside GitHub's double, or the one that a test names."""
     with registry_double() as registry:
-        rig = GithubRig(tmp_path / "forge")
+        rig = (GitLabRig if getattr(request, "param", "") == "gitlab" else GithubRig)(tmp_path / "forge")
         try:
             yield Follower(rig, registry, tmp_path / "bot", empty_redis)
         finally:
@@ -212,20 +222,20 @@ def test_a_change_request_is_made_once_and_one_that_was_closed_stays_closed(foll
         follower.commit(report)
     assert follower.open() == ["Update acme/api from 1.0.0 to 1.1.0 in staging"]
     assert follower.rig.tip("main") == follower.tip
-    (number,) = follower.rig.double.requests
-    follower.rig.close_request(number)
+    follower.rig.close_request(follower.number())
     follower.commit(follower.report())
     assert follower.open() == []
     follower.commit(follower.report("acme/api:1.2.0"))
     assert follower.open() == ["Update acme/api from 1.0.0 to 1.2.0 in staging"]
 
 
+@ON_BOTH
 def test_a_newer_one_closes_the_older_and_one_that_waited_too_long_comes_to_nothing(follower: Follower) -> None:
     waited = follower.report("acme/api:1.1.5")
     follower.commit(follower.report())
+    older = follower.number()
     follower.commit(follower.report("acme/api:1.2.0"))
     assert follower.open() == ["Update acme/api from 1.0.0 to 1.2.0 in staging"]
-    older = min(follower.rig.double.requests)
     assert follower.rig.change_request(older).state is RequestState.CLOSED
     assert ["takes the place of this one" in each.body for each in follower.rig.comments(older)] == [True]
     follower.commit(waited)
@@ -234,14 +244,15 @@ def test_a_newer_one_closes_the_older_and_one_that_waited_too_long_comes_to_noth
 
 def test_a_person_s_change_request_is_not_closed(follower: Follower) -> None:
     follower.commit(follower.report())
-    name = next(name for name in follower.rig.double.git.refs("refs/heads/") if "plumbline/update-" in name)
-    theirs = name.removeprefix("refs/heads/") + "-theirs"
+    forge = follower.desk.forge(follower.desk.settings.installation.repositories[0])
+    theirs = next(name for name in forge.tips() if "plumbline/update-" in name) + "-theirs"
     follower.rig.push(theirs, {"app/b.yaml": "a: 1\n"})
     follower.rig.open(theirs, "main", "Mine")
     follower.commit(follower.report("acme/api:1.2.0"))
     assert sorted(follower.open()) == ["Mine", "Update acme/api from 1.0.0 to 1.2.0 in staging"]
 
 
+@ON_BOTH
 def test_where_the_branch_is_protected_or_a_file_is_shared_a_commit_becomes_a_change_request(
     follower: Follower,
 ) -> None:
@@ -264,4 +275,28 @@ def test_a_forge_that_is_away_and_a_branch_that_moved_lose_nothing(follower: Fol
     follower.rig.push("main", {"app/b.yaml": "a: 1\n"})
     follower.commit(report)
     assert follower.redis.llen(f"rq:queue:{PREVIEWS_QUEUE}") == 1, "the worker is asked for the new tip"
-    assert follower.rig.double.git.read(follower.rig.tip("main"), "app/a.yaml") == MANIFEST.encode()
+    forge = follower.desk.forge(follower.desk.settings.installation.repositories[0])
+    assert forge.file(follower.rig.tip("main"), "app/a.yaml") == MANIFEST.encode()
+
+
+@ON_BOTH
+def test_f46_a_commit_whose_answer_was_lost_is_known_as_the_policy_s_own_and_not_made_again(follower: Follower) -> None:
+    report = follower.report(update_by=UpdateBy.COMMIT)
+    fails(
+        follower.rig,
+        lambda method, path: (
+            method in ("PATCH", "POST") and path.endswith(("/git/refs/heads/main", "/repository/commits"))
+        ),
+        is_done=True,
+    )
+    follower.commit(report)
+    made = follower.rig.tip("main")
+    assert made != follower.tip
+    assert follower.redis.zcard(f"rq:scheduled:{COMMITS_QUEUE}") == 1, "it is looked at again later"
+    comes_back(follower.rig)
+    follower.commit(report)
+    assert follower.rig.tip("main") == made
+    assert follower.open() == []
+    assert follower.redis.llen(f"rq:queue:{PREVIEWS_QUEUE}") == 0, "there is nothing left to ask"
+    follower.announced("acme/api:1.1.1", revision=made)
+    assert follower.followed() == {}, "what was built of it starts nothing"

@@ -14,6 +14,8 @@ import pytest
 import redis
 
 from bot.board import Board
+from bot.forges.port import Permission
+from bot.forges.sign_in import permission_of
 from bot.visitors import ATTEMPTS
 from sandbox.processes import free_port
 from tests.bot.oauth_server import CLIENT, SECRET, OAuthServer, oauth_server
@@ -290,6 +292,33 @@ def test_a_forge_that_is_away_is_said_and_lets_nobody_in(redis_url: str, tmp_pat
         assert answer.status_code == 503
         assert "hub does not answer" in answer.text
         assert client.get("/").status_code == 302
+
+
+MEMBER, GUEST = {"access_level": 30}, {"access_level": 20}
+
+
+@pytest.mark.parametrize(
+    ("permissions", "permission"),
+    [
+        ({"pull": True, "push": False, "admin": False}, Permission.READ),
+        ({"pull": True, "push": True, "admin": False}, Permission.WRITE),
+        ({"pull": True, "triage": True, "maintain": True, "push": True, "admin": False}, Permission.WRITE),
+        ({"pull": True, "push": True, "admin": True}, Permission.ADMIN),
+        ({"pull": False, "push": True, "admin": True}, Permission.NONE),
+        ({"pull": "yes"}, Permission.NONE),
+        ({"project_access": GUEST, "group_access": MEMBER}, Permission.WRITE),
+        ({"project_access": GUEST, "group_access": None}, Permission.READ),
+        ({"project_access": {"access_level": 0}, "group_access": None}, Permission.READ),
+        ({"project_access": {"access_level": 50}, "group_access": GUEST}, Permission.ADMIN),
+        ({"project_access": None, "group_access": None}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_what_a_forge_says_of_an_account_is_what_it_may_hope_for(
+    permissions: object, permission: Permission | None
+) -> None:
+    assert permission_of({"permissions": permissions}) is permission
 
 
 # -- app.yaml -----------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import json
 import logging
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,9 @@ def test_an_order_is_passed_on_and_its_answer_waits_for_every_environment(
 ) -> None:
     caplog.set_level(logging.INFO, "plumbline.security")
     beside.rig.push("main", {"plumbline.yaml": TWO})
-    assert asked(beside, "/retry") == Said("", CommandOutcome.WAITING)
+    said = asked(beside, "/retry")
+    assert said.outcome is CommandOutcome.WAITING
+    assert "`side`, `staging`: has not heeded it yet: no worker of the cluster blue is there" in said.text
     assert ordered(beside) == 1
     (line,) = audited(caplog)
     assert line == {
@@ -67,11 +70,24 @@ def test_an_order_is_passed_on_and_its_answer_waits_for_every_environment(
     told = [Answered("staging", "done", "staging is converged again"), Answered("side", "refused", "side is held")]
     orders.deliver(beside.desk, OrderReport("shop", Verb.RETRY, "ci", 1.0, (told[0],), origin))
     half = beside.desk.tickets.said("a" * 32)
-    assert (half.outcome, "`staging`: converged again" in half.text) == (CommandOutcome.WAITING, True)
+    assert half.outcome is CommandOutcome.WAITING
+    assert "- `side`: has not heeded it yet" in half.text
+    assert "- `staging`: converged again" in half.text
+    again = replace(told[0], done="already", text="staging is converged again already")
+    orders.deliver(beside.desk, OrderReport("shop", Verb.RETRY, "ci", 1.0, (again,), origin))
+    waits = Answered("side", "waits", "side has not heeded it yet: the cluster is away")
+    orders.deliver(beside.desk, OrderReport("shop", Verb.RETRY, "ci", 1.0, (waits,), origin))
+    said = beside.desk.tickets.said("a" * 32)
+    assert said.text == half.text.replace(
+        "no worker of the cluster blue is there&#46; It is done once one is", "the cluster is away"
+    )
+    assert said.outcome is CommandOutcome.WAITING
     orders.deliver(beside.desk, OrderReport("shop", Verb.RETRY, "ci", 1.0, (told[1],), origin))
     whole = beside.desk.tickets.said("a" * 32)
     assert whole.outcome is CommandOutcome.REFUSED, "not all of it was done"
     assert "`side`: held" in whole.text
+    orders.deliver(beside.desk, OrderReport("shop", Verb.RETRY, "ci", 1.0, (waits,), origin))
+    assert beside.desk.tickets.said("a" * 32) == whole, "what came late takes nothing back"
 
 
 def test_a14_a_token_may_what_app_yaml_gives_it_and_no_more(
@@ -108,7 +124,7 @@ def test_an_account_is_asked_of_the_forge_at_that_moment(beside: BesideADouble) 
     assert "the forge says that you have `read` here" in asked(beside, "/hold staging", **account).text
     beside.redis.flushall()
     beside.rig.permit("wil", Permission.WRITE)
-    assert asked(beside, "/hold staging", **account) == Said("", CommandOutcome.WAITING)
+    assert asked(beside, "/hold staging", **account).outcome is CommandOutcome.WAITING
     assert ordered(beside) == 1
     beside.redis.flushall()
     stranger = {**account, "account": "987654"}

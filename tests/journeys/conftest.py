@@ -64,8 +64,9 @@ def started(
     *,
     poll: str,
     more: Mapping[str, Any] | None = None,
+    port: int = 0,
 ) -> Iterator[RiggedSystem]:
-    """Starts all of Plumbline with a Redis of its own, and ends both."""
+    """Starts all of Plumbline with a Redis of its own (web on `port` where one is given), and ends both."""
     redis = RedisServer(folder / "redis")
     try:
         with RiggedSystem.beside(
@@ -78,6 +79,7 @@ def started(
             state_namespace=f"state-{folder.name}",
             poll=poll,
             more=more,
+            port=port,
         ) as system:
             yield system
     finally:

@@ -34,10 +34,11 @@ class RiggedSystem(LocalSystem):
         state_namespace: str,
         poll: str,
         more: Mapping[str, Any] | None = None,
+        port: int = 0,
     ) -> Self:
         """Writes app.yaml (with `more` sections) and starts the processes; the forge's webhooks are sent to them."""
         directory.mkdir(parents=True, exist_ok=True)
-        system = cls(directory, redis_url, tools, free_port())
+        system = cls(directory, redis_url, tools, port or free_port())
         key = directory / "signing-key"
         key.touch(mode=0o600)
         key.write_text(secrets.token_hex(32))

@@ -174,3 +174,25 @@ def test_f46_a_pushed_rollback_whose_answer_was_lost_is_found_again_and_answered
     assert len(shop.answers(release.number)) == 1
     assert branches(shop, tmp_path) == []
     assert shop.value("flags") == "1"
+
+
+@pytest.mark.parametrize("forge", ["gitea"], indirect=True)
+def test_a_branch_that_takes_no_push_of_the_bot_s_gets_a_change_request_and_the_answer_says_why(
+    shop: Shop, tmp_path: Path
+) -> None:
+    policy = shop.declaration().replace("policy: {", "policy: {rollback: push, ")
+    good = shop.begin(**{"plumbline.yaml": policy})
+    shop.status(good, shop.converge, State.SUCCESS)
+    release, bad = released(shop, dict(manifest("flags", a="bad")))
+    shop.rig.protect(shop.branch, [])
+    shop.rig.say(release.number, f"/rollback {shop.name} --push")
+    back = rolled_back(shop, release.number)
+    (said,) = shop.answers(release.number)
+    assert f"was not pushed straight to `{shop.branch}`" in said
+    assert "protected branch" in said
+    assert shop.rig.tip(shop.branch) == bad
+    assert len(branches(shop, tmp_path)) == 1
+    assert "plumbline-draft" not in git("ls-remote", "--heads", source(shop), at=tmp_path)
+    assert "bad" in shop.predicted(back)
+    shop.status(shop.rig.merge(back.number), shop.converge, State.SUCCESS)
+    assert shop.value("flags") == "1"

@@ -59,11 +59,16 @@ def waiting(shop: Shop, value: str) -> tuple[Proposal, str, str]:
     """A merged change that waits for approval: it, the merge, and the code of its plan."""
     proposal = shop.propose(manifest("flags", a=value))
     shop.predicted(proposal)
+    return proposal, *merged_and_held(shop, proposal)
+
+
+def merged_and_held(shop: Shop, proposal: Proposal) -> tuple[str, str]:
+    """The merge of a change request, once it waits for approval, and the code of its plan."""
     merged = shop.rig.merge(proposal.number)
     text = told(shop, merged, State.PENDING, "Held")
     found = QUOTED.search(text) or QUOTED.search(shop.system.log("worker").rpartition(merged)[2])
     assert found is not None, text
-    return proposal, merged, found[1] or found[2]
+    return merged, found[1] or found[2]
 
 
 def test_a21_a_plan_is_approved_by_another_person_and_only_as_it_is(shop: Shop) -> None:

@@ -150,11 +150,12 @@ def lacking(locks: Locks, awaited: Awaited, codes: Iterable[str], now: float) ->
 
 
 class Done(enum.StrEnum):
-    """What became of an order."""
+    """What became of an order; `waits`, where something is away and it is tried again."""
 
     DONE = "done"
     ALREADY = "already"
     REFUSED = "refused"
+    WAITS = "waits"
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What an order came to for one environment: `done`, `already` or `refused`, and the sentence for who ordered it."""
+    """What an order came to for one environment: `done`, `already`, `refused` or `waits`, and the sentence for who ordered it."""
 
     environment: str
     done: str
