@@ -31,7 +31,7 @@ from werkzeug.wrappers import Response as Answer
 
 from bot.forges.sign_in import authorize_address, signed_in
 from bot.settings import Settings
-from bot.visitors import ATTEMPT_SECONDS, Visitor, Visitors
+from bot.visitors import ATTEMPT_SECONDS, ATTEMPTS, FORGE_ATTEMPTS, Visitor, Visitors
 from worker.domain.errors import Refused, Unavailable
 from worker.domain.field_text import visible
 from worker.domain.installation import Forge
@@ -200,9 +200,9 @@ def sign_in() -> Answer | tuple[str, int]:
     return _admitted(Visitor(by), TOKEN_SECONDS)
 
 
-def _require_patience() -> None:
-    """Counts a wrong attempt; too many from one address wait. A right one never does: many people may share an address."""
-    if not _visitors().may_try(request.remote_addr or ""):
+def _require_patience(counted: str = "", most: int = ATTEMPTS) -> None:
+    """Counts a wrong attempt; too many from one address wait. A right token never does: many people may share an address."""
+    if not _visitors().may_try(f"{counted}{request.remote_addr}", most):
         log.warning("sign-in: too many attempts from=%s", request.remote_addr)
         abort(429, f"Too many attempts. Try again in {ATTEMPT_SECONDS // 60} minutes.")
 
@@ -234,6 +234,8 @@ def done(forge: str) -> Answer | tuple[str, int]:
     right = hmac.compare_digest(str(asked.get("state", "")).encode(), state.encode())
     if not asked or not right or asked.get("forge") != forge or not code:
         return _door("That sign-in was not begun here, or was called off. Try again."), 403
+    # Whether the code is a good one only the forge knows: it is counted before the forge is asked, and taken back where it was.
+    _require_patience("forge:", FORGE_ATTEMPTS)
     settings = _settings()
     repositories = {each.project: each.name for each in settings.installation.repositories if each.forge == forge}
     secret = settings.sign_in_secrets[forge]
@@ -242,8 +244,9 @@ def done(forge: str) -> Answer | tuple[str, int]:
             declared, client, secret, _back(forge), code, str(asked["verifier"]), repositories
         )
     except Refused as error:
-        _require_patience()
+        log.warning("sign-in by %s refused from=%s", forge, request.remote_addr)
         return _door(str(error)), 403
+    _visitors().forgive(f"forge:{request.remote_addr}")
     seen = frozenset(repositories[project] for project in readable)
     return _admitted(Visitor(f"forge:{forge}", name, seen, account), FORGE_SECONDS)
 
