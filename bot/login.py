@@ -43,10 +43,13 @@ FORGE_SECONDS: Final = 3600
 LONGEST_TOKEN: Final = 1024
 
 POLICY: Final = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
 )
+"""What a page may load; the one script that may run is named beside it, so nothing else that is answered here ever is one."""
+
+SCRIPT: Final = "pages.js"
 HEADERS: Final = {
-    "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -106,7 +109,10 @@ def _require_our_host() -> None:
 
 
 def _with_headers(response: Response) -> Response:
+    address = urlsplit(_settings().installation.address)
+    script = f"{address.scheme}://{address.netloc}{url_for('login.static', filename=SCRIPT)}"
     response.headers.update(HEADERS)
+    response.headers["Content-Security-Policy"] = f"{POLICY}; script-src {script}"
     if request.endpoint != "login.static":
         response.headers["Cache-Control"] = "no-store"
     return response

@@ -67,7 +67,7 @@ def test_a_held_environment_is_released_and_rolled_back_by_buttons(
         page.goto(running.address + PAGE)
         page.screenshot(path=tmp_path / "buttons.png", full_page=True)
         offered = page.locator(".buttons button").all_inner_texts()
-        assert offered == ["Unhold", "Freeze all", "Retry", "Roll back", "Adopt drift"]
+        assert offered == ["Unhold", "Freeze all", "Roll back", "Retry", "Adopt drift"]
         page.get_by_role("button", name="Unhold").click()
         (first,) = asked(connection)
         assert (first["line"], first["branch"], first["token"]) == ("/unhold production", "main", "pages")
@@ -79,10 +79,10 @@ def test_a_held_environment_is_released_and_rolled_back_by_buttons(
         page.screenshot(path=tmp_path / "done.png")
 
         page.get_by_role("link", name="Back to production").click()
-        page.get_by_label("Roll back: target").fill("~2")
+        page.get_by_label("Roll it back to").fill("~2")
         page.get_by_role("button", name="Roll back").click()
         assert asked(connection) == [], "what is hard to take back is asked twice"
-        assert page.get_by_role("heading", level=1).inner_text() == "Is this meant?"
+        assert page.get_by_role("heading", level=1).inner_text() == "Roll production back?"
         page.screenshot(path=tmp_path / "confirm.png")
         page.get_by_role("button", name="First say what would change").click()
         (dry,) = asked(connection)
@@ -90,7 +90,8 @@ def test_a_held_environment_is_released_and_rolled_back_by_buttons(
         Tickets(connection).say(
             dry["ticket"], Said("`production` would go back.\n\n- `a.yaml` is taken away", CommandOutcome.DONE)
         )
-        page.get_by_role("button", name="Do it").click()
+        page.get_by_role("heading", level=1, name="What it would change").wait_for()
+        page.get_by_role("button", name="Yes, roll production back").click()
         (second,) = asked(connection)
         assert second["line"] == "/rollback production ~2"
         Tickets(connection).say(second["ticket"], Said("Nobody may.", CommandOutcome.REFUSED))

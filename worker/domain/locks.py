@@ -281,6 +281,11 @@ class Holding:
     release: str
 
     @property
+    def is_peoples(self) -> bool:
+        """Whether it lasts until people end it, by a command."""
+        return self.release.startswith("/")
+
+    @property
     def text(self) -> str:
         """All of it in a sentence."""
         who = f" by {self.who}" if self.who else ""
