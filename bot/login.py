@@ -41,6 +41,7 @@ FORGE_SECONDS: Final = 3600
 """How long what a forge permits counts: then the visitor signs in again, which mostly is one click."""
 
 LONGEST_TOKEN: Final = 1024
+AWAY_SECONDS: Final = 10
 
 POLICY: Final = (
     "default-src 'none'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -127,7 +128,11 @@ def _refused(error: HTTPException) -> tuple[str, int] | HTTPException:
 
 
 def _away(error: Unavailable) -> tuple[str, int]:
-    return render_template("message.html", title="Not now", text=f"{error}. Try again in a moment.", refresh=10), 503
+    """Only a page that can be asked for again looks again: what was sent by a form, or a sign-in's way back, cannot."""
+    is_page = request.method == "GET" and request.blueprint != login.name
+    text = "This page looks again by itself" if is_page else "Go back and try again in a moment"
+    refresh = AWAY_SECONDS if is_page else None
+    return render_template("message.html", title="Not now", text=f"{error}. {text}.", refresh=refresh), 503
 
 
 def require_visitor() -> Answer | None:

@@ -4,6 +4,7 @@
 const content = document.getElementById("main");
 const notice = document.getElementById("stale");
 let seen = new Date();
+let aimed = 0;
 
 const keyOf = (node) => (node.nodeType === Node.ELEMENT_NODE ? node.dataset.key || node.id || node.getAttribute("aria-labelledby") || "" : "");
 const isSame = (one, other) => one.nodeName === other.nodeName && keyOf(one) === keyOf(other);
@@ -55,6 +56,9 @@ function say(text) {
   notice.hidden = text === "";
 }
 
+/** Whether somebody is about to press a button, which must not move away from under the pointer. */
+const isAiming = () => Date.now() - aimed < 1000;
+
 async function look() {
   if (document.hidden || !content.dataset.again) return;
   try {
@@ -62,6 +66,7 @@ async function look() {
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.getElementById("main");
     if (!fresh) throw new TypeError("not a page of ours");
+    while (isAiming()) await new Promise((done) => setTimeout(done, 200));
     const isElsewhere = answer.redirected || !answer.ok;
     if (isElsewhere && isInHand(content)) {
       say(`As seen at ${seen.toLocaleTimeString()}: ${page.title}. What you have written is kept.`);
@@ -85,3 +90,6 @@ async function goOn() {
 
 setTimeout(goOn, 1000 * (Number(content.dataset.again) || 60));
 document.addEventListener("visibilitychange", look);
+document.addEventListener("pointermove", (moved) => {
+  if (moved.target.closest("form")) aimed = Date.now();
+});

@@ -104,6 +104,23 @@ def test_what_comes_and_goes_is_shown_where_it_belongs(page: Page, board: Board)
     assert page.get_by_label("Hold it, because").input_value() == "mine"
 
 
+def test_a_button_that_somebody_aims_at_does_not_move_away(page: Page, board: Board) -> None:
+    button = page.get_by_role("button", name="Retry")
+    button.hover()
+    box = button.bounding_box()
+    assert box is not None
+    tall = "one more line " * 40
+    for turn in range(10):
+        page.mouse.move(box["x"] + 5 + turn, box["y"] + 5)
+        if turn == 1:
+            applied(board, tall)
+            with page.expect_response("**/environments/**"):
+                look(page)
+        assert button.bounding_box() == box, "while the pointer moves on it"
+    page.locator(".lead", has_text="one more line").wait_for()
+    assert button.bounding_box() != box
+
+
 def test_a_page_that_gets_no_answer_says_since_when_and_goes_on(page: Page, board: Board) -> None:
     page.route("**/environments/**", lambda route: route.abort())
     look(page)
@@ -177,3 +194,19 @@ def test_every_field_has_a_label_that_is_seen_and_headings_come_in_order(page: P
         for field in page.locator("input:not([type=hidden])").all():
             assert field.evaluate("each => each.labels.length") == 1
             assert field.evaluate("each => each.labels[0].checkVisibility()")
+
+
+def test_a_page_that_is_away_comes_back_by_itself_and_what_was_sent_is_not_sent_again(
+    page: Page, running: Web, redis_url: str
+) -> None:
+    other = page.context.new_page()
+    with redis.Redis.from_url(redis_url) as connection:
+        connection.execute_command("CLIENT", "PAUSE", "6000", "ALL")
+    page.get_by_role("button", name="Retry").click()
+    assert "Go back and try again in a moment." in page.locator("main").inner_text()
+    assert page.locator("#main").get_attribute("data-again") is None
+    answer = other.goto(running.address)
+    assert answer is not None
+    assert answer.status == 503
+    assert "This page looks again by itself." in other.locator("main").inner_text()
+    other.locator(".environment").first.wait_for(timeout=20_000)
