@@ -29,6 +29,9 @@ from worker.domain.tokens import PAGES
 
 ASKED_TWICE: Final = frozenset({"rollback", "approve", "confirm-prune", "freeze", "adopt"})
 WORDS: Final = ASKED_TWICE | {"hold", "unhold", "thaw", "retry"}
+OF_PERSONS: Final = frozenset({"approve", "confirm-prune"})
+"""What a token is refused: a plan is confirmed by a person."""
+
 EVERYWHERE: Final = frozenset({"freeze", "thaw"})
 """What is about all environments of the branch, and not about the page's alone."""
 
@@ -127,10 +130,12 @@ def buttons_of(
 
     `episode` is its open divergence: what drifted can be adopted.
     """
-    if not _of_forge(repository):
+    asker = _asker()
+    if asker is None or not _of_forge(repository):
         return []
     released = [line.strip() for each in held for line in each.release.split(" and ")]
     found = [Button(line, _label(line)) for line in released if isinstance(parse(line), Command)]
+    found = [each for each in found if not (asker.token and each.word in OF_PERSONS)]
     words = {each.word for each in found}
     if "unhold" not in words:
         found.append(Button(f"/hold {environment}", "Hold", "Hold it, because", "reason"))

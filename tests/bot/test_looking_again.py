@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Literal
 
 import pytest
 import redis
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from bot.board import Board
+from tests.bot.test_pages import contrast
 from tests.bot.web import TOKEN, Web, fact, fill, web
 from tests.browser import chromium
 from worker.domain.reports import Step
@@ -181,6 +183,22 @@ def test_a_person_with_a_keyboard_alone_holds_and_releases(page: Page) -> None:
     ]
     assert reached[: len(order)] == order
     assert reached[len(order) :][:4] == ["Freeze all", "Roll it back to", "Roll back", "Retry"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_commands_have_the_contrast_that_reading_needs(
+    browser: Browser, running: Web, board: Board, scheme: Literal["light", "dark"]
+) -> None:
+    with browser.new_context(color_scheme=scheme) as visit:
+        page = signed_in(visit, running)
+        for selector in (".buttons label", ".buttons input:not([type=hidden])", ".buttons button"):
+            assert contrast(page, selector) >= 4.5, (scheme, selector)
+        page.locator("#stale").evaluate("each => { each.hidden = false; each.textContent = 'x' }")
+        assert contrast(page, "#stale") >= 4.5
+        page.get_by_role("button", name="Roll back").click()
+        assert contrast(page, ".primary") >= 4.5
+        page.locator(".primary").evaluate("each => each.className = 'button danger'")
+        assert contrast(page, ".danger") >= 4.5
 
 
 def test_every_field_has_a_label_that_is_seen_and_headings_come_in_order(page: Page, running: Web) -> None:
