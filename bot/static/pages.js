@@ -59,17 +59,22 @@ function say(text) {
 /** Whether somebody is about to press a button, which must not move away from under the pointer. */
 const isAiming = () => Date.now() - aimed < 1000;
 
+const lookAgain = "Plumbline is asked again by itself.";
+
 async function look() {
   if (document.hidden || !content.dataset.again) return;
   try {
-    const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(10000) });
+    const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout?.(10000) });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.getElementById("main");
     if (!fresh) throw new TypeError("not a page of ours");
     while (isAiming()) await new Promise((done) => setTimeout(done, 200));
+    const isAway = answer.status >= 500 && page.title !== document.title;
     const isElsewhere = answer.redirected || !answer.ok;
-    if (isElsewhere && isInHand(content)) {
-      say(`As seen at ${seen.toLocaleTimeString()}: ${page.title}. What you have written is kept.`);
+    if (isAway) {
+      say(`As seen at ${seen.toLocaleTimeString()}. Since then: ${page.title}. ${lookAgain}`);
+    } else if (isElsewhere && isInHand(content)) {
+      say(`As seen at ${seen.toLocaleTimeString()}. Since then: ${page.title}. What you have written is kept.`);
     } else if (answer.redirected) {
       location.reload();
     } else {
@@ -79,16 +84,18 @@ async function look() {
       say("");
     }
   } catch {
-    say(`As seen at ${seen.toLocaleTimeString()}: Plumbline does not answer since then. It is asked again by itself.`);
+    say(`As seen at ${seen.toLocaleTimeString()}. Since then Plumbline does not answer. ${lookAgain}`);
   }
 }
 
+const seconds = () => Math.min(Number(content.dataset.again) || 60, notice.hidden ? Infinity : 10);
+
 async function goOn() {
   await look();
-  setTimeout(goOn, 1000 * (Number(content.dataset.again) || 60));
+  setTimeout(goOn, 1000 * seconds());
 }
 
-setTimeout(goOn, 1000 * (Number(content.dataset.again) || 60));
+setTimeout(goOn, 1000 * seconds());
 document.addEventListener("visibilitychange", look);
 document.addEventListener("pointermove", (moved) => {
   if (moved.target.closest("form")) aimed = Date.now();
