@@ -141,11 +141,15 @@ class Board:
 
     def shown(self, repository: str, environment: str) -> tuple[tuple[Holding, ...], tuple[str, ...]]:
         """What holds an environment, and what lies beside Git there, as the worker last showed it."""
-        try:
-            found = json.loads(self._get(shown_key(repository, environment)) or '{"held": [], "beside": []}')
-            return tuple(Holding(**each) for each in found["held"]), tuple(map(str, found["beside"]))
-        except (ValueError, TypeError, KeyError):
-            return (), ()
+        return _shown(self._get(shown_key(repository, environment)))
+
+    def held(self, environments: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], tuple[Holding, ...]]:
+        """What holds each environment (repository, name) until people end it, as the worker last showed it."""
+        pairs, pipeline = list(environments), self._connection.pipeline()
+        for each in pairs:
+            pipeline.get(shown_key(*each))
+        shown = zip(pairs, _run(pipeline), strict=True)
+        return {each: tuple(held for held in _shown(body)[0] if held.is_peoples) for each, body in shown}
 
     def note_answers(
         self, repository: str, asked: str, answers: Mapping[str, str], waits: Mapping[str, str]
@@ -322,6 +326,14 @@ class Board:
         pipeline.get(key)
         found: bytes | None = _run(pipeline)[0]
         return found
+
+
+def _shown(body: Any) -> tuple[tuple[Holding, ...], tuple[str, ...]]:
+    try:
+        found = json.loads(body or '{"held": [], "beside": []}')
+        return tuple(Holding(**each) for each in found["held"]), tuple(map(str, found["beside"]))
+    except (ValueError, TypeError, KeyError):
+        return (), ()
 
 
 def _reports(bodies: Iterable[bytes]) -> tuple[ConvergenceReport, ...]:

@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response
 
 from bot.asking import Asker, TooMany, Wish, ask, understood
 from bot.authority import Facts, facts_of_token, hopes
-from bot.commands import COMMANDS, Command, parse
+from bot.commands import Command, parse
 from bot.dashboard import board_of_pages, require_visible
 from bot.forges.port import Person
 from bot.login import guarded, require_our_form, require_visitor
@@ -24,12 +24,16 @@ from bot.queue import Requests
 from bot.settings import Settings
 from bot.tickets import CommandOutcome, Tickets, in_time
 from bot.visitors import Visitor
+from worker.domain.episodes import Episode
 from worker.domain.errors import Refused
 from worker.domain.locks import Holding
 from worker.domain.tokens import PAGES
 
 ASKED_TWICE: Final = frozenset({"rollback", "approve", "confirm-prune", "freeze", "adopt"})
 WORDS: Final = ASKED_TWICE | {"hold", "unhold", "thaw", "retry"}
+OF_PERSONS: Final = frozenset({"approve", "confirm-prune"})
+"""What a token is refused: a plan is confirmed by a person."""
+
 EVERYWHERE: Final = frozenset({"freeze", "thaw"})
 """What is about all environments of the branch, and not about the page's alone."""
 
@@ -43,7 +47,7 @@ buttons.before_request(require_visitor)
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """A form with one button: the line that it says, its label, and what may be added in a field (empty: nothing)."""
+    """A form with one button: the line that it says, its label, and a field's label and hint (empty: nothing is added)."""
 
     line: str
     label: str
@@ -54,6 +58,49 @@ class Button:
     def word(self) -> str:
         """The command's word."""
         return self.line.split(" ", 1)[0].removeprefix("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked before something that is hard to take back: the question, what follows, and the button that says yes."""
+
+    asks: str
+    follows: str
+    yes: str
+
+
+def question(command: Command, name: str, branch: str) -> Question:
+    """What is asked about a command on the page of the environment `name`, which `branch` declares."""
+    asks, follows, yes = {
+        "rollback": (
+            f"Roll {name} back?",
+            f"A commit goes to {branch} at once, and {name} is converged to it."
+            if "push" in command.flags
+            else "A commit is proposed for it. Nothing changes in the cluster before it is merged.",
+            f"Yes, roll {name} back",
+        ),
+        "approve": (
+            f"Approve the plan of {name}?",
+            "It is applied as soon as it has all approvals that it needs.",
+            "Yes, approve it",
+        ),
+        "confirm-prune": (
+            f"Delete what the plan of {name} deletes?",
+            "The objects are deleted with what they hold; Git cannot bring data back.",
+            "Yes, delete it",
+        ),
+        "freeze": (
+            f"Freeze all environments of {branch}?",
+            "Nothing is converged or healed in any of them until they are thawed.",
+            "Yes, freeze them all",
+        ),
+        "adopt": (
+            f"Take what drifted in {name} into Git?",
+            "A commit is proposed that says what the cluster has. Nothing changes before it is merged.",
+            "Yes, take it into Git",
+        ),
+    }[command.word]
+    return Question(asks, follows, yes)
 
 
 def _settings() -> Settings:
@@ -78,26 +125,31 @@ def _of_forge(repository: str) -> bool:
 
 
 @buttons.app_template_global("buttons_of")
-def buttons_of(repository: str, environment: str, held: tuple[Holding, ...]) -> list[Button]:
-    """The buttons of an environment's page, what releases it first; none for who may only look."""
-    if not _of_forge(repository):
+def buttons_of(
+    repository: str, environment: str, held: tuple[Holding, ...], episode: Episode | None = None
+) -> list[Button]:
+    """The buttons of an environment's page, what releases it first; none for who may only look.
+
+    `episode` is its open divergence: what drifted can be adopted.
+    """
+    asker = _asker()
+    if asker is None or not _of_forge(repository):
         return []
     released = [line.strip() for each in held for line in each.release.split(" and ")]
     found = [Button(line, _label(line)) for line in released if isinstance(parse(line), Command)]
+    found = [each for each in found if not (asker.token and each.word in OF_PERSONS)]
     words = {each.word for each in found}
     if "unhold" not in words:
-        found.append(Button(f"/hold {environment}", "Hold", "reason", "why"))
+        found.append(Button(f"/hold {environment}", "Hold", "Hold it, because", "reason"))
     if "thaw" not in words:
-        found.append(Button("/freeze", "Freeze all", "reason", "why"))
-    return [each for each in (*found, *_always(environment)) if _may_hope(repository, each)]
-
-
-def _always(environment: str) -> tuple[Button, ...]:
-    return (
+        found.append(Button("/freeze", "Freeze all", "Freeze all, because", "reason"))
+    found += [
+        Button(f"/rollback {environment}", "Roll back", "Roll it back to", "the last converged"),
         Button(f"/retry {environment}", "Retry"),
-        Button(f"/rollback {environment}", "Roll back", "target", "to the last converged"),
-        Button(f"/adopt {environment}", "Adopt drift"),
-    )
+    ]
+    if episode is not None and episode.drift:
+        found.append(Button(f"/adopt {environment}", "Adopt drift"))
+    return [each for each in found if _may_hope(repository, each)]
 
 
 def _may_hope(repository: str, button: Button) -> bool:
@@ -145,14 +197,21 @@ def press(repository: str, name: str) -> Response | str | tuple[str, int]:
         command = understood(line)
         _require_of_this_page(command, name)
     except Refused as error:
-        return render_template("message.html", title="Not understood", text=str(error)), 422
+        text = str(error)
+        return render_template(
+            "message.html",
+            title="Not understood",
+            text=f"{text[:1].upper()}{text[1:]}",
+            repository=repository,
+            name=name,
+        ), 422
     history = board_of_pages().history(repository, name)
     if not history:
         abort(404)
     if command.word in ASKED_TWICE and request.form.get("sure") != "yes":
-        does = plain(COMMANDS[command.word].does)
+        asked = question(command, name, history[-1].branch)
         return render_template(
-            "confirm.html", repository=repository, name=name, line=line, word=command.word, does=does
+            "confirm.html", repository=repository, name=name, line=line, word=command.word, question=asked
         )
     wish = Wish(repository, line, branch=history[-1].branch)
     extensions: dict[str, Any] = current_app.extensions
@@ -161,7 +220,9 @@ def press(repository: str, name: str) -> Response | str | tuple[str, int]:
             extensions["plumbline"][1], extensions["plumbline-tickets"], asker, wish, _settings().installation.instance
         )
     except TooMany as error:
-        return render_template("message.html", title="Too many commands", text=str(error)), 429
+        return render_template(
+            "message.html", title="Too many commands", text=str(error), repository=repository, name=name
+        ), 429
     return redirect(url_for("buttons.answered", ticket=ticket, environment=name), 303)
 
 

@@ -70,10 +70,12 @@ def environments() -> str:
     found = [(standing.view(*each), standing.is_working(*each)) for each in board.environments(repositories)]
     rows = sorted((row for row, _ in found), key=lambda row: row.urgency)
     recent = sorted((pair for each in proposals.values() for pair in each), key=lambda pair: -pair[0].at)[:LISTED]
+    held = board.held((row.last.repository, row.last.environment) for row in rows)
     return render_template(
         "environments.html",
-        title=_headline(rows),
+        title=_headline(rows, sum(map(bool, held.values()))),
         rows=rows,
+        held=held,
         recent=recent,
         repositories=repositories,
         undelivered=_undelivered(repositories),
@@ -88,10 +90,14 @@ def _undelivered(repositories: Sequence[str]) -> list[Undelivered]:
     return [each for each in found if each.repository in repositories][:LISTED]
 
 
-def _headline(rows: Sequence[View]) -> str:
-    """Whether all is well, in one line."""
+def _headline(rows: Sequence[View], held: int) -> str:
+    """Whether all is well, in one line; what is held is no trouble, and is nothing that one may overlook."""
     if not rows:
         return "No environment yet"
+    return _standing(rows) + (f", {held} held" if held else "")
+
+
+def _standing(rows: Sequence[View]) -> str:
     counts = Counter(row.standing.plumb for row in rows)
     if counts[Plumb.TILTED]:
         return f"{counts[Plumb.TILTED]} of {_counted(len(rows), 'environment')} out of true"

@@ -31,7 +31,7 @@ from werkzeug.wrappers import Response as Answer
 
 from bot.forges.sign_in import authorize_address, signed_in
 from bot.settings import Settings
-from bot.visitors import ATTEMPT_SECONDS, Visitor, Visitors
+from bot.visitors import ATTEMPT_SECONDS, ATTEMPTS, FORGE_ATTEMPTS, Visitor, Visitors
 from worker.domain.errors import Refused, Unavailable
 from worker.domain.field_text import visible
 from worker.domain.installation import Forge
@@ -41,12 +41,16 @@ FORGE_SECONDS: Final = 3600
 """How long what a forge permits counts: then the visitor signs in again, which mostly is one click."""
 
 LONGEST_TOKEN: Final = 1024
+AWAY_SECONDS: Final = 10
 
 POLICY: Final = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
 )
+"""What a page may load; the one script that may run is named beside it, so nothing else that is answered here ever is one."""
+
+SCRIPT: Final = "pages.js"
 HEADERS: Final = {
-    "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -106,7 +110,10 @@ def _require_our_host() -> None:
 
 
 def _with_headers(response: Response) -> Response:
+    address = urlsplit(_settings().installation.address)
+    script = f"{address.scheme}://{address.netloc}{url_for('login.static', filename=SCRIPT)}"
     response.headers.update(HEADERS)
+    response.headers["Content-Security-Policy"] = f"{POLICY}; script-src {script}"
     if request.endpoint != "login.static":
         response.headers["Cache-Control"] = "no-store"
     return response
@@ -121,7 +128,11 @@ def _refused(error: HTTPException) -> tuple[str, int] | HTTPException:
 
 
 def _away(error: Unavailable) -> tuple[str, int]:
-    return render_template("message.html", title="Not now", text=f"{error}. Try again in a moment.", refresh=10), 503
+    """Only a page that can be asked for again looks again: what was sent by a form, or a sign-in's way back, cannot."""
+    is_page = request.method == "GET" and request.blueprint != login.name
+    text = "This page looks again by itself" if is_page else "Go back and try again in a moment"
+    refresh = AWAY_SECONDS if is_page else None
+    return render_template("message.html", title="Not now", text=f"{error}. {text}.", refresh=refresh), 503
 
 
 def require_visitor() -> Answer | None:
@@ -200,9 +211,9 @@ def sign_in() -> Answer | tuple[str, int]:
     return _admitted(Visitor(by), TOKEN_SECONDS)
 
 
-def _require_patience() -> None:
-    """Counts a wrong attempt; too many from one address wait. A right one never does: many people may share an address."""
-    if not _visitors().may_try(request.remote_addr or ""):
+def _require_patience(counted: str = "", most: int = ATTEMPTS) -> None:
+    """Counts a wrong attempt; too many from one address wait. A right token never does: many people may share an address."""
+    if not _visitors().may_try(f"{counted}{request.remote_addr}", most):
         log.warning("sign-in: too many attempts from=%s", request.remote_addr)
         abort(429, f"Too many attempts. Try again in {ATTEMPT_SECONDS // 60} minutes.")
 
@@ -234,6 +245,8 @@ def done(forge: str) -> Answer | tuple[str, int]:
     right = hmac.compare_digest(str(asked.get("state", "")).encode(), state.encode())
     if not asked or not right or asked.get("forge") != forge or not code:
         return _door("That sign-in was not begun here, or was called off. Try again."), 403
+    # Whether the code is a good one only the forge knows: it is counted before the forge is asked, and taken back where it was.
+    _require_patience("forge:", FORGE_ATTEMPTS)
     settings = _settings()
     repositories = {each.project: each.name for each in settings.installation.repositories if each.forge == forge}
     secret = settings.sign_in_secrets[forge]
@@ -242,8 +255,9 @@ def done(forge: str) -> Answer | tuple[str, int]:
             declared, client, secret, _back(forge), code, str(asked["verifier"]), repositories
         )
     except Refused as error:
-        _require_patience()
+        log.warning("sign-in by %s refused from=%s", forge, request.remote_addr)
         return _door(str(error)), 403
+    _visitors().forgive(f"forge:{request.remote_addr}")
     seen = {repositories[project]: may for project, may in permitted.items()}
     return _admitted(Visitor(f"forge:{forge}", name, seen, account), FORGE_SECONDS)
 

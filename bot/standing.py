@@ -41,6 +41,11 @@ class Run:
     facts: tuple[ConvergenceReport, ...]
 
     @property
+    def key(self) -> str:
+        """What tells it from every other of its environment, however often the page is made."""
+        return f"{self.revision} {self.facts[0].sequence}"
+
+    @property
     def last(self) -> ConvergenceReport:
         """The newest fact."""
         return self.facts[-1]
@@ -68,6 +73,11 @@ class Divergence:
     reports: tuple[EpisodeReport, ...]
     is_open: bool
     is_left: bool = False
+
+    @property
+    def key(self) -> str:
+        """What tells it from every other of its environment, however often the page is made."""
+        return f"{self.reports[0].news.episode.id} {self.reports[0].sequence}"
 
     @property
     def at(self) -> float:

@@ -18,6 +18,9 @@ from worker.signed_queue import redis_answering
 ATTEMPTS: Final = 10
 """Wrong attempts that one address has in `ATTEMPT_SECONDS`."""
 
+FORGE_ATTEMPTS: Final = 30
+"""Sign-ins by a forge's account that one address has in that time, besides those that succeed; each asks the forge."""
+
 ATTEMPT_SECONDS: Final = 300
 
 
@@ -78,13 +81,20 @@ class Visitors:
         with redis_answering():
             self._connection.delete(_session(session))
 
-    def may_try(self, address: str) -> bool:
-        """Counts a wrong attempt; whether the address has not had too many."""
+    def may_try(self, address: str, most: int = ATTEMPTS) -> bool:
+        """Counts a wrong attempt, or one that may be; whether the address has not had too many."""
+        return self._count(address, 1) <= most
+
+    def forgive(self, address: str) -> None:
+        """Takes an attempt back that was a right one."""
+        self._count(address, -1)
+
+    def _count(self, address: str, by: int) -> int:
         key = f"{KEYS}:attempts:{address}"
         with redis_answering():
             self._connection.set(key, 0, ex=ATTEMPT_SECONDS, nx=True)
-            count: Any = self._connection.incr(key)
-        return int(count) <= ATTEMPTS
+            count: Any = self._connection.incrby(key, by)
+        return int(count)
 
 
 def _session(session: str) -> str:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 SCOPES: Final[tuple[str, ...]] = ("read:user", "write:issue", "write:repository")
 """What the bot's token may do; with it the bot user is best an administrator of the repository."""
 
+TEAMS: Final = "read:organization"
+"""What it may do beside that where a role of app.yaml names a team: ask who is in it."""
+
 READING: Final[tuple[str, ...]] = ("read:repository",)
 """What the worker's token may do: fetch."""
 
@@ -83,7 +86,11 @@ def _make_secrets(
         if not dry_run:
             written(hook, secrets.token_hex(32))
         print(f"{'would write' if dry_run else 'wrote':<11} {hook} (mode 600): the webhook's secret")
-    wanted = [(_missing(declared.token, root), SCOPES, "the bot's token")]
+    token = _missing(declared.token, root)
+    wanted = [(token, SCOPES, "the bot's token")]
+    if token is not None and (names := [each.name for each in repositories if each.asks_teams]):
+        wanted = [(token, (*SCOPES, TEAMS), "the bot's token")]
+        print(f"needs       {TEAMS}: roles of {', '.join(names)} name teams")
     wanted += [
         (_missing(each.credentials, root), READING, f"the worker's token for {each.name}") for each in repositories
     ]

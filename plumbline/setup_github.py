@@ -23,10 +23,11 @@ from typing import Any, Final
 from urllib.parse import parse_qs, quote, urlsplit
 
 from bot.forges.github import APP_PERMISSIONS, PURPOSES
-from bot.forges.github_api import CLOUD, api_address
+from bot.forges.github_api import CLOUD, TEAM_PERMISSIONS, api_address
 from bot.forges.github_door import BY_HAND, READERS
 from plumbline.web_address import web_address
-from worker.domain.errors import Refused, Unavailable
+from worker.domain.errors import PlumblineError, Refused, Unavailable
+from worker.installation_files import CONFIG, installation_of
 
 EVENTS: Final = tuple(sorted(set(READERS) - {"ping", *BY_HAND}))
 """What the App is told of; a ping comes unasked."""
@@ -49,6 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default="plumbline", help="the App's name, which nobody else at GitHub may have")
     parser.add_argument("--folder", type=Path, default=Path(), help="where the files with the secrets go (here)")
     parser.add_argument("--port", type=int, default=0, help="the port of the page on this machine (a free one)")
+    parser.add_argument(
+        "--teams", action="store_true", help="ask for members: read; done by itself where roles of app.yaml name teams"
+    )
     parser.add_argument("--token", action="store_true", help="print the steps for a fine-grained token instead")
     parser.add_argument("--dry-run", action="store_true", help="only print the manifest and what would be written")
     parser.set_defaults(run=run)
@@ -56,12 +60,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Makes the App, or says how; existing files are never overwritten."""
+    arguments.teams = asks_teams(given=arguments.teams)
+    permissions = needed_permissions(teams=arguments.teams)
     if arguments.token:
-        print(token_steps(arguments.github.rstrip("/"), arguments.address.rstrip("/")))
+        print(token_steps(arguments.github.rstrip("/"), arguments.address.rstrip("/"), permissions))
         return 0
     files = [arguments.folder / name for name in (KEY, WEBHOOK_SECRET)]
     if arguments.dry_run:
-        print(json.dumps(manifest(arguments.name, arguments.address, "http://127.0.0.1/made"), indent=2))
+        asked = manifest(arguments.name, arguments.address, "http://127.0.0.1/made", permissions)
+        print(json.dumps(asked, indent=2))
         for file in files:
             if file.exists():
                 print(f"is there    {file}: nothing would be made; move it away, or give another --folder")
@@ -85,7 +92,32 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def manifest(name: str, address: str, redirect: str) -> dict[str, Any]:
+def asks_teams(*, given: bool) -> bool:
+    """Whether GitHub is asked who is in a team: where `--teams` or roles of app.yaml say so. Prints which, and why."""
+    path = Path(os.environ.get(CONFIG, "app.yaml"))
+    asked = ", ".join(f"{name}: {level}" for name, level in TEAM_PERMISSIONS.items())
+    try:
+        installation = installation_of(path)
+    except PlumblineError as error:
+        why = str(error).splitlines()[0] if path.exists() else f"there is no {path} yet"
+        names = []
+    else:
+        forges = {forge.name for forge in installation.forges if forge.kind == "github"}
+        names = [each.name for each in installation.repositories if each.forge in forges and each.asks_teams]
+        why = f"roles of {', '.join(names)} name teams" if names else f"no role of {path} names a team"
+    if given or names:
+        print(f"asks for    {asked}: {why if names else 'as --teams says'}")
+    else:
+        print(f"leaves out  {asked}: {why}; roles that name teams need it, and --teams asks for it")
+    return given or bool(names)
+
+
+def needed_permissions(*, teams: bool) -> Mapping[str, str]:
+    """What GitHub is asked for; who is in a team only where a role names one."""
+    return {**APP_PERMISSIONS, **(TEAM_PERMISSIONS if teams else {})}
+
+
+def manifest(name: str, address: str, redirect: str, permissions: Mapping[str, str]) -> dict[str, Any]:
     """What GitHub is asked to make: the permissions and events that the adapter and the door use, and no others."""
     return {
         "name": name,
@@ -93,7 +125,7 @@ def manifest(name: str, address: str, redirect: str) -> dict[str, Any]:
         "hook_attributes": {"url": f"{address.rstrip('/')}/webhooks/github", "active": True},
         "redirect_url": redirect,
         "public": False,
-        "default_permissions": dict(APP_PERMISSIONS),
+        "default_permissions": dict(permissions),
         "default_events": list(EVENTS),
     }
 
@@ -107,9 +139,9 @@ def app_yaml(github: str, app: int, files: list[Path]) -> str:
     )
 
 
-def token_steps(github: str, address: str) -> str:
+def token_steps(github: str, address: str, permissions: Mapping[str, str]) -> str:
     """How a fine-grained token and a webhook are made by hand."""
-    needed = [f"   {name}: {level:<6} {PURPOSES[name]}" for name, level in APP_PERMISSIONS.items()]
+    needed = [f"   {name}: {level:<6} {PURPOSES[name]}" for name, level in permissions.items()]
     asked = [line for line in needed if not line.strip().startswith(("checks", "merge_queues"))]
     events = ", ".join(event for event in EVENTS if event not in ("check_run", "check_suite", "merge_group"))
     return "\n".join([
@@ -155,7 +187,8 @@ class Page:
         self.url = f"http://127.0.0.1:{self._server.server_port}/"
         owner = f"organizations/{quote(arguments.organization)}/" if arguments.organization else ""
         self._target = f"{self._github}/{owner}settings/apps/new?state={self._state}"
-        self._manifest = json.dumps(manifest(arguments.name, arguments.address, f"{self.url}made"))
+        permissions = needed_permissions(teams=arguments.teams)
+        self._manifest = json.dumps(manifest(arguments.name, arguments.address, f"{self.url}made", permissions))
 
     def wait(self) -> Mapping[str, Any]:
         """What GitHub made, once the browser came back. Raises Unavailable or Refused."""

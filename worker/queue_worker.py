@@ -8,13 +8,15 @@ its own. A thread keeps the heartbeat while a job runs; a worker that is killed 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
+import math
 import os
 import secrets
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType, TracebackType
 from typing import Any, Final
 
@@ -43,6 +45,9 @@ STOP_SECONDS: Final = 12.0
 EXIT_SECONDS: Final = 22.0
 """Then the process ends, whatever it does; the sweeper of another brings the job back."""
 
+TOGETHER_SECONDS: Final = 1.0
+"""Signals within this time are one word: Ctrl-C reaches all processes of a terminal, and their supervisor sends TERM after it."""
+
 RECONNECT_SECONDS: Final = (0.5, 1.0, 2.0, 5.0)
 
 ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
@@ -56,6 +61,7 @@ class SignedWorker(SimpleWorker):
     job_class = SignedJob
     max_connection_wait_time = 2.0
     waits = False
+    performs = False
 
     def subscribe(self) -> None:
         """Takes no commands over Redis' channels: signals are how this process is told to stop."""
@@ -96,7 +102,11 @@ class SignedWorker(SimpleWorker):
     def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:
         """Runs the job while a thread keeps its heartbeat."""
         with self._beating(job, execution):
-            return bool(super().perform_job(job, queue, execution))
+            self.performs = True
+            try:
+                return bool(super().perform_job(job, queue, execution))
+            finally:
+                self.performs = False
 
     def _extend(self, job: Job, execution: Execution) -> None:
         until = redis_time(self.connection) + HEARTBEAT_SECONDS
@@ -122,6 +132,7 @@ class SignedWorker(SimpleWorker):
 
     def _finalize_success(self, job: Job, queue: Queue, execution: Execution, return_value: Any) -> None:  # noqa: ARG002
         """Forgets the job: nothing waits for its result, and RQ's own way cannot cope with a Redis that was emptied."""
+        self.performs = False
         with self.connection.pipeline() as pipeline:
             self.cleanup_execution(job, pipeline=pipeline, execution=execution)
             pipeline.delete(job.key)
@@ -129,6 +140,7 @@ class SignedWorker(SimpleWorker):
 
     def _finalize_failure(self, job: Job, queue: Queue, execution: Execution, exc_info: ExcInfo) -> None:
         """A job that was interrupted, or met something that will pass, goes back to its queue; any other has failed."""
+        self.performs = False
         error = exc_info[1]
         if isinstance(error, Stopping):
             log.info("job is left to another worker id=%s", job.id)
@@ -193,6 +205,8 @@ class Stop:
         self.asked = threading.Event()
         self.worker: SignedWorker | None = None
         self.beside: list[tuple[threading.Thread, SignedWorker]] = []
+        self._signals = itertools.count()
+        self._asked_at = math.inf
 
     def finish(self, seconds: float) -> None:
         """Waits for the jobs of other threads; what is not done by then another process does again."""
@@ -202,35 +216,45 @@ class Stop:
                 thread.join(max(0.0, until - time.monotonic()))
 
     def install(self) -> None:
-        """Takes the signals; a second one breaks the running job off at once."""
+        """Takes the signals; one that comes later breaks the running job off at once."""
+        told, self._tells = os.pipe()
+        threading.Thread(target=self._end, args=(told,), name="stop", daemon=True).start()
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         signal.signal(signal.SIGUSR1, self._break_off)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        if self.asked.is_set():
-            self._break_off(number, frame)
+        """Takes no lock, since it interrupts whatever the main thread does, another signal's handling among it."""
+        if next(self._signals):
+            if time.monotonic() - self._asked_at > TOGETHER_SECONDS:
+                self._break_off(number, frame)
             return
+        self._asked_at = time.monotonic()
+        os.write(self._tells, b".")
+        self._request()
+        if self.worker is not None and self.worker.waits:
+            raise StopRequested
+
+    def _request(self) -> None:
+        """What RQ's own handler does, after asking Redis."""
+        for worker in (self.worker, *(each for _, each in self.beside)):
+            if worker is not None:
+                worker._stop_requested = True  # noqa: SLF001
+
+    def _end(self, told: int) -> None:
+        """Waits for the first signal in a thread of its own, and ends what does not end by itself."""
+        os.read(told, 1)
         self.asked.set()
-        process = os.getpid()
-        _after(STOP_SECONDS, lambda: os.kill(process, signal.SIGUSR1))
-        _after(EXIT_SECONDS, lambda: os._exit(0))
-        for _, worker in self.beside:
-            worker._stop_requested = True  # noqa: SLF001
-        if self.worker is not None:
-            self.worker._stop_requested = True  # noqa: SLF001 (RQ's own handler does this, after asking Redis)
-            if self.worker.waits:
-                raise StopRequested
+        self._request()  # a worker that was made just before the signal came
+        time.sleep(STOP_SECONDS)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        time.sleep(EXIT_SECONDS - STOP_SECONDS)
+        os._exit(0)
 
     def _break_off(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        if self.asked.is_set():
+        """Only a job is broken off: RQ's own work around it is short, and would tell of it by a trace."""
+        if self.asked.is_set() and self.worker is not None and self.worker.performs:
             raise Stopping
-
-
-def _after(seconds: float, action: Callable[[], None]) -> None:
-    timer = threading.Timer(seconds, action)
-    timer.daemon = True
-    timer.start()
 
 
 def run_worker(

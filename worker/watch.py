@@ -70,8 +70,10 @@ def main() -> int:
         print(f"plumbline watch: {error}", file=sys.stderr)  # noqa: T201
         return 1
     stop = threading.Event()
+    told, tells = os.pipe()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        # An event's lock may be held by what the signal interrupts, by another signal's handling for one; a pipe has none.
+        signal.signal(number, lambda *_: os.write(tells, b"."))
     poller = Poller(bench)
     clusters = settings.installation.clusters
     watchers = [Watcher(bench, cluster.name, poller.policies, poller.is_left) for cluster in clusters]
@@ -84,7 +86,8 @@ def main() -> int:
     )
     for task, seconds in tasks:
         threading.Thread(target=_repeat, args=(stop, bench.queue, task, seconds), daemon=True).start()
-    stop.wait()
+    os.read(told, 1)
+    stop.set()
     return 0  # the watches are read by daemon threads, which end with the process and not before a read of theirs does
 
 

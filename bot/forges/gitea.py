@@ -80,6 +80,9 @@ class Gitea(Wire):
         rights = found.json().get("permissions", {}) if found.is_success else {}
         comments = self._try("PATCH", f"{self._at}/issues/comments/0", json={"body": "-"})
         hooks = self._try("PATCH", f"{self._at}/hooks/0", json={"active": True})
+        teams = [
+            Grant("read:organization", self._reads_organizations(), "nobody has a role by a team")
+        ] * self._asks_teams
         return (
             Grant("read:user", self._try("GET", "/user").is_success, "its own comments cannot be told from others'"),
             Grant("read:repository", found.is_success, "nothing of the repository can be read"),
@@ -89,7 +92,11 @@ class Gitea(Wire):
                 "write:repository", hooks.status_code == NOT_FOUND, "statuses, commits and webhooks cannot be written"
             ),
             Grant("admin access", bool(rights.get("admin")), "who may command, and branch protection, cannot be asked"),
+            *teams,
         )
+
+    def _reads_organizations(self) -> bool:
+        return self._try("GET", "/user/orgs", params={"limit": 1}).is_success
 
     def excesses(self) -> Sequence[str]:
         """What the token's user and its scopes allow beyond one repository; the probes write nothing (nothing has the id 0)."""
@@ -97,8 +104,7 @@ class Gitea(Wire):
         found = ["its user is an administrator of this Gitea"] if user.is_success and user.json()["is_admin"] else []
         if self._try("GET", "/admin/users", params={"limit": 1}).is_success:
             found.append("the scope read:admin")
-        reads_teams = user.is_success and self._try("GET", "/user/orgs", params={"limit": 1}).is_success
-        if reads_teams and not self._asks_teams:
+        if user.is_success and not self._asks_teams and self._reads_organizations():
             found.append("the scope read:organization")
         if self._try("DELETE", "/user/keys/0").status_code == NOT_FOUND:
             found.append("the scope write:user")

@@ -87,17 +87,18 @@ def bad_image(stage: Stage) -> None:
     """An image that does not exist: the Pod's own reason is told, not a deadline ten minutes later."""
     stage.write(replace(NEXT_PRODUCTION, tag="missing"))
     revision = stage.clone.commit("Cart from nowhere")
-    stage.push(["degraded", "ImagePullBackOff"], until="ImagePullBackOff")
-    text = stage.show_last(revision, CONVERGE[PRODUCTION.environment], "failure")
-    stage.require("ImagePullBackOff" in text, "the status says why")
+    stage.push(["configure", "cart:missing"], wait=0)
+    context = CONVERGE[PRODUCTION.environment]
+    written = stage.show_statuses(revision, {context: "failure"})
+    stage.require("ImagePullBackOff" in written[-1][2], "the status says why")
 
 
 def next_commit(stage: Stage) -> None:
     """The next good commit takes over at once."""
     stage.write(LAST_PRODUCTION)
     revision = stage.clone.commit("Cart 1.6.0")
-    stage.push(["configure", "verified", "converged"])
-    stage.show_last(revision, CONVERGE[PRODUCTION.environment], "success")
+    stage.push(["configure"], wait=0)
+    stage.show_statuses(revision, {CONVERGE[PRODUCTION.environment]: "success"})
     stage.require(stage.live_image(PRODUCTION).endswith(":1.6.0"), "production runs the newest cart")
 
 
@@ -137,7 +138,7 @@ def rollback(stage: Stage) -> None:
     stage.show_statuses(head, {PREDICT: "success"})
     context = CONVERGE[PRODUCTION.environment]
     bad = stage.merge(number)
-    stage.show_last(bad, context, "failure")
+    stage.show_statuses(bad, {context: "failure"})
 
     answer = stage.say(number, f"/rollback {PRODUCTION.environment}")
     found = PROPOSED.search(answer)

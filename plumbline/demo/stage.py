@@ -126,12 +126,13 @@ class Stage:
         self.branch("main", "origin/main")
         return git("rev-parse", "HEAD", at=self.clone.folder).strip()
 
-    def push(self, expected: Sequence[str], *, accepted: bool = True, until: str = "") -> None:
+    def push(self, expected: Sequence[str], *, accepted: bool = True, wait: int = 60) -> None:
         """Pushes `main`, shows what the pusher sees, and checks that each expected word came, in this order.
 
-        `until` is a word after which nobody looks any more: the push is over, the cluster goes on.
+        It goes on for at most `wait` seconds. Gitea holds a short answer back until then, so with 0 the prediction is seen at
+        once, and the statuses tell the rest as it comes.
         """
-        options = ["-o", "plumbline.wait=60"]
+        options = ["-o", f"plumbline.wait={wait}"]
         if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
             options += ["-o", "plumbline.colour=1"]
         self.command("git push origin main")
@@ -144,11 +145,9 @@ class Stage:
                 print(f"  {line.rstrip()}", flush=True)
             while left and left[0] in line:
                 left.pop(0)
-            if until and until in line:
-                break
         if left:
             raise StepMissing(f"`{left[0]}` did not come in the push's output")
-        if not until and (code == "exit 0") is not accepted:
+        if (code == "exit 0") is not accepted:
             raise StepMissing("the push was " + ("refused" if accepted else "accepted"))
 
     def require_status(self, context: str) -> None:
@@ -211,8 +210,7 @@ class Stage:
             nonlocal shown, found
             found = [each for each in self.statuses(revision) if each[0] in wanted]
             for context, state, text in found[shown:]:
-                mark = coloured(f"{state:<8}", COLOURS.get(state, "0"))
-                print(f"  {time.monotonic() - began:5.1f} s  {context:<{width}}  {mark} {safe(text)}", flush=True)
+                self.show_coming(time.monotonic() - began, f"{context:<{width}}", state, text)
             shown = len(found)
             newest = {context: state for context, state, _ in found}
             return all(newest.get(context) == state for context, state in wanted.items())
@@ -222,17 +220,28 @@ class Stage:
         return found
 
     def show_last(self, revision: str, context: str, state: str) -> str:
-        """Waits until a context of a commit has its state, and shows it; its text."""
+        """Waits until a context of a commit has its state, and shows it and what comes before it; its text."""
+        began, shown = time.monotonic(), None
+        found: list[tuple[str, str]] = []
 
-        def newest() -> tuple[str, str]:
-            return next(
-                ((now, text) for name, now, text in reversed(self.statuses(revision)) if name == context), ("", "")
-            )
+        def is_there() -> bool:
+            nonlocal shown, found
+            found = [(now, text) for name, now, text in self.statuses(revision) if name == context]
+            is_now = found[-1:] != [] and found[-1][0] == state
+            if shown is None:  # what was there before is known, all but the one that is waited for
+                shown = len(found) - is_now
+            for now, text in found[shown:]:
+                self.show_coming(time.monotonic() - began, context, now, text)
+            shown = len(found)
+            return is_now
 
-        self.wait(lambda: newest()[0] == state, f"{context} of {revision[:7]} is {state}")
-        _, text = newest()
-        self.show_status(context, state, text)
-        return text
+        self.wait(is_there, f"{context} of {revision[:7]} is {state}")
+        return found[-1][1]
+
+    def show_coming(self, seconds: float, context: str, state: str, text: str) -> None:
+        """One status in a line, with how long it was waited for."""
+        mark = coloured(f"{state:<8}", COLOURS.get(state, "0"))
+        print(f"  {seconds:5.1f} s  {context}  {mark} {safe(text)}", flush=True)
 
     def show_status(self, context: str, state: str, text: str) -> None:
         """One status in a line."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import zlib
 from collections.abc import Iterator
@@ -19,8 +20,8 @@ from tests.bot.web import TOKEN, Web, fill, form_of, post_token, web
 from tests.browser import chromium
 from worker.adapters.store import Store
 from worker.domain.convergence import EnvironmentState
-from worker.domain.locks import Lock, Locks
-from worker.domain.messages import INTAKE_QUEUE
+from worker.domain.locks import Awaited, Lock, Locks, waits
+from worker.domain.messages import INTAKE_QUEUE, shown_key
 
 PAGE = "/environments/shop/production"
 PRESS = f"{PAGE}/commands"
@@ -30,6 +31,13 @@ PRESS = f"{PAGE}/commands"
 def running(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     with web(tmp_path_factory.mktemp("web"), redis_url, "pages: {token: {env: PAGES}, may: [write]}\n") as started:
         yield started
+
+
+def waiting(connection: redis.Redis) -> None:
+    """A plan of tools waits for people."""
+    plan = Awaited("c", "7k2m91fd" * 4, time.time() - 60, "on approval", approvals=1, confirmation=True)
+    shown = {"held": [waits(Locks(awaited=plan), plan, "tools", time.time()).to_json()], "beside": []}
+    connection.set(shown_key("shop", "tools"), json.dumps(shown))
 
 
 @pytest.fixture
@@ -43,6 +51,11 @@ def connection(redis_url: str) -> Iterator[redis.Redis]:
         found.sadd(f"rq:workers:{INTAKE_QUEUE}", "rq:worker:test")
         found.set("rq:worker:test", "1")
         yield found
+
+
+def labels(text: str) -> list[str]:
+    """The buttons of a page's commands, in their order."""
+    return re.findall(r'<button class="button" title="/[^"]*">([^<]*)</button>', text)
 
 
 def asked(connection: redis.Redis) -> list[dict[str, Any]]:
@@ -67,7 +80,7 @@ def test_a_held_environment_is_released_and_rolled_back_by_buttons(
         page.goto(running.address + PAGE)
         page.screenshot(path=tmp_path / "buttons.png", full_page=True)
         offered = page.locator(".buttons button").all_inner_texts()
-        assert offered == ["Unhold", "Retry", "Roll back", "Adopt drift"], "to freeze is an admin's"
+        assert offered == ["Unhold", "Roll back", "Retry", "Adopt drift"], "to freeze is an admin's"
         page.get_by_role("button", name="Unhold").click()
         (first,) = asked(connection)
         assert (first["line"], first["branch"], first["token"]) == ("/unhold production", "main", "pages")
@@ -79,10 +92,10 @@ def test_a_held_environment_is_released_and_rolled_back_by_buttons(
         page.screenshot(path=tmp_path / "done.png")
 
         page.get_by_role("link", name="Back to production").click()
-        page.get_by_label("Roll back: target").fill("~2")
+        page.get_by_label("Roll it back to").fill("~2")
         page.get_by_role("button", name="Roll back").click()
         assert asked(connection) == [], "what is hard to take back is asked twice"
-        assert page.get_by_role("heading", level=1).inner_text() == "Is this meant?"
+        assert page.get_by_role("heading", level=1).inner_text() == "Roll production back?"
         page.screenshot(path=tmp_path / "confirm.png")
         page.get_by_role("button", name="First say what would change").click()
         (dry,) = asked(connection)
@@ -90,11 +103,46 @@ def test_a_held_environment_is_released_and_rolled_back_by_buttons(
         Tickets(connection).say(
             dry["ticket"], Said("`production` would go back.\n\n- `a.yaml` is taken away", CommandOutcome.DONE)
         )
-        page.get_by_role("button", name="Do it").click()
+        page.get_by_role("heading", level=1, name="What it would change").wait_for()
+        page.get_by_role("button", name="Yes, roll production back").click()
         (second,) = asked(connection)
         assert second["line"] == "/rollback production ~2"
         Tickets(connection).say(second["ticket"], Said("Nobody may.", CommandOutcome.REFUSED))
         page.get_by_role("heading", level=1, name="Not done").wait_for()
+
+
+def test_a_plan_is_confirmed_by_a_person_and_drift_adopted_where_there_is_some(
+    running: Web, connection: redis.Redis
+) -> None:
+    waiting(connection)
+    with running.signed_in() as client:
+        text = client.get("/environments/shop/tools").text
+        assert "<code>/approve tools 7k2m91fd and /confirm-prune tools 7k2m91fd</code>" in text
+        assert labels(text) == ["Hold", "Roll back", "Retry"], "a token confirms nothing"
+        assert "Adopt drift" in labels(client.get(PAGE).text)
+
+
+@pytest.mark.parametrize(
+    ("line", "asks", "follows", "yes"),
+    [
+        ("/rollback production ~2", "Roll production back?", "A commit is proposed for it. Nothing changes", "Yes, roll"),
+        ("/rollback production --push", "Roll production back?", "A commit goes to main at once", "Yes, roll"),
+        ("/approve production 7k2m91fd", "Approve the plan of production?", "It is applied as soon as", "Yes, approve it"),
+        ("/confirm-prune production 7k2m91fd", "Delete what the plan of production deletes?", "Git cannot", "Yes, delete it"),
+        ("/freeze", "Freeze all environments of main?", "until they are thawed", "Yes, freeze them all"),
+        ("/adopt production", "Take what drifted in production into Git?", "says what the cluster has", "Yes, take it"),
+    ],
+)  # fmt: skip
+def test_what_is_asked_twice_says_what_follows(
+    running: Web, connection: redis.Redis, line: str, asks: str, follows: str, yes: str
+) -> None:
+    with running.signed_in() as client:
+        page = client.post(PRESS, data={"form": form_of(client.get(PAGE).text), "line": line}).text
+    assert f"<h1>{asks}</h1>" in page
+    assert follows in page
+    assert yes in page
+    assert ("First say what would change" in page) is line.startswith("/rollback")
+    assert asked(connection) == []
 
 
 def test_a56_another_page_s_form_asks_for_nothing(running: Web, connection: redis.Redis) -> None:
@@ -183,6 +231,9 @@ def test_an_account_of_the_forge_commands_as_itself(redis_url: str, tmp_path: Pa
             text = client.get(PAGE).text
             assert all(word in text for word in ("Unhold", "Retry", "Roll back", "Adopt drift"))
             assert "Freeze all" not in text, "that is an admin's"
+            waiting(connection)
+            offered = labels(client.get("/environments/shop/tools").text)
+            assert offered[:2] == ["Approve the plan", "Hold"], "to confirm deletions is an admin's too"
             form = form_of(client.get(PAGE).text)
             answer = client.post(PRESS, data={"form": form, "line": "/unhold production"})
             assert answer.status_code == 303

@@ -22,7 +22,7 @@ from worker.domain.plan import FieldChange
 from worker.domain.reports import ConvergenceReport, Step
 
 FROZEN = Holding("frozen", BEGAN, "the holidays", "bob", "/thaw")
-WAITS = Holding("waits for 1 of 2 approvals", BEGAN, "converge: on-approval", "", "/approve production 4k7m2p9x")
+WAITS = Holding("waits for 1 more of 2 approvals", BEGAN, "converge: on-approval", "", "/approve production 4k7m2p9x")
 ADDRESS = "https://plumbline.example.com"
 PAGE = f"{ADDRESS}/environments/shop/production"
 
@@ -165,7 +165,7 @@ def test_what_is_held_says_who_why_for_how_long_and_what_ends_it() -> None:
     found = data(holding(WAITS))
     assert (found["by"], found["text"]) == (
         "",
-        "Waits for 1 of 2 approvals for 3 h: converge: on-approval (/approve production 4k7m2p9x)",
+        "Waits for 1 more of 2 approvals for 3 h: converge: on-approval (/approve production 4k7m2p9x)",
     )
     long = data(holding(replace(FROZEN, why="because " * 400)))
     assert len(long["text"]) <= 140

@@ -13,7 +13,7 @@ from bot.board import Board
 from tests.bot.web import Web, fill, web
 from tests.browser import chromium
 from worker.adapters.store import Store
-from worker.domain.convergence import EnvironmentState
+from worker.domain.convergence import EnvironmentState, Operation, Phase
 from worker.domain.locks import Lock, Locks
 from worker.domain.messages import shown_key
 from worker.domain.plan import ABSENT, FieldChange
@@ -57,7 +57,7 @@ def test_the_page_says_what_holds_it_and_what_lies_beside_git(
         beside = page.locator("section[aria-labelledby=beside] li").all_inner_texts()
         page.screenshot(path=tmp_path / "held.png", full_page=True)
         assert page.locator("li b b, li i").count() == 0, "nobody's words are markup"
-    assert [each.splitlines()[0] for each in held] == ["held by ann: incident <i>7</i>"]
+    assert [each.splitlines()[0] for each in held] == ["held by ann: incident <i>7</i> since 1 h ago"]
     assert held[0].endswith("released by /unhold production")
     assert beside == [
         "Deployment shop/cart metadata.labels.debug on, not in Git (kubectl-<b>label</b>)",
@@ -66,6 +66,25 @@ def test_the_page_says_what_holds_it_and_what_lies_beside_git(
         "Deployment shop/cart spec.paused is as Git says, and belongs to bob now",
     ]
     assert "hunter2" not in str(connection.get(shown_key("shop", "production")))
+
+
+def test_the_first_page_says_what_people_hold(running: Web, connection: redis.Redis) -> None:
+    now = time.time()
+    with running.visitor() as visitor:
+        assert "held" not in visitor.get("/").text.partition("Predictions")[0]
+        locks = Locks(hold=Lock("ann", now - 3700, "incident <i>7</i>"), freeze=Lock("ops", now - 90, "the holidays"))
+        Store(connection, b"key").show("shop", EnvironmentState("shop/tools", "c", locks=locks), "tools", now)
+        page = visitor.get("/").text
+        assert "<h1>3 of 5 environments out of true, 1 held</h1>" in page
+        assert "<b>held</b> by <bdi>ann</bdi>: <bdi>incident &lt;i&gt;7&lt;/i&gt;</bdi>" in page
+        assert page.count('<p class="holds">') == 2
+        operation = Operation("3f9c2ab" + "1" * 33, "main", Phase.APPLYING, now, now)
+        state = EnvironmentState("shop/tools", "c", operation=operation)
+        Store(connection, b"key").show("shop", state, "tools", now)
+        assert "holds" not in visitor.get("/").text, "what ends by itself is no hold of people's"
+        text = visitor.get("/environments/shop/tools").text
+        assert "ends by itself" in text
+        assert "released by" not in text
 
 
 def test_what_is_much_is_counted_and_what_nobody_showed_has_no_section(running: Web, connection: redis.Redis) -> None:

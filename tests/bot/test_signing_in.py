@@ -16,7 +16,7 @@ import redis
 from bot.board import Board
 from bot.forges.port import Permission
 from bot.forges.sign_in import permission_of
-from bot.visitors import ATTEMPTS
+from bot.visitors import ATTEMPTS, FORGE_ATTEMPTS
 from sandbox.processes import free_port
 from tests.bot.oauth_server import CLIENT, SECRET, OAuthServer, oauth_server
 from tests.bot.test_pages import PATHS
@@ -281,6 +281,30 @@ def test_a53_the_client_s_secret_and_the_token_follow_no_redirect(redis_url: str
             back = forge.allow(client.get("/login/hub").headers["location"])
             assert client.get(back).status_code == 403
         assert elsewhere.paths == []
+
+
+def test_a64_the_forge_is_asked_so_often_for_one_address_and_not_more(redis_url: str, tmp_path: Path) -> None:
+    with _forge(redis_url, tmp_path, "gitea") as (running, forge):
+        forge.readable = {"acme/shop": {"pull": True}}
+        for _ in range(3):
+            with _signed_in(running, forge):
+                pass
+        with running.visitor() as client:
+
+            def tried(code: str) -> httpx.Response:
+                asked = client.get("/login/hub").headers["location"]
+                state = asked.partition("state=")[2].partition("&")[0]
+                return client.get(f"/login/hub/done?code={code}&state={state}")
+
+            forge.paths.clear()
+            answers = [tried("x") for _ in range(FORGE_ATTEMPTS)]
+            assert {answer.status_code for answer in answers} == {403}, "whoever came in is not counted"
+            assert len(forge.paths) == FORGE_ATTEMPTS
+            refused = client.get(forge.allow(client.get("/login/hub").headers["location"]))
+            assert refused.status_code == 429
+            assert "Too many attempts. Try again in 5 minutes." in refused.text
+            assert len(forge.paths) == FORGE_ATTEMPTS, "the forge is not asked any more"
+            assert client.get("/").status_code == 302
 
 
 def test_a_forge_that_is_away_is_said_and_lets_nobody_in(redis_url: str, tmp_path: Path) -> None:

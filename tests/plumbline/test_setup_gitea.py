@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from plumbline.forge_system import BOT
-from plumbline.setup_gitea import EVENTS, READING, SCOPES
+from plumbline.setup_gitea import EVENTS, READING, SCOPES, TEAMS
 from sandbox.forge import GiteaServer
 from worker.domain.installation_file import read_installation
 from worker.domain.secret_text import SecretReference
@@ -126,6 +126,30 @@ def test_a_token_that_is_not_there_is_said_with_both_ways_to_make_it(operator: O
     assert f"{operator.gitea.address}/user/settings/applications with {', '.join(SCOPES)}" in run.stderr
     assert f"(umask 077; cat > {operator.folder}/forge-token)" in run.stderr
     assert not (operator.folder / "forge-token").exists()
+
+
+def test_who_is_in_a_team_is_asked_only_where_roles_name_teams(operator: Operator) -> None:
+    without = operator.run("--user", BOT, "--dry-run")
+    assert TEAMS not in without.stdout + without.stderr
+    operator.declare("  roles: {leads: {teams: [acme/leads]}}\n")
+    by_hand = operator.run()
+    assert f"applications with {', '.join((*SCOPES, TEAMS))}, and paste it" in by_hand.stderr
+
+    first = operator.run("--user", BOT, password=operator.gitea.password)
+    assert first.returncode == 0, first.stderr
+    assert f"needs       {TEAMS}: roles of shop name teams" in first.stdout
+    assert f"granted   {TEAMS}" in first.stdout
+    token = (operator.folder / "forge-token").read_text().strip()
+    assert operator.gitea.request("GET", "/user/orgs", token=token)[0] == 200
+
+    (operator.folder / "forge-token").write_text(operator.gitea.create_token(BOT, SCOPES))
+    lacking = operator.run()
+    assert lacking.returncode == 1
+    assert f"missing   {TEAMS}: nobody has a role by a team" in lacking.stdout
+    operator.declare("  roles: {leads: {users: [ann]}}\n")
+    needless = operator.run()
+    assert needless.returncode == 0, needless.stderr
+    assert TEAMS not in needless.stdout
 
 
 def test_a_wrong_password_makes_nothing(operator: Operator) -> None:

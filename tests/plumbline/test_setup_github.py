@@ -60,6 +60,7 @@ def page_of(github: str, folder: Path) -> tuple[setup_github.Page, threading.Thr
         str(folder),
         "--organization",
         "octo",
+        "--teams",
     ]
     page = setup_github.Page(parser.parse_args(given))
     ended: list[object] = []
@@ -96,6 +97,7 @@ def test_the_page_posts_the_manifest_and_only_its_own_return_is_taken(github: st
     manifest = json.loads(sent[1])
     assert manifest["hook_attributes"]["url"] == "https://plumbline.example/webhooks/github"
     assert manifest["default_permissions"]["contents"] == "write"
+    assert manifest["default_permissions"]["members"] == "read"
     assert set(manifest["default_events"]) == {
         "check_run",
         "check_suite",
@@ -150,6 +152,50 @@ def test_what_is_there_already_stops_it_and_a_dry_run_writes_nothing(
     assert "would write" not in shown.replace(f"would write {tmp_path}/github-webhook-secret", "")
     assert main(given) == 1
     assert (tmp_path / "github-app.pem").read_text() == "mine"
+
+
+APP = """\
+address: https://plumbline.example
+forges: [{name: github, app: {id: 1, key: {file: k}}, webhook-secret: {file: s}}]
+repositories:
+- {name: shop, forge: github, project: acme/shop, url: 'https://github.com/acme/shop.git', ceiling: {}, roles: {leads: ROLE}}
+"""
+TEAM, PERSON = "{teams: [acme/leads]}", "{users: [ann]}"
+
+
+@pytest.mark.parametrize(
+    ("text", "option", "is_asked", "said"),
+    [
+        (APP.replace("ROLE", TEAM), [], True, "asks for    members: read: roles of shop name teams\n"),
+        (APP.replace("ROLE", PERSON), [], False, "leaves out  members: read: no role of app.yaml names a team; "),
+        (APP.replace("ROLE", PERSON), ["--teams"], True, "asks for    members: read: as --teams says\n"),
+        (None, [], False, "leaves out  members: read: there is no app.yaml yet; roles that name teams need it, and "),
+        (None, ["--teams"], True, "asks for    members: read: as --teams says\n"),
+        (APP.replace("ROLE", TEAM).replace("forges", "fogres"), [], False, "leaves out  members: read: app.yaml:2: "),
+    ],
+)
+def test_who_is_in_a_team_is_asked_only_where_roles_name_teams(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    text: str | None,
+    option: list[str],
+    is_asked: bool,
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PLUMBLINE_CONFIG", raising=False)
+    if text is not None:
+        (tmp_path / "app.yaml").write_text(text)
+    given = ["setup", "github", "--address", "https://plumbline.example", *option]
+    assert main([*given, "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(said)
+    asked = json.loads(shown[shown.index("{") : shown.rindex("}") + 1])["default_permissions"]
+    assert asked.get("members") == ("read" if is_asked else None)
+    assert asked["contents"] == "write"
+    assert main([*given, "--token"]) == 0
+    assert ("   members: read   nobody has a role by a team" in capsys.readouterr().out) is is_asked
 
 
 @pytest.mark.parametrize("option", ["--address", "--github"])

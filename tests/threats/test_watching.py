@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import resource
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,8 +19,8 @@ import redis
 import urllib3
 from kubernetes import client
 
-from plumbline.local_system import Clone, LocalSystem
-from sandbox.processes import wait_until
+from plumbline.local_system import ROOT, Clone, LocalSystem
+from sandbox.processes import Server, wait_until
 from tests.api_proxy import ApiProxy, Fault
 from tests.conftest import Kubectl, config_map
 from tests.invariants import recorded_of, wait_converged
@@ -254,6 +255,75 @@ def test_f25_an_api_server_that_was_away_is_no_difference_and_what_moved_is_foun
     assert {each.key.name for each in opened[0].episode.drift} == {"a"}
 
 
+JUMPING = """
+import datetime, pathlib, runpy, sys, time
+shift, true = pathlib.Path(sys.argv.pop(1)), time.time
+time.time = lambda: true() + float(shift.read_text())
+class Jumping(datetime.datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return super().now(tz) + datetime.timedelta(seconds=float(shift.read_text()))
+datetime.datetime = Jumping
+runpy.run_module("worker.watch", run_name="__main__")
+"""
+
+
+def test_f16_a_watch_whose_clock_jumps_misses_nothing_and_says_nothing_twice(
+    healing: LocalSystem, proxy: ApiProxy, kubectl: Kubectl, namespace: str, tmp_path: Path
+) -> None:
+    shift, log = tmp_path / "shift", healing.directory / "jumping.log"
+    shift.write_text("0")
+    healing.servers["watch"].kill()
+    command = [sys.executable, "-c", JUMPING, str(shift)]
+    healing.servers["jumping"] = Server("jumping", command, log, environ=healing.environ, directory=ROOT)
+    wait_until(lambda: "ready" in healing.log("jumping"), 20, "it watches")
+    began, mark = time.time(), len(proxy.writes())
+    for turn, (hours, name) in enumerate(((0, "a"), (2, "b"), (-2, "a")), start=1):
+        shift.write_text(str(hours * 3600))
+        edit(kubectl, namespace, f"9{turn}", name=name)
+        wait_until(partial(is_healed, kubectl, namespace, name), 10, f"it is healed at {hours} h")
+        wait_until(lambda: recorded_of(healing).state.episode is None, 20, "the episode is closed")
+        news = recorded_of(healing).state.news
+        assert [each.event for each in news] == [Event.OPENED, Event.HEALED, Event.CLOSING, Event.CONVERGED]
+        at = [each.at for each in news]
+        assert at == sorted(at)
+        assert began - 5 < at[0] <= at[-1] < time.time() + 5, "no time is that of the clock that jumped"
+    written = [path for method, path in proxy.writes()[mark:] if method == "PATCH" and "configmaps" in path]
+    assert len([path for path in written if "force=true" in path]) == 3, "each was put back once"
+    assert "nothing is recorded of" not in healing.log("jumping"), "no commit was taken for one that is stuck"
+    assert "Traceback" not in healing.log("jumping")
+
+
+def test_f24_a_slow_api_server_piles_nothing_up_and_drift_is_healed_once(
+    healing: LocalSystem, proxy: ApiProxy, kubectl: Kubectl, namespace: str
+) -> None:
+    proxy.rule = lambda _method, _path: Fault(delay=0.7)
+    longest = 0
+
+    def is_over() -> bool:
+        nonlocal longest
+        with redis.Redis.from_url(healing.redis_url) as connection:
+            queues = connection.keys("rq:queue:*-looks-*") + connection.keys("rq:queue:*-applies-*")
+            longest = max(longest, sum(int(connection.llen(queue)) for queue in queues))
+        return Event.CONVERGED in events_of(healing)
+
+    mark = len(proxy.writes())
+    edit(kubectl, namespace, "9")
+    wait_until(is_over, 90, "the drift is healed and its episode closed")
+    assert value_of(kubectl, namespace) == "1"
+    assert longest <= 3, "a look that waits is not asked for again"
+    assert events_of(healing).count(Event.OPENED) == 1
+    assert events_of(healing).count(Event.CONVERGED) == 1
+    forced = [path for method, path in proxy.writes()[mark:] if method == "PATCH" and "force=true" in path]
+    assert len(forced) == 1
+    log = healing.log("watch") + healing.log("worker")
+    assert "lease lost" not in log
+    assert "Traceback" not in log
+    proxy.rule = lambda _method, _path: None
+    edit(kubectl, namespace, "8", name="b", manager="eve")
+    wait_until(partial(is_healed, kubectl, namespace, "b"), 10, "a fast server is used as one again")
+
+
 @pytest.mark.parametrize(
     "line", [b"[]", b"7", b'{"type":"ADDED","object":null}', b'{"type":"ADDED","object":{"metadata":[]}}']
 )
@@ -273,7 +343,7 @@ def test_f26_a_server_to_which_every_place_is_gone_is_not_asked_without_a_pause(
         list(followed(status=410))
 
 
-class Server(BaseHTTPRequestHandler):
+class Answers(BaseHTTPRequestHandler):
     """Something in the place of an API server: one answer to each list, one line to each watch."""
 
     status = 200
@@ -294,7 +364,7 @@ class Server(BaseHTTPRequestHandler):
 
 def followed(**answers: Any) -> Iterator[Seen]:
     """One round of a watch on a server that answers so."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Answering", (Server,), answers))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Answering", (Answers,), answers))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         configuration = client.Configuration()

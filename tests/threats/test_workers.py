@@ -350,6 +350,17 @@ def test_f14_an_idle_worker_ends_at_once_and_says_nothing_of_a_failure(proxied: 
         assert "Traceback" not in proxied.log(name), proxied.log(name)
 
 
+def test_f14_int_and_term_together_are_one_word_and_leave_no_trace(proxied: LocalSystem) -> None:
+    for name in ("worker", "bot", "watch"):
+        server = proxied.servers[name]
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+            server.signal(number)
+        assert server.wait_ended(10), name
+        log = proxied.log(name)
+        assert "Traceback" not in log, log
+        assert "unhandled" not in log, log
+
+
 def test_f14_rolling_restarts_under_load_fail_nothing(proxied: LocalSystem, cloned: Clone) -> None:
     revision = ""
     name = "worker"

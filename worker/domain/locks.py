@@ -139,7 +139,8 @@ def lacking(locks: Locks, awaited: Awaited, codes: Iterable[str], now: float) ->
         names = people_for(locks.approvals, awaited.fingerprint, Verb.APPROVE, awaited.people, now)
         have = len(names) + given
         if have < awaited.approvals:
-            parts.append(f"{have} of {awaited.approvals} approvals" if awaited.approvals > 1 else "an approval")
+            some = f"{awaited.approvals - have} more of {awaited.approvals}" if have else f"{awaited.approvals}"
+            parts.append(f"{some} approvals" if awaited.approvals > 1 else "an approval")
     confirmed = given or people_for(locks.approvals, awaited.fingerprint, Verb.CONFIRM_PRUNE, awaited.people, now)
     if awaited.confirmation and not confirmed:
         parts.append("a confirmation of its deletions")
@@ -280,6 +281,11 @@ class Holding:
     why: str
     who: str
     release: str
+
+    @property
+    def is_peoples(self) -> bool:
+        """Whether it lasts until people end it, by a command."""
+        return self.release.startswith("/")
 
     @property
     def text(self) -> str:

@@ -63,7 +63,7 @@ def approve(by: str = "bob", **facts: Any) -> Order:
         (Locks(), approve(), Done.REFUSED, False, "no plan with the code ab12cd34 waits"),
         (Locks(), approve(fingerprint=PRINT), Done.DONE, False, "is kept; it counts if"),
         (Locks(), approve(fingerprint=OTHER), Done.REFUSED, False, "no plan with the code"),
-        (Locks(awaited=replace(WAITS, approvals=2)), approve(), Done.DONE, False, "waits for 1 of 2 approvals"),
+        (Locks(awaited=replace(WAITS, approvals=2)), approve(), Done.DONE, False, "waits for 1 more of 2 approvals"),
         (Locks(awaited=WAITS, hold=HELD), approve(), Done.DONE, False, "may be applied, but held by ann"),
         (Locks(awaited=PRUNES), approve(), Done.DONE, False, "waits for a confirmation of its deletions"),
         (Locks(awaited=PRUNES), order(Verb.CONFIRM_PRUNE, code="ab12cd34"), Done.DONE, True, "is applied now"),
@@ -134,9 +134,11 @@ def approval(fingerprint: str = PRINT, **facts: Any) -> Approval:
         ((approval(verb=Verb.CONFIRM_PRUNE),), (), WAITS, "an approval"),
         ((approval(),), (), PRUNES, "a confirmation of its deletions"),
         ((approval(verb=Verb.CONFIRM_PRUNE),), (), PRUNES, ""),
-        ((approval(),), (), replace(WAITS, approvals=2), "1 of 2 approvals"),
-        ((), ("ab12cd34",), replace(WAITS, approvals=2), "1 of 2 approvals"),
-        ((approval(), approval(by="Bob")), (), replace(WAITS, approvals=2), "1 of 2 approvals"),
+        ((approval(),), (), replace(WAITS, approvals=2), "1 more of 2 approvals"),
+        ((), ("ab12cd34",), replace(WAITS, approvals=2), "1 more of 2 approvals"),
+        ((), (), replace(WAITS, approvals=2), "2 approvals"),
+        ((approval(),), (), replace(WAITS, approvals=3), "2 more of 3 approvals"),
+        ((approval(), approval(by="Bob")), (), replace(WAITS, approvals=2), "1 more of 2 approvals"),
         ((approval(), approval(by="carol")), (), replace(WAITS, approvals=2), ""),
         ((), (), replace(WAITS, confirmation=True), "an approval and a confirmation of its deletions"),
     ],
@@ -195,7 +197,7 @@ def test_what_is_released_is_asked_for_again_though_the_asking_was_lost(
             state(Phase.HELD, Locks(awaited=replace(WAITS, approvals=2), approvals=(approval(),))),
             [
                 (
-                    "waits for 1 of 2 approvals", "", "It is converged on approval only, approved by bob",
+                    "waits for 1 more of 2 approvals", "", "It is converged on approval only, approved by bob",
                     "/approve production ab12cd34",
                 )
             ],
