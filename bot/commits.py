@@ -121,6 +121,17 @@ class BareSite:
         """A commit that is known again as the bot's own; its id. Raises Moved, Refused and Unavailable."""
         return self.git.commit(branch, onto, self.seals.commit(self.repository, onto, message, files), files)
 
+    def push(self, branch: str, onto: str, message: str, files: Sequence[FileFact]) -> str:
+        """The commit on a branch of others, unless it is its newest one already (whoever made it was stopped); its id.
+
+        Raises as `commit`, and Moved where the branch is elsewhere.
+        """
+        tip = self.tips.get(branch)
+        if tip is not None and tip != onto and self.git.is_just(tip, onto, files):
+            return tip
+        self.require_tip(branch, onto)
+        return self.commit(branch, onto, message, files)
+
     def put(self, own: str, base: str, onto: str, message: str, files: Callable[[], Sequence[FileFact]]) -> None:
         """The commit on a branch of its own, made unless just that is there. Raises as `commit`, and Moved as `require_tip`."""
         tip = self.tips.get(own)

@@ -97,9 +97,8 @@ def _committed(desk: Desk, site: BareSite, report: RollbackReport) -> str:
     branch, text = site.named(branch_name(report)), message(report, PLAIN_HOST)
     files = [(each.path, each.mode, each.blob) for each in report.files]
     if branch not in site.tips and report.request.push and not why:
-        site.require_tip(report.branch, report.onto)
         try:
-            revision = site.commit(report.branch, report.onto, text, files)
+            revision = site.push(report.branch, report.onto, text, files)
         except Refused as error:
             why = str(error)
         else:

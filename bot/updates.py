@@ -110,9 +110,8 @@ def _committed(desk: Desk, site: BareSite, report: UpdateReport) -> str:
     why, said = why_no_commit(report), message(report, site.seals.word)
     files = site.facts(_files(site.git, report))
     if report.update_by is UpdateBy.COMMIT and not why:
-        site.require_tip(base, report.onto)
         try:
-            revision = site.commit(base, report.onto, said, files)
+            revision = site.push(base, report.onto, said, files)
         except Refused as error:
             why = str(error)
         else:

@@ -92,8 +92,15 @@ def test_a_commit_is_on_the_branch_announced_and_not_made_twice(bot: Follower) -
     assert said.startswith(f"Plumbline\n{before}\nUpdate acme/api from 1.0.0 to 1.1.0 in staging\n")
     (told,) = map(Committed.from_json, bot.asked(INTAKE_QUEUE))
     assert [(each.ref, each.new) for each in told.updates] == [("refs/heads/main", made)]
+    bot.redis.flushall()
     bot.commit(report)
-    assert (bot.tip, bot.branches(), len(bot.asked(INTAKE_QUEUE))) == (made, [], 1)
+    assert (bot.tip, bot.branches(), bot.asked(PREVIEWS_QUEUE)) == (made, [], []), (
+        "who made it was stopped at that moment"
+    )
+    assert [Committed.from_json(each).updates for each in bot.asked(INTAKE_QUEUE)] == [told.updates]
+    moved = bot.push({"app/b.yaml": "b: 2\n"})
+    bot.commit(report)
+    assert (bot.tip, bot.branches(), len(bot.asked(INTAKE_QUEUE))) == (moved, [], 1)
     (again,) = map(UpdateRequest.from_json, bot.asked(PREVIEWS_QUEUE))
     assert again == replace(report.request, attempt=1), "the branch moved: it is judged again"
 
