@@ -86,6 +86,16 @@ def run(shop: Shop, token: str, *words: str, code: int = 0) -> str:
     return found.stdout + found.stderr
 
 
+def by_api(shop: Shop, token: str, line: str) -> tuple[str, str]:
+    """What a line comes to that is sent to the API with somebody's token, and what is answered in plain words."""
+    secret = (shop.system.directory.parent / token).read_text()
+    headers, at = {"Authorization": f"Bearer {secret}"}, f"{shop.system.address}/api/v1/commands"
+    asked = httpx.post(at, json={"line": line}, headers=headers, timeout=30)
+    assert asked.status_code == 202, asked.text
+    said = httpx.get(f"{at}/{asked.json()['ticket']}", params={"wait": 20}, headers=headers, timeout=30).json()
+    return said["outcome"], said["text"]
+
+
 def opened(shop: Shop, text: str) -> Proposal:
     """The change request whose address an answer gives."""
     found = re.search(rf"{re.escape(gitea_of(shop).server.address)}/{gitea_of(shop).project}/pulls/(\d+)\b", text)
@@ -120,11 +130,14 @@ def test_by_command_line_a_change_request_is_made_for_whose_token_it_is_and_noth
     shop.status(release, shop.converge, State.SUCCESS)
     before = everything(shop)
 
-    for words in (("rollback",), ("adopt",), ("image", "registry.example/x:2"), ("hold",)):
-        refused = run(shop, "looks", words[0], shop.name, *words[1:], code=1)
-        assert "needs write permission; app.yaml gives this token read here" in refused
+    refusals = [run(shop, "looks", "rollback", shop.name, code=1)]
+    for line in ("/adopt {}", "/image {} registry.example/x:2", "/hold {}", "/rollback {} --push"):
+        outcome, text = by_api(shop, "looks", line.format(shop.name))
+        assert outcome == "refused"
+        refusals.append(text)
+    assert all("needs write permission; app.yaml gives this token read here" in each for each in refusals)
     shop.meddle("flags", a="drifted")
-    image = opened(shop, run(shop, "ada", "image", shop.name, "registry.example/x:2"))
+    image = opened(shop, by_api(shop, "ada", f"/image {shop.name} registry.example/x:2")[1])
     assert shop.rig.change_request(image.number).title == f"Use registry.example/x:2 in {shop.name}"
     adopted = opened(shop, run(shop, "ada", "adopt", shop.name, "ConfigMap/flags"))
     assert f"Requested-by: {gitea_of(shop)._login('ada')}\n" in message_of(shop, adopted.head) + "\n"
@@ -135,13 +148,13 @@ def test_by_command_line_a_change_request_is_made_for_whose_token_it_is_and_noth
 
     held = run(shop, "bob", "hold", shop.name, "--reason", "we look")
     assert f"Held by {gitea_of(shop)._login('bob')}" in held
-    run(shop, "bob", "unhold", shop.name)
+    by_api(shop, "bob", f"/unhold {shop.name}")
     told(shop, shop.rig.merge(adopted.number), State.SUCCESS)
     told(shop, shop.rig.push(shop.branch, {"plumbline.yaml": asks}), State.SUCCESS)
     text = run(shop, "ada", "rollback", shop.name, good)
     back = opened(shop, text)
     assert f"Roll back {shop.name} to {good[:7]}" in text
-    assert opened(shop, run(shop, "ada", "rollback", shop.name, good)) == back, "asked for twice it is one"
+    assert opened(shop, by_api(shop, "ada", f"/rollback {shop.name} {good}")[1]) == back, "asked for twice it is one"
     assert f"Requested-by: {gitea_of(shop)._login('ada')}\n" in message_of(shop, back.head) + "\n"
     shop.predicted(back)
     merged, code = merged_and_held(shop, back)
