@@ -30,7 +30,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def running(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
-    with web(tmp_path_factory.mktemp("web"), redis_url, "pages: {token: {env: PAGES}, may: [write]}\n") as started:
+    with web(tmp_path_factory.mktemp("web"), redis_url, "pages: {token: {env: PAGES}, may: [admin]}\n") as started:
         yield started
 
 

@@ -229,7 +229,8 @@ def test_by_a_page_s_button_who_may_write_rolls_back_and_who_only_reads_is_offer
         browser.get(f"{shop.system.address}/")
     with visit(shop, "ada") as browser:
         text = browser.get(page).text
-        assert all(f">{word}<" in text for word in ("Hold", "Roll back", "Adopt drift"))
+        assert all(f">{word}<" in text for word in ("Hold", "Roll back", "Retry"))
+        assert ">Adopt drift<" not in text, "nothing drifted"
         form = form_of(text)
         for data, headers in (
             ({"line": line, "sure": "yes"}, {}),
@@ -238,7 +239,10 @@ def test_by_a_page_s_button_who_may_write_rolls_back_and_who_only_reads_is_offer
             ({"line": line, "sure": "yes", "form": form}, {"Sec-Fetch-Site": "cross-site"}),
         ):
             assert browser.post(f"{page}/commands", data=data, headers=headers).status_code == 400
-        assert "Is this meant?" in browser.post(f"{page}/commands", data={"form": form, "line": line}).text
+        assert (
+            f"<h1>Roll {shop.name} back?</h1>"
+            in browser.post(f"{page}/commands", data={"form": form, "line": line}).text
+        )
         shop.all_is_done()
         assert [each for each in everything(shop)[0] if "rollback" in each] == [
             each for each in before[0] if "rollback" in each
