@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 # Test files at once: they mostly wait for servers, and every process of pytest has servers of its own.
-JOBS ?= 2
+JOBS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup tools demo test test-all check truth threats bench clean
@@ -44,7 +44,7 @@ check: $(STAMP)
 	$(VENV)/bin/python -m pytest -q tests/test_house.py
 
 test: tools check
-	$(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	$(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-all: tools check
 	PLUMBLINE_TRUTH_COMMITS=100000 PLUMBLINE_PROOF_EXAMPLES=2500 PLUMBLINE_ALL_FAULTS=1 $(VENV)/bin/python -m pytest --timeout 3600 $(ARGS)

@@ -29,8 +29,8 @@ from worker.domain.errors import PlumblineError, Unavailable
 from worker.domain.secret_text import SettingsError
 from worker.signed_queue import SignedQueue
 
-ANSWERS_WITHIN: Final = 1.5
-"""Seconds that a request waits for Redis before it is answered with 503, which is to come within two."""
+ANSWERS_WITHIN: Final = 1.0
+"""Seconds that a request waits for Redis before it is answered with 503, which is to come within two on a busy machine too."""
 
 
 APP_LOAD_ERROR: Final = 4
