@@ -22,6 +22,7 @@ from bot.forges.port import Comment, Forge, NotPermitted, Person
 from bot.given import Given, refusal
 from bot.markdown import code, prose
 from bot.sightings import Heard
+from bot.standing import distance
 from bot.tickets import CommandOutcome, Said
 from worker.domain.declaration import FILE
 from worker.domain.errors import DesiredStateError, PlumblineError, Refused, Unavailable
@@ -46,7 +47,7 @@ meet the one of now. What was heard in time may take longer, while a forge is aw
 """
 
 LATE: Final = (
-    "this was written {minutes:.0f} minutes ago and is heard only now, so it is not done any more: what it was meant for may "
+    "this was written {written} and is heard only now, so it is not done any more: what it was meant for may "
     "have changed. Look at `/status`, and say it again in a new comment if it is still wanted."
 )
 
@@ -60,10 +61,10 @@ def hear(desk: Desk, repository: Repository, forge: Forge, number: int, comment_
     if said is None:
         return
     with desk.sightings.hearing(repository.name, comment.id):
-        known = desk.sightings.heard(repository.name, comment.id)
+        known = desk.sightings.heard(repository.name, comment.id, comment.body)
         if known is Heard.DONE:
             return
-        text = _said(desk, repository, forge, number, comment, said, is_begun=known is Heard.BEGUN)
+        text = _said(desk, repository, forge, number, comment, said, known)
         if text is not None:
             answer(desk, repository.name, _origin(number, comment), text.text, text.outcome)
         desk.sightings.note_done(repository.name, comment.id)
@@ -76,27 +77,26 @@ def _said(
     number: int,
     comment: Comment,
     said: Command | Mistake,
-    *,
-    is_begun: bool,
+    known: Heard,
 ) -> Said | None:
     """What is answered to a command that is not done; None where nothing is, or later.
 
     That it is begun is noted only once the forge showed that no earlier life of Redis began it: from then on a receipt is ours,
     and it is tried again until it is done.
     """
-    origin = _origin(number, comment)
-    if not is_begun and forge.our_comment(number, marker(desk.settings.installation.instance, comment.id)):
+    origin, is_new = _origin(number, comment), known is Heard.NEVER
+    if is_new and forge.our_comment(number, marker(desk.settings.installation.instance, comment.id)):
         return None
     age = desk.requests.queue.now() - comment.created
     reason, text = "", ""
     if comment.is_by_robot:
         reason = "a robot"
-    elif not is_begun and _is_received(repository, forge, number, comment):
+    elif is_new and _is_received(repository, forge, number, comment):
         reason, text = "received before", LOST
-    elif not desk.sightings.is_as_begun(repository.name, comment.id, comment.body) if is_begun else comment.is_edited:
+    elif known is Heard.CHANGED or (is_new and comment.is_edited):
         reason = "the comment was edited"
-    elif not is_begun and age > LATE_SECONDS:
-        reason, text = "heard too late", LATE.format(minutes=age / 60)
+    elif is_new and age > LATE_SECONDS:
+        reason, text = "heard too late", LATE.format(written=distance(age))
     if reason:
         audit("command-refused", repository, comment.author, origin, said.word, reason=reason)
         return refusal(text) if text else None

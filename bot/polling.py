@@ -56,7 +56,7 @@ def _listen(desk: Desk, repository: Repository, forge: Forge, now: float) -> Non
     listened = desk.sightings.listened(repository.name)
     read = forge.recent_comments(read_since(listened, now))
     commands = commands_in(read, forge.me().id, desk.settings.installation.instance)
-    done = {comment.id for _, comment in commands if desk.sightings.heard(repository.name, comment.id) is Heard.DONE}
+    done = {each.id for _, each in commands if desk.sightings.heard(repository.name, each.id, each.body) is Heard.DONE}
     found = unheard(commands, done, listened, read.until, now)
     asked = [
         comment.id

@@ -32,10 +32,14 @@ HEARING_SECONDS: Final = 150
 
 
 class Heard(enum.StrEnum):
-    """How far a command came: not that is known, begun (and to be begun again where that ended early), or done."""
+    """How far a command came: not that is known, begun (and to be begun again where that ended early), or done.
+
+    CHANGED is one that was begun, and whose comment says something else by now.
+    """
 
     NEVER = ""
     BEGUN = "begun"
+    CHANGED = "changed"
     DONE = "done"
 
 
@@ -117,10 +121,12 @@ class Sightings:
         finally:
             self._ask("DEL", key)
 
-    def heard(self, repository: str, comment: str) -> Heard:
-        """How far the command in a comment came."""
+    def heard(self, repository: str, comment: str, body: str) -> Heard:
+        """How far the command in a comment came, which says `body` now."""
         found = self._ask("GET", _heard(repository, comment))
-        return Heard(found.decode().partition(" ")[0]) if found else Heard.NEVER
+        if not found or found.decode() == Heard.DONE:
+            return Heard.DONE if found else Heard.NEVER
+        return Heard.BEGUN if found.decode() == _begun(body) else Heard.CHANGED
 
     def note_begun(self, repository: str, comment: str, body: str) -> None:
         """Notes that the command which a comment's text holds is begun."""
@@ -129,10 +135,6 @@ class Sightings:
     def note_done(self, repository: str, comment: str) -> None:
         """Notes that nothing is to be done about a comment any more."""
         self._ask("SET", _heard(repository, comment), str(Heard.DONE), "EX", HEARD_SECONDS)
-
-    def is_as_begun(self, repository: str, comment: str, body: str) -> bool:
-        """Whether a comment still says what it said when its command was begun."""
-        return bool(self._ask("GET", _heard(repository, comment)) == _begun(body).encode())
 
     def listened(self, repository: str) -> float:
         """Until when the forge's comments were read, a time of the forge's; 0 where that is not known, which is noted too."""

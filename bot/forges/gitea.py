@@ -199,8 +199,8 @@ class Gitea(Wire):
     def is_received(self, number: int, comment_id: str) -> bool:  # noqa: ARG002
         """By the comment's reactions, which come on one page."""
         listed = self._get(f"{self._at}/issues/comments/{int(comment_id)}/reactions").json() or ()
-        own = int(self.me().id)
-        return any(each["content"] == "eyes" and each["user"]["id"] == own for each in listed)
+        mine = self.me().id
+        return any(each["content"] == "eyes" and values.person(each["user"]).id == mine for each in listed)
 
     def react(self, number: int, comment_id: str) -> bool:  # noqa: ARG002
         """Gitea says whether the reaction is new."""

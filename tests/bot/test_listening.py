@@ -171,7 +171,7 @@ def test_a_command_that_is_heard_an_hour_late_is_not_obeyed_and_said_to_be_late(
     (text,) = answers(beside)
     is_late = age > conversation.LATE_SECONDS
     assert ("heard only now" in text) is is_late
-    assert ("61 minutes ago" in text) is is_late
+    assert ("written 1 h ago" in text) is is_late
     assert predictions(beside) == (0 if is_late else 1)
     (line,) = [json.loads(each.message) for each in caplog.records if each.name == "plumbline.security"]
     assert line.get("reason", "") == ("heard too late" if is_late else "")
@@ -185,7 +185,7 @@ def test_what_was_begun_in_time_is_done_however_long_the_forge_was_away(beside: 
     refuses_writes(beside)
     with pytest.raises(Unavailable):
         listen(beside)
-    assert beside.desk.sightings.heard("shop", comment) is Heard.BEGUN
+    assert beside.desk.sightings.heard("shop", comment, "/plan") is Heard.BEGUN
     assert polled(beside) == [comment], "it is asked for again until it is done"
     comes_back(beside.rig)
     wrote(beside, comment, conversation.LATE_SECONDS * 2)
