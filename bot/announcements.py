@@ -8,28 +8,32 @@ from bot.given import Given, refusal
 from bot.markdown import code
 from bot.tickets import CommandOutcome, Said
 from worker.domain.declaration import FILE
-from worker.domain.messages import Committed, RefUpdate
+from worker.domain.messages import Committed, ConvergeRequest, RefUpdate
 
 
-def announced(
-    desk: Desk, git: PlainGit, repository: str, branch: str, revision: str, approvals: tuple[str, ...] = ()
-) -> Committed:
+def announced(desk: Desk, git: PlainGit, repository: str, branch: str, revision: str) -> Committed:
     """The alert of a branch's tip, as the hook would give it."""
     text = git.file(revision, FILE)
     declaration = {branch: text.decode(errors="replace")} if text is not None else {}
     update = RefUpdate(f"refs/heads/{branch}", revision, revision)
-    return Committed(repository, (update,), desk.requests.queue.now(), declaration, approvals)
+    return Committed(repository, (update,), desk.requests.queue.now(), declaration)
 
 
 def confirm(desk: Desk, given: Given) -> Said:
-    """Announces the newest commit once more, with the code of the plan that waits: it counts as one given with the push."""
-    quoted, plain = given.command.argument("code"), desk.plain_git(given.repository)
-    tip = plain.tips().get(given.branch)
+    """Asks for the newest commit once more, with the code of the plan that waits: it counts as one given with the push.
+
+    Only where it was judged that this person may: a code is one environment's, and says nothing of who may give it there.
+    """
+    quoted, name = given.command.argument("code"), given.repository.name
+    tip = desk.plain_git(given.repository).tips().get(given.branch)
     if not quoted or tip is None:
         return refusal(f"which plan? Give the code that it was printed with: {code('-o plumbline.approve=CODE')}.")
-    desk.requests.committed(announced(desk, plain, given.repository.name, given.branch, tip, (quoted,)))
+    now, clusters = desk.requests.queue.now(), dict(given.declaration.targets())
+    for each in given.environments:
+        desk.board.head(name, each, tip)
+        desk.requests.converge(ConvergeRequest(name, each, given.branch, tip, clusters[each], now, (quoted,)))
     text = (
-        f"{code(given.branch)} is converged again, with your word for the plan {code(quoted)}: it counts if that is the plan "
-        "which waits."
+        f"{', '.join(map(code, given.environments))} of {code(given.branch)}: converged again, with your word for the plan "
+        f"{code(quoted)}. It counts if that is the plan which waits there."
     )
     return Said(text, CommandOutcome.DONE)

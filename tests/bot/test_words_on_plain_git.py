@@ -16,7 +16,7 @@ from bot.ticket_request import TicketRequest
 from bot.tickets import CommandOutcome, Said
 from tests.bot.beside_a_double import DECLARATION
 from tests.bot.beside_plain_git import TICKET, BesidePlainGit
-from worker.domain.messages import PREVIEWS_QUEUE, applies_queue
+from worker.domain.messages import INTAKE_QUEUE, PREVIEWS_QUEUE, ConvergeRequest, applies_queue
 from worker.domain.orders import Order, Verb
 
 
@@ -75,6 +75,34 @@ def test_a_confirmation_of_deletions_is_an_order_of_its_own_and_no_approval(bot:
     assert said(bot, "/confirm-prune staging 7k2m91fd").outcome is CommandOutcome.WAITING
     (asked,) = map(Order.from_json, bot.asked(applies_queue("blue")))
     assert (asked.verb, asked.code, asked.by, asked.anywhere) == (Verb.CONFIRM_PRUNE, "7k2m91fd", "ada", True)
+
+
+TWO = """\
+environments:
+  - {name: staging, path: app, namespace: shop}
+  - {name: production, path: app, namespace: shop, commands: {approve: releasers}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "by", "confirmed"),
+    [
+        ("/approve staging 7k2m91fd", "eve", {"staging"}),
+        ("/approve production 7k2m91fd", "eve", set()),
+        ("/approve production 7k2m91fd", "ada", {"production"}),
+    ],
+)
+def test_a_word_for_a_plan_counts_where_it_was_judged_that_it_may_be_given_and_nowhere_else(
+    tmp_path: Path, empty_redis: str, line: str, by: str, confirmed: set[str]
+) -> None:
+    bot = BesidePlainGit(tmp_path, empty_redis, "commands: {approve: everybody}")
+    bot.push({"plumbline.yaml": TWO})
+    assert (said(bot, line, by).outcome is CommandOutcome.DONE) == bool(confirmed)
+    asked = [ConvergeRequest.from_json(each) for each in bot.asked(applies_queue("blue"))]
+    assert {each.environment for each in asked if each.approvals == ("7k2m91fd",)} == confirmed
+    assert {(each.branch, each.revision) for each in asked} <= {("main", bot.tip)}
+    assert len(asked) == len(confirmed)
+    assert bot.asked(INTAKE_QUEUE) == [], "what is announced of a whole branch would count in all its environments"
 
 
 def test_who_may_not_asks_the_worker_for_nothing(bot: BesidePlainGit) -> None:
