@@ -19,6 +19,12 @@ from worker.domain.plan import code
 KEPT: Final = 20
 """Approvals that a state remembers, newest last."""
 
+LATE: Final = 2.0
+"""Seconds after which an order that is heeded may be one that was tried again, so that something newer was said meanwhile.
+
+Before that the newest word counts, whatever the times say: a clock that was put back lets nobody wait.
+"""
+
 KEPT_SECONDS: Final = 14 * 24 * 3600
 """An approval older than that was given for another time."""
 
@@ -70,6 +76,7 @@ class Locks:
     """Everything that people said of one environment and that lasts.
 
     `needed` and `people` are what the applied commit asks of approvals, so that a commit which asks for less does not count.
+    `unheld` and `thawed` are when the last release of each was ordered (0: never).
     """
 
     hold: Lock | None = None
@@ -78,6 +85,8 @@ class Locks:
     approvals: tuple[Approval, ...] = ()
     needed: int = 1
     people: str = Approvers.OTHERS
+    unheld: float = 0.0
+    thawed: float = 0.0
 
     @property
     def closed(self) -> Lock | None:
@@ -112,6 +121,8 @@ class Locks:
             tuple(Approval(**each) for each in value["approvals"]),
             value["needed"],
             value["people"],
+            value.get("unheld", 0.0),
+            value.get("thawed", 0.0),
         )
 
 
@@ -173,9 +184,9 @@ def ruled(locks: Locks, order: Order, environment: str, now: float) -> Ruling:
     """What an order comes to; the same order twice is the first one. `locks.awaited` is there only while it is so."""
     match order.verb:
         case Verb.HOLD | Verb.FREEZE:
-            return _closed(locks, order, environment)
+            return _closed(locks, order, environment, now)
         case Verb.UNHOLD | Verb.THAW:
-            return _opened(locks, order, environment)
+            return _opened(locks, order, environment, now)
         case Verb.RETRY:
             if locks.closed is not None:
                 return Ruling(locks, Done.REFUSED, f"{closed_text(locks, environment)}. Nothing is tried until then")
@@ -184,9 +195,16 @@ def ruled(locks: Locks, order: Order, environment: str, now: float) -> Ruling:
             return _approved(locks, order, environment, now)
 
 
-def _closed(locks: Locks, order: Order, environment: str) -> Ruling:
-    name = "hold" if order.verb is Verb.HOLD else "freeze"
+def _closed(locks: Locks, order: Order, environment: str, now: float) -> Ruling:
+    name, ended, release = (
+        ("hold", locks.unheld, f"/unhold {environment}")
+        if order.verb is Verb.HOLD
+        else ("freeze", locks.thawed, "/thaw")
+    )
     there: Lock | None = getattr(locks, name)
+    if there is None and ended > order.at and now - order.at > LATE:
+        text = f"{environment} was let go by {release} after that was said. Nothing is changed by it any more"
+        return Ruling(locks, Done.ALREADY, text)
     if there is not None and (there.by, there.since) != (order.by, order.at):
         return Ruling(locks, Done.ALREADY, f"{_lock_text(there, name, environment)}. Nothing is changed by that")
     lock = Lock(order.by, order.at, order.reason)
@@ -200,14 +218,19 @@ def _with(locks: Locks, name: str, lock: Lock | None) -> Locks:
     return replace(locks, hold=lock) if name == "hold" else replace(locks, freeze=lock)
 
 
-def _opened(locks: Locks, order: Order, environment: str) -> Ruling:
+def _opened(locks: Locks, order: Order, environment: str, now: float) -> Ruling:
     name, word = ("hold", "held") if order.verb is Verb.UNHOLD else ("freeze", "frozen")
-    if getattr(locks, name) is None:
+    there: Lock | None = getattr(locks, name)
+    if there is not None and there.since > order.at and now - order.at > LATE:
+        text = f"{_lock_text(there, name, environment)}, after that was said. Nothing is changed by it"
+        return Ruling(locks, Done.ALREADY, text)
+    if there is None:
         text = f"{environment} is not {word}"
         other = locks.closed
         text += f", but {closed_text(locks, environment)}" if other is not None else ""
         return Ruling(locks, Done.ALREADY, text, converges=other is None)
-    free = _with(locks, name, None)
+    ended = replace(locks, unheld=order.at) if name == "hold" else replace(locks, thawed=order.at)
+    free = _with(ended, name, None)
     if free.closed is not None:
         return Ruling(free, Done.DONE, f"{environment} is not {word} any more, but {closed_text(free, environment)}")
     return Ruling(

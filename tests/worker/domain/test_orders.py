@@ -24,7 +24,15 @@ HELD = Lock("ann", NOW - 3600, "incident 7")
 
 
 def order(verb: Verb, by: str = "bob", **facts: Any) -> Order:
-    return Order("shop", "east", (Subject("production", "main"),), verb, by, NOW, **{"revision": "a" * 40, **facts})
+    return Order(
+        "shop",
+        "east",
+        (Subject("production", "main"),),
+        verb,
+        by,
+        facts.pop("at", NOW),
+        **{"revision": "a" * 40, **facts},
+    )
 
 
 def approve(by: str = "bob", **facts: Any) -> Order:
@@ -245,3 +253,28 @@ def test_messages_come_back_as_they_were() -> None:
         Order.from_json({**given.to_json(), "schema": 99})
     with pytest.raises(UnknownMessage):
         Order.from_json({**given.to_json(), "verb": "erase"})
+
+
+@pytest.mark.parametrize(
+    ("close", "release", "lock"), [(Verb.HOLD, Verb.UNHOLD, "hold"), (Verb.FREEZE, Verb.THAW, "freeze")]
+)
+def test_an_order_that_was_tried_again_undoes_nothing_that_was_said_after_it(
+    close: Verb, release: Verb, lock: str
+) -> None:
+    """One environment's cluster was away, so an order is tried again for all of them, while people went on."""
+    closed = ruled(Locks(), order(close), "production", NOW)
+    opened = ruled(closed.locks, order(release, at=NOW + 60), "production", NOW + 60)
+    assert (opened.done, getattr(opened.locks, lock)) == (Done.DONE, None)
+    again = ruled(opened.locks, order(close), "production", NOW + 120)
+    assert (again.done, again.locks, again.converges) == (Done.ALREADY, opened.locks, False)
+    assert f"/{release}" in again.text
+
+    later = ruled(opened.locks, order(close, at=NOW + 180), "production", NOW + 180)
+    assert later.done is Done.DONE
+    late = ruled(later.locks, order(release, at=NOW + 60), "production", NOW + 240)
+    assert (late.done, late.locks, late.converges) == (Done.ALREADY, later.locks, False)
+    assert "after that was said" in late.text
+    assert ruled(later.locks, order(release, at=NOW + 60), "production", NOW + 61).done is Done.DONE, "another clock"
+    assert Locks.from_json(json.loads(json.dumps(opened.locks.to_json()))) == opened.locks
+    old = {name: value for name, value in Locks(hold=HELD).to_json().items() if name not in ("unheld", "thawed")}
+    assert Locks.from_json(old) == Locks(hold=HELD)
