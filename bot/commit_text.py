@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from bot.markdown import LOGIN, code, prose
 from worker.domain.adoption import AdoptedFile
 from worker.domain.image_update import NamingFile
+
+LONGEST_COMMAND: Final = 1000
+"""Characters of a line to copy, which names two branches."""
 
 
 def login(origin: Mapping[str, Any]) -> str:
@@ -39,4 +42,5 @@ def to_merge(title: str, branch: str, base: str) -> list[str]:
     """The paragraphs of an answer on a plain Git server: on which branch the commit is, and how it is merged into the base."""
     merging = f"git fetch origin {branch} && git merge FETCH_HEAD && git push origin {shlex.quote(f'HEAD:{base}')}"
     ready = f"{prose(title, 400)}: it is on the branch {code(branch)}. To merge it, on {code(base)}:"
-    return [ready, f"    {merging}", "That push says what it changes."]
+    # As code, so that it reaches a terminal as it is: read as text, a reference in a branch's name would end the quotes.
+    return [ready, code(merging, LONGEST_COMMAND), "That push says what it changes."]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 
 import pytest
@@ -69,16 +70,23 @@ def test_the_change_request_says_the_lines_what_is_shared_and_what_it_replaces()
 def test_on_a_plain_git_server_the_answer_says_the_branch_and_how_to_merge_it() -> None:
     shared = replace(REPORT, files=(replace(FILE, shared=("staging",)),), warnings=("left as it is",))
     text = plain(branched(shared, "plumbline/image-x", ("plumbline/image-w",)))
-    assert "\n    git fetch origin plumbline/image-x && git merge FETCH_HEAD && git push origin HEAD:main\n" in text
+    assert "\ngit fetch origin plumbline/image-x && git merge FETCH_HEAD && git push origin HEAD:main\n" in text
     assert "app/web.yaml is shared: staging would change too" in text
     assert "left as it is" in text
     assert "takes the place of plumbline/image-w, which can be deleted" in text
     assert "takes the place" not in branched(REPORT, "plumbline/image-x", ())
 
 
-def test_the_name_of_a_branch_is_no_command_for_whoever_copies_the_line() -> None:
-    hostile = replace(REPORT, request=replace(ASKED, branch="release/$(id)"))
-    assert "git push origin 'HEAD:release/$(id)'\n" in branched(hostile, "plumbline/image-x", ())
+@pytest.mark.parametrize(
+    "base", ["release/$(id)", "release/x&#39;;id;&#39;", "release/x`id`", "a''b", "release/*x*&amp;"]
+)
+def test_the_name_of_a_branch_is_no_command_for_whoever_copies_the_line(base: str) -> None:
+    hostile = replace(REPORT, request=replace(ASKED, branch=base))
+    text = plain(branched(hostile, "plumbline/image-x", ()))
+    (line,) = [each for each in text.splitlines() if each.startswith("git fetch")]
+    assert shlex.split(line, posix=True)[-1] == f"HEAD:{base}"
+    assert line.count("&&") == 2
+    assert line.endswith(f" && git push origin {shlex.quote(f'HEAD:{base}')}")
 
 
 def test_a_refusal_says_why() -> None:
