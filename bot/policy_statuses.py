@@ -20,11 +20,12 @@ LONGEST_NOTE: Final = 500
 
 def put_policy_status(desk: Desk, repository: Repository, revision: str, policy: str, state: State, text: str) -> None:
     """Has it said, instead of what was said of this policy on this commit before. Raises Unavailable."""
-    now = desk.requests.queue.now()
     if repository.forge != PLAIN:
+        now = desk.requests.queue.now()
         context = images_context(desk.settings.installation.instance, policy)
         results.put_status(desk, repository.name, revision, Status(context, state, flat(text, LONGEST)), now)
         return
     name, line = NOTE.format(policy), flat(text, LONGEST_NOTE)
-    facts = {"environment": name, "state": str(state), "text": line, "sequence": int(now * 1000)}
+    # No time is noted: what is said again at every look would make a commit of the notes each time.
+    facts = {"environment": name, "state": str(state), "text": line}
     desk.plain_git(repository).write_note(revision, name, line, facts)

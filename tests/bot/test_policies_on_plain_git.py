@@ -149,3 +149,20 @@ def test_what_a_policy_cannot_have_is_said_in_the_note_and_taken_back(bot: Follo
     bot.commit(replace(bot.report(), files=(), settled="it is there"))
     assert bot.note(tip) == {"state": "success", "text": "it is there"}
     assert (bot.tip, bot.branches()) == (tip, [])
+
+
+def test_what_is_said_again_and_again_of_a_policy_is_written_once(bot: Follower) -> None:
+    """A registry that refuses is asked at every look, and notes are a history that only grows."""
+
+    def notes() -> str:
+        return bot.git.tip("refs/notes/plumbline")
+
+    refused = replace(bot.report(), files=(), refusal="the registry wants a login")
+    bot.commit(refused)
+    written = notes()
+    for _ in range(3):
+        bot.commit(refused)
+    assert notes() == written
+    bot.commit(replace(refused, refusal="the registry knows no such image"))
+    assert notes() != written
+    assert bot.note(bot.tip)["text"] == "acme/api:1.1.0 is not used: the registry knows no such image"
