@@ -63,12 +63,14 @@ const lookAgain = "Plumbline is asked again by itself.";
 
 async function look() {
   if (document.hidden || !content.dataset.again) return;
+  const asked = new Date();
   try {
     const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout?.(10000) });
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.getElementById("main");
     if (!fresh) throw new TypeError("not a page of ours");
     while (isAiming()) await new Promise((done) => setTimeout(done, 200));
+    if (asked < seen) return; // two looks passed each other: what is shown is newer
     const isAway = answer.status >= 500 && page.title !== document.title;
     const isElsewhere = answer.redirected || !answer.ok;
     if (isAway) {
@@ -80,10 +82,11 @@ async function look() {
     } else {
       document.title = page.title;
       update(content, fresh);
-      seen = new Date();
+      seen = asked;
       say("");
     }
   } catch {
+    if (asked < seen) return;
     say(`As seen at ${seen.toLocaleTimeString()}. Since then Plumbline does not answer. ${lookAgain}`);
   }
 }

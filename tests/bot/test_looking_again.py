@@ -11,7 +11,7 @@ from typing import Literal
 
 import pytest
 import redis
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import APIResponse, Browser, BrowserContext, Page, Route
 
 from bot.board import Board
 from sandbox.redis_server import RedisServer
@@ -146,6 +146,24 @@ def test_a_page_that_gets_no_answer_says_since_when_and_goes_on(page: Page, boar
     look(page)
     page.locator(".lead", has_text="3 of 3 ready").wait_for()
     assert stale.is_hidden()
+
+
+def test_an_answer_that_was_passed_by_a_newer_one_is_not_shown(page: Page, board: Board) -> None:
+    held: list[tuple[Route, APIResponse]] = []
+    page.route("**/environments/**", lambda route: held.append((route, route.fetch())), times=1)
+    look(page)
+    while not held:
+        page.wait_for_timeout(20)
+    applied(board, "Deployment shop/cart: 3 of 3 ready")
+    look(page)
+    page.locator(".lead", has_text="3 of 3 ready").wait_for()
+    (route, older), *_ = held
+    with page.expect_response("**/environments/**") as answered:
+        route.fulfill(response=older)
+    answered.value.finished()
+    page.wait_for_timeout(100)
+    assert "3 of 3 ready" in page.locator(".lead").inner_text()
+    assert page.locator("#stale").is_hidden()
 
 
 def test_a_session_that_ended_leads_to_the_door_and_takes_nothing_that_is_written(page: Page) -> None:
