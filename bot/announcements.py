@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bot.authority import Facts, codes_of
 from bot.desk import Desk
 from bot.forges.plain_git import PlainGit
 from bot.given import Given, refusal
@@ -19,7 +20,7 @@ def announced(desk: Desk, git: PlainGit, repository: str, branch: str, revision:
     return Committed(repository, (update,), desk.requests.queue.now(), declaration)
 
 
-def confirm(desk: Desk, given: Given) -> Said:
+def confirm(desk: Desk, given: Given, facts: Facts) -> Said:
     """Asks for the newest commit once more, with the code of the plan that waits: it counts as one given with the push.
 
     Only where it was judged that this person may: a code is one environment's, and says nothing of who may give it there.
@@ -28,12 +29,16 @@ def confirm(desk: Desk, given: Given) -> Said:
     tip = desk.plain_git(given.repository).tips().get(given.branch)
     if not quoted or tip is None:
         return refusal(f"which plan? Give the code that it was printed with: {code('-o plumbline.approve=CODE')}.")
+    kept: list[str] = []
     now, clusters = desk.requests.queue.now(), dict(given.declaration.targets())
     for each in given.environments:
+        codes, unheard = codes_of((quoted,), facts, given.repository, given.declaration, each)
+        if unheard is not None:
+            kept.append(f"It confirms no deletions in {code(each)}: {unheard.text}")
         desk.board.head(name, each, tip)
-        desk.requests.converge(ConvergeRequest(name, each, given.branch, tip, clusters[each], now, (quoted,)))
+        desk.requests.converge(ConvergeRequest(name, each, given.branch, tip, clusters[each], now, codes))
     text = (
         f"{', '.join(map(code, given.environments))} of {code(given.branch)}: converged again, with your word for the plan "
         f"{code(quoted)}. It counts if that is the plan which waits there."
     )
-    return Said(text, CommandOutcome.DONE)
+    return Said("\n\n".join([text, *kept]), CommandOutcome.DONE)

@@ -16,9 +16,11 @@ from bot.markdown import LOGIN, code
 from worker.domain.command_rules import ADMIN, BUILT_IN, DEFAULTS, NOBODY, READ, WRITE, Role
 from worker.domain.declaration import Declaration
 from worker.domain.installation import Repository
+from worker.domain.locks import NO_DELETIONS
 from worker.domain.tokens import Token
 
 APPROVE: Final = "approve"
+CONFIRM_PRUNE: Final = "confirm-prune"
 LEVELS: Final[Mapping[str, Permission]] = {READ: Permission.READ, WRITE: Permission.WRITE, ADMIN: Permission.ADMIN}
 
 
@@ -83,11 +85,25 @@ def facts_of_pusher(by: str) -> Facts:
     return Facts(person, permission, source="whoever pushes has, unless a role in app.yaml names them,")
 
 
-def confirming(repository: Repository, declaration: Declaration, environment: str = "") -> tuple[Need, ...]:
-    """Every written rule that a code which comes with a push has to meet; none: whoever may push may confirm by it."""
-    own = repository.commands.get(APPROVE)
-    there = declaration.commands.of(APPROVE, environment)
+def confirming(
+    repository: Repository, declaration: Declaration, environment: str = "", word: str = APPROVE
+) -> tuple[Need, ...]:
+    """Every written rule that a code which comes with a push has to meet; none: whoever may push may confirm by it.
+
+    `word` is CONFIRM_PRUNE for the deletions that it confirms.
+    """
+    own = repository.commands.get(word)
+    there = declaration.commands.of(word, environment)
     return (*((Need(own),) if own is not None else ()), *(Need(each, environment) for each in there))
+
+
+def codes_of(
+    codes: Iterable[str], facts: Facts, repository: Repository, declaration: Declaration, environment: str
+) -> tuple[tuple[str, ...], Denied | None]:
+    """The codes of somebody who may approve, as they count; and why they confirm no deletions, where a rule says who may."""
+    asked = confirming(repository, declaration, environment, CONFIRM_PRUNE)
+    denied = judged(Command(CONFIRM_PRUNE, (environment,)), asked, facts, repository)
+    return tuple(each if denied is None else f"{each}{NO_DELETIONS}" for each in codes), denied
 
 
 def teams_of(asked: Iterable[Need], repository: Repository) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 from bot import requests as looks
 from bot import results
 from bot.answers import Origin
-from bot.authority import APPROVE, confirming, facts_of_pusher, judged
+from bot.authority import APPROVE, codes_of, confirming, facts_of_pusher, judged
 from bot.board import Commit
 from bot.change_requests import act_on, look_at_change_request
 from bot.commands import Command
@@ -91,7 +91,11 @@ def _with_word(
         command = Command(APPROVE, (request.environment,))
         denied = judged(command, confirming(repository, base, request.environment), facts, repository)
         if denied is None:
-            return request
+            codes, unheard = codes_of(request.approvals, facts, repository, base, request.environment)
+            if unheard is not None:
+                text = f"the code confirms no deletions in {request.environment}: {plain(unheard.text)}"
+                desk.board.say(repository.name, request.revision, notice_lines(text))
+            return replace(request, approvals=codes)
         why = plain(denied.text)
     audit("command-refused", repository, facts.person, Origin(facts.person.login), APPROVE, reason=why)
     text = f"the code does not count for {request.environment}: {why}"

@@ -9,6 +9,7 @@ from typing import Final
 
 from bot.announcements import confirm
 from bot.answers import Origin, answer
+from bot.authority import facts_of_pusher, facts_of_token
 from bot.desk import Desk
 from bot.forges.port import RequestState
 from bot.given import Given, refusal
@@ -32,7 +33,8 @@ def give(desk: Desk, given: Given) -> Said | None:
         return refusal(why)
     is_plain = given.repository.forge == PLAIN
     if verb is Verb.APPROVE and is_plain:
-        return confirm(desk, given)
+        token = given.token
+        return confirm(desk, given, facts_of_token(token) if token is not None else facts_of_pusher(given.origin.by))
     origin = replace(given.origin, parts=len(given.environments))
     clusters: dict[str, list[str]] = {}
     targets = dict(given.declaration.targets())

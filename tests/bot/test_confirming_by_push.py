@@ -96,6 +96,16 @@ def test_a_code_of_somebody_else_is_left_out_where_the_rule_stands_and_that_is_s
     assert plain.pushed(OPEN, plain.tip, "eve")["production"] == (), "nobody allows themselves by the same push"
 
 
+def test_whose_code_a_rule_lets_confirm_no_deletions_approves_alone(plain: Plain) -> None:
+    rule = OPEN.replace("namespace: shop}\n", "namespace: shop, commands: {confirm-prune: releasers}}\n")
+    plain.pushed(rule, NO_COMMIT, "eve")
+    code, less = ("1a2b3c4d",), ("1a2b3c4d:approve",)
+    assert plain.pushed(rule, plain.tip, "eve") == {"staging": less, "production": less}
+    assert "confirms no deletions in production: /confirm-prune needs the role releasers" in plain.shown()
+    assert plain.pushed(rule, plain.tip, "ada") == {"staging": code, "production": code}
+    assert plain.shown() == ""
+
+
 def test_where_the_rules_before_a_push_cannot_be_read_no_code_counts(plain: Plain) -> None:
     plain.pushed("environments: 7\n", NO_COMMIT, "ada")
     assert plain.pushed(OPEN, plain.tip, "ada") == {"staging": (), "production": ()}

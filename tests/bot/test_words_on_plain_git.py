@@ -105,6 +105,17 @@ def test_a_word_for_a_plan_counts_where_it_was_judged_that_it_may_be_given_and_n
     assert bot.asked(INTAKE_QUEUE) == [], "what is announced of a whole branch would count in all its environments"
 
 
+def test_a_word_of_whom_a_rule_lets_confirm_no_deletions_approves_alone(tmp_path: Path, empty_redis: str) -> None:
+    bot = BesidePlainGit(tmp_path, empty_redis, "commands: {approve: everybody, confirm-prune: releasers}")
+    bot.push({"plumbline.yaml": TWO})
+    assert "confirms no deletions" in plain(said(bot, "/approve staging 7k2m91fd", "eve").text)
+    (asked,) = map(ConvergeRequest.from_json, bot.asked(applies_queue("blue")))
+    assert asked.approvals == ("7k2m91fd:approve",)
+    assert "deletions" not in said(bot, "/approve staging 7k2m91fd", "ada").text
+    (asked,) = map(ConvergeRequest.from_json, bot.asked(applies_queue("blue")))
+    assert asked.approvals == ("7k2m91fd",)
+
+
 def test_who_may_not_asks_the_worker_for_nothing(bot: BesidePlainGit) -> None:
     assert "needs the role" in said(bot, "/image staging acme/api:2", "eve").text
     assert bot.asked(PREVIEWS_QUEUE) == []

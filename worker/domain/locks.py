@@ -19,6 +19,9 @@ from worker.domain.plan import code
 KEPT: Final = 20
 """Approvals that a state remembers, newest last."""
 
+NO_DELETIONS: Final = ":approve"
+"""Stands behind a code of somebody who may approve, and whom a rule does not let confirm deletions."""
+
 LATE: Final = 2.0
 """Seconds after which an order that is heeded may be one that was tried again, so that something newer was said meanwhile.
 
@@ -142,9 +145,11 @@ def people_for(approvals: Iterable[Approval], fingerprint: str, verb: Verb, peop
 def lacking(locks: Locks, awaited: Awaited, codes: Iterable[str], now: float) -> str:
     """What a plan still waits for, in words; empty where it may be applied.
 
-    `codes` were given with the push itself: they confirm deletions, and are the word of one person.
+    `codes` were given with the push itself: they confirm deletions, but for those that end in NO_DELETIONS, and are the word of
+    one person.
     """
-    given = code(awaited.fingerprint) in {each.lower() for each in codes}
+    plan, said = code(awaited.fingerprint), {each.lower() for each in codes}
+    given = plan in said or f"{plan}{NO_DELETIONS}" in said
     parts = []
     if awaited.approvals:
         names = people_for(locks.approvals, awaited.fingerprint, Verb.APPROVE, awaited.people, now)
@@ -152,7 +157,9 @@ def lacking(locks: Locks, awaited: Awaited, codes: Iterable[str], now: float) ->
         if have < awaited.approvals:
             some = f"{awaited.approvals - have} more of {awaited.approvals}" if have else f"{awaited.approvals}"
             parts.append(f"{some} approvals" if awaited.approvals > 1 else "an approval")
-    confirmed = given or people_for(locks.approvals, awaited.fingerprint, Verb.CONFIRM_PRUNE, awaited.people, now)
+    confirmed = plan in said or people_for(
+        locks.approvals, awaited.fingerprint, Verb.CONFIRM_PRUNE, awaited.people, now
+    )
     if awaited.confirmation and not confirmed:
         parts.append("a confirmation of its deletions")
     return " and ".join(parts)
