@@ -179,7 +179,7 @@ def ruled(locks: Locks, order: Order, environment: str, now: float) -> Ruling:
         case Verb.RETRY:
             if locks.closed is not None:
                 return Ruling(locks, Done.REFUSED, f"{closed_text(locks, environment)}. Nothing is tried until then")
-            return Ruling(locks, Done.DONE, f"{environment} is converged again", converges=True)
+            return Ruling(locks, Done.DONE, f"{environment} is being converged again", converges=True)
         case Verb.APPROVE | Verb.CONFIRM_PRUNE:
             return _approved(locks, order, environment, now)
 
@@ -211,7 +211,7 @@ def _opened(locks: Locks, order: Order, environment: str) -> Ruling:
     if free.closed is not None:
         return Ruling(free, Done.DONE, f"{environment} is not {word} any more, but {closed_text(free, environment)}")
     return Ruling(
-        free, Done.DONE, f"{environment} is not {word} any more; the newest commit is converged", converges=True
+        free, Done.DONE, f"{environment} is not {word} any more; the newest commit is being converged", converges=True
     )
 
 
@@ -219,6 +219,8 @@ def _approved(locks: Locks, order: Order, environment: str, now: float) -> Rulin
     awaited, given = locks.awaited, order.code.lower()
     people = awaited.people if awaited else locks.people
     what = "approval" if order.verb is Verb.APPROVE else "confirmation"
+    if awaited is None and not (given or order.fingerprint):
+        return Ruling(locks, Done.REFUSED, f"no plan waits in {environment}")
     if why := _discounted(order, people):
         return Ruling(locks, Done.REFUSED, f"{why}: the {what} does not count")
     if not given:
