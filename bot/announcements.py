@@ -29,7 +29,7 @@ def confirm(desk: Desk, given: Given) -> Said:
         return refusal(f"which plan? Give the code that it was printed with: {code('-o plumbline.approve=CODE')}.")
     desk.requests.committed(announced(desk, plain, given.repository.name, given.branch, tip, (quoted,)))
     text = (
-        f"{code(given.branch)} is being converged again, with your word for the plan {code(quoted)}: it counts if that is the plan "
-        "which waits."
+        f"{code(given.branch)} is being converged again, with your word for the plan {code(quoted)}: it counts if that is the "
+        "plan which waits."
     )
     return Said(text, CommandOutcome.DONE)

@@ -80,7 +80,9 @@ def prediction(
     dangers = [f"> ⚠ **{prose(each.environment, 80)}:** {prose(text)}" for each in ranked for text in _dangers(each)]
     if dangers:
         head.append(_fitting(dangers, int(limit * DANGERS), lambda more: f"> ⚠ **and {more} more**", ">\n"))
-    page = Page("\n\n".join(head) + "\n\n", _foot(report, link, stays=STAYS if stays and not (verdicts or stale) else ""))
+    page = Page(
+        "\n\n".join(head) + "\n\n", _foot(report, link, stays=STAYS if stays and not (verdicts or stale) else "")
+    )
     if report.problems:
         problems = _problems(report.problems)
         page.sections.append(Section("<b>plumbline.yaml</b> · what has to be mended", problems, is_open=True))

@@ -8,7 +8,10 @@ from bot.orders import answers_text
 
 FROZEN = "frozen by ann since 2026-11-27 07:00 UTC: holidays (/thaw)"
 SHOWN = "frozen by ann since 2026-11-27 07&#58;00 UTC: holidays (&#47;thaw)"
-FREE, HELD = "{} is not frozen any more; the newest commit is being converged", "{} is not frozen any more, but held by ann"
+FREE, HELD = (
+    "{} is not frozen any more; the newest commit is being converged",
+    "{} is not frozen any more, but held by ann",
+)
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,8 @@ def ruled(locks: Locks, order: Order, environment: str, now: float) -> Ruling:
                 return Ruling(locks, Done.REFUSED, f"{closed_text(locks, environment)}. Nothing is tried until then")
             return Ruling(locks, Done.DONE, f"{environment} is being converged again", converges=True)
         case Verb.APPROVE | Verb.CONFIRM_PRUNE:
+            if not (order.code or order.fingerprint or locks.awaited):
+                return Ruling(locks, Done.REFUSED, f"no plan waits in {environment}")
             return _approved(locks, order, environment, now)
 
 
@@ -219,8 +221,6 @@ def _approved(locks: Locks, order: Order, environment: str, now: float) -> Rulin
     awaited, given = locks.awaited, order.code.lower()
     people = awaited.people if awaited else locks.people
     what = "approval" if order.verb is Verb.APPROVE else "confirmation"
-    if awaited is None and not (given or order.fingerprint):
-        return Ruling(locks, Done.REFUSED, f"no plan waits in {environment}")
     if why := _discounted(order, people):
         return Ruling(locks, Done.REFUSED, f"{why}: the {what} does not count")
     if not given:
