@@ -124,9 +124,11 @@ def diff(desk: Desk, given: Given) -> Said | str:
     name = given.command.environment
     shown = [each for each in report.environments if not name or each.environment == name]
     link = proposal_page(desk.settings.installation.address, given.repository.name, request.number)
-    text = prediction(replace(report, environments=tuple(shown)), instance=instance, limit=DIFF_LIMIT, link=link)
+    current, about = is_current(report, request), replace(report, environments=tuple(shown))
+    text = prediction(about, instance=instance, limit=DIFF_LIMIT, link=link, stays=current)
     text = text.removeprefix(marker(instance)).strip()
-    old = "" if is_current(report, request) else " It is **not current**: the change request is elsewhere by now."
+    since = "has moved on" if request.state is RequestState.OPEN else f"was {request.state}"
+    old = "" if current else f" It is **not current**: the change request {since} since."
     return f"this is the prediction of {code(report.head)}.{old}\n\n{text}"
 
 

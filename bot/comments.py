@@ -52,11 +52,12 @@ def prediction(
     link: str,
     stale: str = "",
     verdicts: Sequence[ConvergenceReport] = (),
+    stays: bool = True,
 ) -> str:
     """The comment of a prediction, in at most `limit` characters; `link` is the address of the whole of it.
 
     `stale` says why it is being made again (the old one stays below, struck); `verdicts` are how merging went, one per
-    environment, once it is merged.
+    environment, once it is merged; `stays`: whether it is made again by itself where something moves.
     """
     title = title_of(report)
     head = [marker(instance)]
@@ -79,7 +80,9 @@ def prediction(
     dangers = [f"> ⚠ **{prose(each.environment, 80)}:** {prose(text)}" for each in ranked for text in _dangers(each)]
     if dangers:
         head.append(_fitting(dangers, int(limit * DANGERS), lambda more: f"> ⚠ **and {more} more**", ">\n"))
-    page = Page("\n\n".join(head) + "\n\n", _foot(report, link, stays="" if verdicts or stale else STAYS))
+    page = Page(
+        "\n\n".join(head) + "\n\n", _foot(report, link, stays=STAYS if stays and not (verdicts or stale) else "")
+    )
     if report.problems:
         problems = _problems(report.problems)
         page.sections.append(Section("<b>plumbline.yaml</b> · what has to be mended", problems, is_open=True))

@@ -66,7 +66,7 @@ def divergence_line(report: EpisodeReport) -> str:
             return flat(f"Healed, settling: {_object(episode)} is set back after {age}", LONGEST)
         case Event.CLOSING:
             window = max(0.0, report.next_at - report.news.at)
-            return flat(f"Healed, settling for {lasted(window)}: nothing differs any more, after {age}", LONGEST)
+            return flat(f"Settling for {lasted(window)}: nothing differs any more, after {age}", LONGEST)
         case Event.CONVERGED:
             proof = report.news.proof or {}
             stayed = f"; stayed so for {lasted(float(proof['settle']))}" if "settle" in proof else ""

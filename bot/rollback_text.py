@@ -81,7 +81,7 @@ def would(report: RollbackReport, *, is_proposed: bool = True) -> str:
     proposed_as = "proposed as a change request" if is_proposed else "put on a branch of its own"
     how = f"pushed straight to {code(report.branch)}" if is_pushed else proposed_as
     name, where = code(report.request.environment), code(short(report.onto))
-    proven = "The desired state was rendered, and is the one of then."
+    proven = "Rendered, it is the desired state of that commit."
     lines = [
         f"{name} would go back to {code(report.target)}. {proven} Nothing was committed.",
         f"The commit would be on top of {where}, and {how}.",

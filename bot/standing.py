@@ -86,9 +86,13 @@ class Divergence:
 
     @property
     def widest(self) -> Episode:
-        """The episode as it was when something differed last: once it closes it names nothing any more."""
+        """The episode as it was when something differed last: once it closes it names nothing any more.
+
+        Of one that is over it is the drift, where there was some: what its healing took a moment for was not the cause.
+        """
         found = [each.news.episode for each in self.reports if each.news.episode.keys]
-        return (found or [self.reports[-1].news.episode])[-1]
+        drifted = [] if self.is_open else [each for each in found if each.drift]
+        return (drifted or found or [self.reports[-1].news.episode])[-1]
 
     @property
     def mark(self) -> Plumb | None:

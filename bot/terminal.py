@@ -176,17 +176,22 @@ def short_field(field: FieldChange, *, several: bool = False) -> str:
     path = field.path[found.end() :] if found else field.path
     name = path.removeprefix("resources.") or field.path
     owner = f"{found[1]} " if several and found and found[1] else ""
+    return f"{visible(owner + name)} {visible(in_line(_tags_alone(field), IN_LINE))}"
+
+
+def _tags_alone(field: FieldChange) -> FieldChange:
+    """An image whose tag changes and nothing else, as its tags; every other field as it is."""
     old, new = field.shown()
-    if name == "image" and isinstance(old, str) and isinstance(new, str):
+    if field.path.rpartition(".")[2] == "image" and isinstance(old, str) and isinstance(new, str):
         before, after = old.rpartition(":"), new.rpartition(":")
         if before[0] == after[0] and before[0]:
-            field = FieldChange(field.path, before[2], after[2])
-    return f"{visible(owner + name)} {visible(in_line(field, IN_LINE))}"
+            return FieldChange(field.path, before[2], after[2])
+    return field
 
 
 def _is_tall(field: FieldChange) -> bool:
     """Whether a field is shown below its object: a text of lines, a list, or what is too long to stand side by side."""
-    return is_block(field) or len("".join(sides(field, WIDTH))) > IN_LINE
+    return is_block(field) or len("".join(sides(_tags_alone(field), WIDTH))) > IN_LINE
 
 
 def _block(field: FieldChange, ink: _Ink) -> list[str]:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from sandbox.gitea_program import GiteaProgram
 
 OWNER: Final = "ada"
-PAGES: Final = "pages: open\n"
-"""The demo listens on this machine only, so whoever reaches the pages may read them."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,12 +67,14 @@ def run(arguments: argparse.Namespace) -> int:
 @contextlib.contextmanager
 def _stage(folder: Path, tools: dict[str, Path], gitea: GiteaProgram) -> Iterator[Stage]:
     """Starts everything, and ends everything."""
+    from plumbline.demo.access import opened
     from plumbline.demo.shop import NAMESPACES
     from plumbline.demo.stage import Stage
     from plumbline.forge_system import ForgeSystem
     from plumbline.local_system import Clone, git
     from sandbox.control_plane import ControlPlane
     from sandbox.forge import GiteaServer
+    from sandbox.processes import free_port
     from sandbox.redis_server import RedisServer
 
     with contextlib.ExitStack() as running:
@@ -85,17 +85,19 @@ def _stage(folder: Path, tools: dict[str, Path], gitea: GiteaProgram) -> Iterato
             redis_url = redis.url
         plane = running.enter_context(ControlPlane.start(folder / "cluster", tools, _note))
         forge = running.enter_context(GiteaServer.start(folder / "gitea", gitea, _note))
+        port, own = free_port(), folder / "plumbline"
         system = running.enter_context(
             ForgeSystem.beside(
                 forge,
-                folder / "plumbline",
+                own,
                 kubeconfig=plane.kubeconfig("worker"),
                 redis_url=redis_url,
                 tools=tools["helm"].parent,
                 namespaces=NAMESPACES,
                 with_hooks=True,
                 owner=OWNER,
-                more=PAGES,
+                more=opened(forge, own, f"http://127.0.0.1:{port}", OWNER),
+                port=port,
             )
         )
         clone = Clone(folder / "shop", system.remote)
@@ -115,12 +117,16 @@ def _play(stage: Stage) -> None:
 
 def _closing(stage: Stage, kubectl: Path) -> None:
     """What to click, who to be there, and what to try."""
+    from plumbline.demo.access import TOKEN
+
+    kubectl_here = f"{kubectl} --kubeconfig {stage.plane.kubeconfig()}"
+    asked = f"--server {stage.system.address} --token-file {stage.system.directory / TOKEN}"
     rows = (
-        ("Gitea", f"{stage.url}/pulls?state=closed", "the pull request with its comment"),
+        ("Gitea", f"{stage.url}/pulls?state=closed", "the pull requests with their comments"),
         ("", f"{stage.url}/commits/branch/main", "the commits with their statuses"),
         ("", f"sign in as {OWNER} / {stage.forge.password}", "(the administrator has the same password)"),
-        ("Plumbline", stage.system.address, "every environment, its proof and history; open, no sign-in"),
-        ("Kubernetes", f"{kubectl} --kubeconfig {stage.plane.kubeconfig()} -n shop get all", ""),
+        ("Plumbline", stage.system.address, "every environment, its proof, history and buttons; sign in with gitea"),
+        ("Kubernetes", f"{kubectl_here} -n shop get all", ""),
     )
     print()
     _say("That was it. What to look at:")
@@ -132,8 +138,10 @@ def _closing(stage: Stage, kubectl: Path) -> None:
         f"cd {stage.clone.folder}   # git pull, change production/cart.yaml, commit, git push",
         "edit a file on Gitea's pages and propose it as a pull request: the comment comes by itself",
         "push more to that branch, or something else to main: the comment follows",
+        "say `/status`, `/help` or `/hold production because I look` in a comment on a pull request",
+        f"{Path(sys.executable).parent}/plumbline environments {asked}   # and `rollback production --dry-run`, `hold`, …",
         "images tagged `missing`, `crashing` and `never-ready` fail as their names say; everything else runs",
-        f"{kubectl} --kubeconfig {stage.plane.kubeconfig()} -n shop set image deployment/cart cart=x:1   # undone at once",
+        f"{kubectl_here} -n shop set image deployment/cart cart=x:1   # undone at once",
         "Ctrl-C ends all of it and leaves nothing behind.",
     ):
         print(f"  {line}")

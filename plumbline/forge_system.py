@@ -73,12 +73,13 @@ class ForgeSystem(LocalSystem):
         with_hooks: bool = False,
         owner: str = "",
         more: str = "",
+        port: int = 0,
         processes: Sequence[str] | None = None,
     ) -> Self:
         """Makes people, repository and webhook at the forge, writes app.yaml and starts the Procfile's processes.
 
         `with_hooks` installs the server-side hooks into the forge's own folder, `owner` is somebody new, `more` are lines
-        at the end of app.yaml.
+        at the end of app.yaml, `port` is where web listens (0: a free one).
         """
         directory.mkdir(parents=True, exist_ok=True)
         owner = owner or f"ada-{secrets.token_hex(3)}"
@@ -86,7 +87,9 @@ class ForgeSystem(LocalSystem):
         if forge.request("GET", f"/users/{BOT}")[0] != 200:
             forge.create_user(BOT)
         forge.create_repository(owner, REPOSITORY, {BOT: "admin"})
-        system = cls(directory, redis_url, tools, free_port(), forge=forge, owner=owner, owner_token=owner_token)
+        system = cls(
+            directory, redis_url, tools, port or free_port(), forge=forge, owner=owner, owner_token=owner_token
+        )
         webhook_secret, token = secrets.token_hex(32), forge.create_token(BOT, SCOPES)
         for name, text in (
             ("signing-key", secrets.token_hex(32)),

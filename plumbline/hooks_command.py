@@ -39,13 +39,20 @@ LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     below = parser.add_subparsers(metavar="ACTION", required=True)
-    install = below.add_parser("install", help="install the hooks", description="Installs the hooks into a repository.")
-    install.add_argument("repository", type=Path, metavar="REPOSITORY.git")
+    install = below.add_parser(
+        "install", help="install the hooks", description="Install the hooks into a bare repository."
+    )
+    install.add_argument("repository", type=Path, metavar="REPOSITORY.git", help="its folder")
     install.add_argument(
         "--address", required=True, type=web_address, metavar="URL", help="where web is reached, as in app.yaml"
     )
     install.add_argument("--name", required=True, metavar="NAME", help="the repository's name in app.yaml")
-    install.add_argument("--protect", action="append", metavar="BRANCH", help="a branch environments follow (main)")
+    install.add_argument(
+        "--protect",
+        action="append",
+        metavar="BRANCH",
+        help="a branch that environments follow (main); once, or more often",
+    )
     install.add_argument(
         "--when-away",
         choices=("refuse", "accept"),
@@ -54,8 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     install.add_argument("--secret-file", type=Path, metavar="FILE", help="the secret to use (a new one is made)")
     install.add_argument("--dry-run", action="store_true", help="only say what would be done")
     install.set_defaults(run=run_install)
-    uninstall = below.add_parser("uninstall", help="remove the hooks", description="Restores what was there before.")
-    uninstall.add_argument("repository", type=Path, metavar="REPOSITORY.git")
+    uninstall = below.add_parser("uninstall", help="remove the hooks", description="Put back what was there before.")
+    uninstall.add_argument("repository", type=Path, metavar="REPOSITORY.git", help="its folder")
     uninstall.add_argument("--dry-run", action="store_true", help="only say what would be done")
     uninstall.set_defaults(run=run_uninstall)
 

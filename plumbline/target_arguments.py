@@ -47,7 +47,11 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", type=Path, metavar="PATH", help="the folder with the desired state")
     parser.add_argument("--renderer", choices=("auto", "yaml", "kustomize", "helm"), default="auto", help="how (auto)")
     parser.add_argument(
-        "--values", action="append", default=[], metavar="FILE", help="a helm values file, relative to PATH"
+        "--values",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a helm values file, relative to PATH (once, or more often)",
     )
     parser.add_argument("--release", default="", metavar="NAME", help="the helm release's name (the environment's)")
 

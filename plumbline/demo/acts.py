@@ -87,7 +87,7 @@ def bad_image(stage: Stage) -> None:
     """An image that does not exist: the Pod's own reason is told, not a deadline ten minutes later."""
     stage.write(replace(NEXT_PRODUCTION, tag="missing"))
     revision = stage.clone.commit("Cart from nowhere")
-    stage.push(["configure", "cart:missing"], wait=0)
+    stage.push(["configure", "image 1.5.0 -> missing"], wait=0)
     context = CONVERGE[PRODUCTION.environment]
     written = stage.show_statuses(revision, {context: "failure"})
     stage.require("ImagePullBackOff" in written[-1][2], "the status says why")
@@ -137,6 +137,7 @@ def rollback(stage: Stage) -> None:
     number, head = stage.propose("cart-1.7", "Cart 1.7.0", "It works on my machine.")
     stage.show_statuses(head, {PREDICT: "success"})
     context = CONVERGE[PRODUCTION.environment]
+    stage.command(f"# and press its merge button at {stage.url}/pulls/{number}")
     bad = stage.merge(number)
     stage.show_statuses(bad, {context: "failure"})
 

@@ -325,3 +325,8 @@ def test_a_verdict_that_makes_a_comment_too_long_leaves_out_the_middle_only() ->
     assert "**Before the merge:** Plumbline predicts" in text
     assert "the whole of it" in text.splitlines()[-1]
     assert "<details>" not in text
+
+
+def test_what_is_shown_after_the_merge_does_not_say_that_it_stays_current() -> None:
+    assert "stays current by itself" in comment(report(STAGING))
+    assert "stays current by itself" not in comment(report(STAGING), stays=False)

@@ -39,7 +39,7 @@ LINK = "https://plumbline.example.com/environments/shop/production"
         (said(Event.CHANGED, replace(PULL, health="missing", text="is not there")), State.FAILURE, "Missing: Deployment shop/checkout: is not there (14 m)"),
         (said(Event.FIGHT, SCALED, mode=Mode.HEAL, quarrel="kubectl-edit"), State.FAILURE, "Drifted, healing stopped: Deployment shop/checkout spec.replicas 5, Git says 3 (kubectl-edit, 14 m)"),
         (said(Event.HEALED, SCALED, mode=Mode.HEAL), State.PENDING, "Healed, settling: Deployment shop/checkout is set back after 14 m"),
-        (said(Event.CLOSING, wait=30), State.PENDING, "Healed, settling for 30 s: nothing differs any more, after 14 m"),
+        (said(Event.CLOSING, wait=30), State.PENDING, "Settling for 30 s: nothing differs any more, after 14 m"),
         (said(Event.CONVERGED), State.SUCCESS, "Back to what Git says after 14 m; stayed so for 30 s"),
     ],
 )  # fmt: skip

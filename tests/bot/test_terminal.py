@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bot.forges.plain_git import merged
@@ -58,6 +60,16 @@ def test_a_long_plan_ends_with_how_many_more_and_no_line_is_too_wide() -> None:
     assert "  and 460 more" in lines
     assert len(lines) <= 200
     assert max(len(line) for line in lines) <= 100
+
+
+def test_a_tag_that_changes_stands_beside_its_object_however_long_the_image_is_called() -> None:
+    image = FieldChange(
+        "spec.template.spec.containers[name=cart].image",
+        "registry.example.org/acme/platform/cart:1.4.1",
+        "registry.example.org/acme/platform/cart:1.5.0",
+    )
+    lines = preview_lines(planned(replace(change(Action.CONFIGURE), fields=(image,))), [MOVE], colour=False)
+    assert lines[1:] == ["  configure  ConfigMap ns/c  image 1.4.1 -> 1.5.0", "  1 of 1 objects changes."]
 
 
 def test_an_unpredictable_change_is_loud() -> None:

@@ -67,13 +67,16 @@ def test_an_order_is_passed_on_and_its_answer_waits_for_every_environment(
         "command": "retry", "flags": [], "environments": [], "arguments": {},
     }  # fmt: skip
     origin = {"by": "token:ci", "number": 0, "comment": "", "ticket": "a" * 32, "parts": 2}
-    told = [Answered("staging", "done", "staging is converged again"), Answered("side", "refused", "side is held")]
+    told = [
+        Answered("staging", "done", "staging is being converged again"),
+        Answered("side", "refused", "side is held"),
+    ]
     orders.deliver(beside.desk, OrderReport("shop", Verb.RETRY, "ci", 1.0, (told[0],), origin))
     half = beside.desk.tickets.said("a" * 32)
     assert half.outcome is CommandOutcome.WAITING
     assert "- `side`: has not heeded it yet" in half.text
-    assert "- `staging`: converged again" in half.text
-    again = replace(told[0], done="already", text="staging is converged again already")
+    assert "- `staging`: being converged again" in half.text
+    again = replace(told[0], done="already", text="staging is being converged again already")
     orders.deliver(beside.desk, OrderReport("shop", Verb.RETRY, "ci", 1.0, (again,), origin))
     waits = Answered("side", "waits", "side has not heeded it yet: the cluster is away")
     orders.deliver(beside.desk, OrderReport("shop", Verb.RETRY, "ci", 1.0, (waits,), origin))

@@ -104,6 +104,6 @@ def test_what_failed_is_tried_again(shop: Shop) -> None:
     assert shop.value("flags") == "1"
     code, answer = shop.plane.request("DELETE", place)
     assert code == 200, answer
-    answered(shop, proposal.number, f"/retry {shop.name}", "is converged again")
+    answered(shop, proposal.number, f"/retry {shop.name}", "is being converged again")
     told(shop, merged, State.SUCCESS)
     assert shop.value("flags") == "2"

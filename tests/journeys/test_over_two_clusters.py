@@ -143,7 +143,7 @@ def test_what_is_said_of_all_environments_is_heeded_in_both_clusters_and_the_one
     shop.until(lambda: shop.rig.statuses(merged)[other].text.startswith("Held"), f"{there} is held", merged)
     assert (shop.value("flags"), in_the_west(shop, west)) == ("1", "1")
     answered(shop, number, "/thaw", "frozen", login="bob")
-    says(shop, number, f"{here}, {there}: not frozen any more; the newest commit is converged")
+    says(shop, number, f"{here}, {there}: not frozen any more; the newest commit is being converged")
     for context in (shop.converge, other):
         shop.status(merged, context, State.SUCCESS)
     assert (shop.value("flags"), in_the_west(shop, west)) == ("2", "2")

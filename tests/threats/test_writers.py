@@ -126,6 +126,7 @@ def test_f01_f05_the_same_revision_again_says_how_it_ended_records_nothing_and_n
     assert [fact.step for fact in world.facts] == [Step.VERIFIED, Step.CONVERGED]
     assert first.state.ending is not None
     assert world.facts[-1].at == first.state.ending["at"], "the ending is the old one: nothing newer was said before it"
+    assert 0 < world.facts[0].at < world.facts[-1].at, "the ending stays the newest word: nothing settles once more"
     assert again.state == first.state
     assert kubectl(*record).stdout == before
 

@@ -197,8 +197,10 @@ def ruled(locks: Locks, order: Order, environment: str, now: float) -> Ruling:
         case Verb.RETRY:
             if locks.closed is not None:
                 return Ruling(locks, Done.REFUSED, f"{closed_text(locks, environment)}. Nothing is tried until then")
-            return Ruling(locks, Done.DONE, f"{environment} is converged again", converges=True)
+            return Ruling(locks, Done.DONE, f"{environment} is being converged again", converges=True)
         case Verb.APPROVE | Verb.CONFIRM_PRUNE:
+            if not (order.code or order.fingerprint or locks.awaited):
+                return Ruling(locks, Done.REFUSED, f"no plan waits in {environment}")
             return _approved(locks, order, environment, now)
 
 
@@ -241,7 +243,7 @@ def _opened(locks: Locks, order: Order, environment: str, now: float) -> Ruling:
     if free.closed is not None:
         return Ruling(free, Done.DONE, f"{environment} is not {word} any more, but {closed_text(free, environment)}")
     return Ruling(
-        free, Done.DONE, f"{environment} is not {word} any more; the newest commit is converged", converges=True
+        free, Done.DONE, f"{environment} is not {word} any more; the newest commit is being converged", converges=True
     )
 
 

@@ -38,10 +38,7 @@ def about(drift: Iterable[Drift], asked: str, declared: Iterable[ResourceKey]) -
     found = tuple(drift)
     if not asked:
         if not found:
-            raise Refused(
-                "nothing has drifted: every field that Git specifies is in the cluster as Git says",
-                "Nothing is adopted",
-            )
+            raise Refused("nothing has drifted: every field that Git specifies is in the cluster as Git says")
         return found
     named = {key for key in declared if asked in (f"{key.kind}/{key.name}", f"{key.kind}/{key.namespace}/{key.name}")}
     if not named:

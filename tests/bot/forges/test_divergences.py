@@ -85,7 +85,7 @@ def test_a_status_a_check_and_a_deployment_turn_with_what_happens(
         (State.SUCCESS, "Converged in 4.1 s, as predicted; stayed so for 30 s"),
         (State.FAILURE, "Drifted: Deployment shop/checkout spec.replicas 5, Git says 3 (kubectl-edit, 2 m)"),
         (State.PENDING, "Healed, settling: Deployment shop/checkout is set back after 2 m"),
-        (State.PENDING, "Healed, settling for 30 s: nothing differs any more, after 2 m"),
+        (State.PENDING, "Settling for 30 s: nothing differs any more, after 2 m"),
         (State.SUCCESS, "Back to what Git says after 2 m; stayed so for 30 s"),
     ]
     last = story(revision)[-1]
