@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.domain.resource import ResourceKey
+from worker.domain.resource import Resource, ResourceKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +42,11 @@ class Inventory:
     def by_key(self) -> Mapping[ResourceKey, InventoryEntry]:
         """The entries by their key."""
         return {entry.key: entry for entry in self.entries}
+
+    def including(self, desired: Iterable[Resource]) -> Inventory:
+        """The same with an entry for each desired object, in its version; the uid that is known stays."""
+        entries = dict(self.by_key())
+        for resource in desired:
+            known = entries.get(resource.key)
+            entries[resource.key] = InventoryEntry(resource.key, resource.version, known.uid if known else "")
+        return Inventory(tuple(entries.values()))

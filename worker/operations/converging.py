@@ -12,11 +12,11 @@ from worker.domain.convergence import EnvironmentState, Mark, Operation, Phase, 
 from worker.domain.episode_text import headline
 from worker.domain.episodes import Episode, Event, News
 from worker.domain.errors import DesiredStateError, Held, LeaseLost, Moved, Refused, Superseded, Unavailable, Unfit
-from worker.domain.inventory import Inventory, InventoryEntry
+from worker.domain.inventory import Inventory
 from worker.domain.locks import closed_text
 from worker.domain.plan import Action, Change
 from worker.domain.reports import Step
-from worker.domain.resource import Resource, ResourceKey
+from worker.domain.resource import Resource
 from worker.operations.advancing import (
     Advanced,
     Fact,
@@ -120,7 +120,7 @@ def converge(
     used = recorded.state.locks.used(prediction.plan.fingerprint)
     is_confirmed = approval is not None or used != recorded.state.locks
     recorded = replace(recorded, state=replace(recorded.state, locks=used))
-    union = _union(recorded.inventory, prediction.desired.resources)
+    union = recorded.inventory.including(prediction.desired.resources)
     grows = {entry.key for entry in union.entries} != {entry.key for entry in recorded.inventory.entries}
     if grows or is_confirmed:  # what was approved goes on after a failure, though its plan is another then
         run.checkpoint()
@@ -338,14 +338,6 @@ def _say_again(run: Run, recorded: Recorded) -> None:
     run.say(operation, Fact(step, text, at=ending.at - 0.001 if ending is not None else 0.0))
     if ending is not None:
         run.say(operation, ending)
-
-
-def _union(inventory: Inventory, desired: Iterable[Resource]) -> Inventory:
-    entries: dict[ResourceKey, InventoryEntry] = {entry.key: entry for entry in inventory.entries}
-    for resource in desired:
-        known = entries.get(resource.key)
-        entries[resource.key] = InventoryEntry(resource.key, resource.version, known.uid if known else "")
-    return Inventory(tuple(entries.values()))
 
 
 def _progress(run: Run, operation: Operation) -> Callable[[int, int], None]:
