@@ -38,7 +38,7 @@ def confirm(desk: Desk, given: Given, facts: Facts) -> Said:
         desk.board.head(name, each, tip)
         desk.requests.converge(ConvergeRequest(name, each, given.branch, tip, clusters[each], now, codes))
     text = (
-        f"{', '.join(map(code, given.environments))} of {code(given.branch)}: being converged again, with your word for the plan "
+        f"{', '.join(map(code, given.environments))} of {code(given.branch)} converges again, with your word for the plan "
         f"{code(quoted)}: it counts if that is the plan which waits there."
     )
     return Said("\n\n".join([text, *kept]), CommandOutcome.DONE)
