@@ -23,7 +23,7 @@ from worker.signed_queue import redis_answering
 STREAM_SECONDS: Final = 24 * 3600
 TICKET_SECONDS: Final = 120
 LONGEST_STREAM: Final = 2000
-LONGEST_BLOCK: Final = 1.0
+LONGEST_BLOCK: Final = 0.5
 """Seconds of one blocking read; shorter than Redis has for an answer, so that one that is away is noticed."""
 
 TOLD_SECONDS: Final = 90 * 24 * 3600

@@ -39,7 +39,7 @@ from worker.domain.reports import FINAL_STEPS, ConvergenceReport, Step
 LARGEST_BODY: Final = 9 << 20
 SKEW_SECONDS: Final = 300
 LONGEST_WAIT: Final = 9.5
-STREAM_BLOCK_MS: Final = 1000
+STREAM_BLOCK_MS: Final = 500
 MOST_WORDS: Final = 2000
 MOST_COMMANDS: Final = 10
 LONGEST_COMMAND: Final = 600

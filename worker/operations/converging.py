@@ -327,17 +327,13 @@ def _carried_diverged(run: Run, recorded: Recorded, episode: Episode) -> Recorde
 
 
 def _say_again(run: Run, recorded: Recorded) -> None:
-    """Where nothing is to be done: what is known, without a new proof, and how it ended, in case that was never heard.
-
-    What is known is told as of just before the ending, which stays the newest word: it does not settle once more.
-    """
+    """Where nothing is to be done: what is known, as of just before how it ended, which stays the newest word."""
     operation, ending = recorded.state.operation, ending_of(recorded.state)
     assert operation is not None
     text = f"{run.target.environment.name} is at {short(run.revision)} already, nothing was written"
     step = Step.WAITING if operation.phase is Phase.WAITING else Step.VERIFIED
-    run.say(operation, Fact(step, text, at=ending.at - 0.001 if ending is not None else 0.0))
-    if ending is not None:
-        run.say(operation, ending)
+    for fact in filter(None, (Fact(step, text, at=ending.at - 0.001 if ending else 0.0), ending)):
+        run.say(operation, fact)
 
 
 def _progress(run: Run, operation: Operation) -> Callable[[int, int], None]:
