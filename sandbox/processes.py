@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Protocol
 
 TETHER = Path(__file__).with_name("tether.py")
-POLL = 0.03
+POLL, LONGEST_POLL = 0.03, 0.15
+SHARE = 0.05
+"""Of the time waited so far: so much later than it happens something is seen at most."""
 
 
 class SandboxError(Exception):
@@ -28,12 +30,16 @@ def free_port() -> int:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    """Waits for a condition, looking every 30 ms. Raises SandboxError after `seconds`."""
-    until = time.monotonic() + seconds
+    """Waits for a condition, looking every 30 ms, and less often the longer it takes. Raises SandboxError after `seconds`.
+
+    Looking costs: a question to Gitea takes about as long as the pause, and what is waited for gets what is left.
+    """
+    began = time.monotonic()
     while not condition():
-        if time.monotonic() > until:
+        waited = time.monotonic() - began
+        if waited > seconds:
             raise SandboxError(f"{what}: not within {seconds:.0f} s")
-        time.sleep(POLL)
+        time.sleep(max(POLL, min(waited * SHARE, LONGEST_POLL)))
 
 
 class Program(Protocol):
