@@ -6,6 +6,7 @@ serves every journey on its forge; a journey has a branch, an environment and a 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -22,8 +23,40 @@ from tests.journeys.shop import Shop
 from tests.journeys.system import RiggedSystem
 
 FORGES: Final = ("github", "gitlab", "gitea")
+IN_TURNS: Final = frozenset(
+    {
+        "test_a_fork.py",
+        "test_a_prediction_stays_true.py",
+        "test_a_required_status.py",
+        "test_an_image.py",
+        "test_deliveries.py",
+        "test_several_environments.py",
+    }
+)
+"""Files whose journeys take turns at the forges, one each, unless all faults are asked for (`make test-all`): a run has to stay
+short, and what differs between the forges is tried by their adapters' own tests and by the other journeys, which run on each."""
+
 EVERY_NAMESPACE: Final = "t*"
 """What the fixture `namespace` makes."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what is not a journey's turn, and has pytest say how many that are."""
+    if os.environ.get("PLUMBLINE_ALL_FAULTS"):
+        return
+    turns: dict[str, int] = {}
+    left: list[pytest.Item] = []
+    for item in items:
+        called = getattr(item, "callspec", None)
+        if item.path.name not in IN_TURNS or called is None or "forge" not in called.params:
+            continue
+        journey, _, _ = item.nodeid.partition("[")
+        turn = turns.setdefault(journey, len(turns))
+        if called.params["forge"] != FORGES[turn % len(FORGES)]:
+            left.append(item)
+    config.hook.pytest_deselected(items=left)
+    gone = set(left)
+    items[:] = [each for each in items if each not in gone]
 
 
 @pytest.fixture(scope="session", params=FORGES)
