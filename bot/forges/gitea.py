@@ -278,22 +278,25 @@ class Gitea(Wire):
     def commit(self, branch: str, onto: str, message: str, files: Sequence[FileChange]) -> str:
         """A commit as the bot user on a branch whose tip is `onto` (made where it is new); its id. Raises Moved.
 
-        Gitea commits to a branch wherever its tip is by then. So the commit is made on a draft branch of its own, and the
-        branch is moved to it by a compare and swap. A new branch is made by the commit itself, off a branch that was at `onto`
-        a moment ago, and taken away again where that was elsewhere: one write, each of which runs the hooks of Gitea.
+        Gitea commits to a branch wherever its tip is by then. So a commit is made on a new branch, off one that was at `onto` a
+        moment ago, and taken away again where that was elsewhere; a branch that is there is moved to it by a compare and swap.
+        Each write runs the hooks of Gitea: a new branch is one, no draft of it.
         """
         tip = self._tip(branch)
         if tip not in (None, onto):
             raise Moved(f"branch {branch}", "at the forge")
         operations = [self._operation(onto, each) for each in files]
-        base = next((name for name, seen in self._tips.items() if seen == onto), "")
+        base = branch if tip else next((name for name, seen in self._tips.items() if seen == onto), "")
         if tip is None and base:
             return self._branch_off(base, branch, onto, message, operations)
         draft = f"plumbline-draft-{secrets.token_hex(6)}"
-        self._send("POST", f"{self._at}/branches", {"new_branch_name": draft, "old_ref_name": onto})
         try:
-            body: dict[str, Any] = {"branch": draft, "message": message, "files": operations}
-            made = str(self._send("POST", f"{self._at}/contents", body).json()["commit"]["sha"])
+            if not base:
+                self._send("POST", f"{self._at}/branches", {"new_branch_name": draft, "old_ref_name": onto})
+                body: dict[str, Any] = {"branch": draft, "message": message, "files": operations}
+                made = str(self._send("POST", f"{self._at}/contents", body).json()["commit"]["sha"])
+            else:
+                made = self._branch_off(base, draft, onto, message, operations)
             self._move(branch, tip, made)
         finally:
             self._send("DELETE", f"{self._at}/branches/{draft}", None, passing=(NOT_FOUND,))
