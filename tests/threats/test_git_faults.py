@@ -98,7 +98,7 @@ def test_f43_a_server_that_hangs_is_given_up_in_time_with_all_of_git_s_helpers(
     with pytest.raises(Unavailable, match=r"took longer than 2 s|Operation too slow"):
         checkout.fetch(revision)
     assert time.monotonic() - began < 6
-    assert helpers(origin.url) == []
+    wait_until(lambda: helpers(origin.url) == [], 2, "what was killed is gone")
     origin.server.fault = lambda _path: ""
     checkout.fetch(revision)
     assert names(checkout, revision) == ALL
