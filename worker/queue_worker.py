@@ -175,6 +175,8 @@ class SignedWorker(SimpleWorker):
             log.error("ALERT job refused queue=%s: %s", job.origin, error)
         elif isinstance(error, PlumblineError):
             log.error("job failed id=%s: %s", job.id, error)
+        elif isinstance(error, redis.RedisError):  # a question of RQ's own: the sweeper puts the job back
+            log.warning("job interrupted id=%s: %s", job.id, redis_failed(error))
         else:
             log.error("internal error, reference %s", job.id, exc_info=exc_info)
 
