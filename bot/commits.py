@@ -7,9 +7,10 @@ takes the bot's commit, and that must find somebody who answers.
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import ClassVar, Final, Generic, TypeVar
 from urllib.parse import urlsplit
 
 from bot.answers import Origin, answer
@@ -33,54 +34,82 @@ GIVEN_UP: Final = 12 * 3600.0
 PLAIN_HOST: Final = "localhost"
 """The host in the addresses of who is credited, where there is no forge."""
 
+File = TypeVar("File", FileChange, FileFact)
+"""What a commit does to one file, as the place takes it."""
+
 log = logging.getLogger("plumbline.commits")
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """Where a commit is made: the forge, its name for addresses, its branches as they are now; and in which repository."""
+class _Place(ABC, Generic[File]):
+    """Where a commit is made, once, and on nothing but what was judged; its files are told as `File`.
 
-    forge: Forge
-    host: str
+    `tips` are its branches as they are now, `repository` is its name in app.yaml.
+    """
+
+    where: ClassVar[str]
+
     tips: Mapping[str, str]
     repository: str
     seals: Seals
+
+    @abstractmethod
+    def commit(self, branch: str, onto: str, message: str, files: Sequence[File]) -> str:
+        """A commit that is known again as the bot's own; its id. Raises Moved, Refused, NotPermitted and Unavailable."""
+
+    @abstractmethod
+    def is_just(self, revision: str, onto: str, files: Sequence[File]) -> bool:
+        """Whether a commit makes just these changes on just this commit. Raises Unavailable."""
 
     def named(self, branch: str) -> str:
         """The name of a branch of the bot's own, which nobody else can know before it is there."""
         return self.seals.branch(self.repository, branch)
 
-    def commit(self, branch: str, onto: str, message: str, files: Sequence[FileChange]) -> str:
-        """A commit that is known again as the bot's own; its id. Raises Moved, Refused, NotPermitted and Unavailable."""
-        facts = [(each.path, each.mode, _blob(each, onto)) for each in files]
-        return self.forge.commit(branch, onto, self.seals.commit(self.repository, onto, message, facts), files)
+    def push(self, branch: str, onto: str, message: str, files: Sequence[File]) -> str:
+        """The commit on a branch of others, unless it is its newest one already; its id.
 
-    def push(self, branch: str, onto: str, message: str, files: Sequence[FileChange]) -> str:
-        """The commit on a branch of others, unless it is its newest one already (the answer was lost); its id.
-
-        Raises as `commit`, and Moved where the branch is elsewhere.
+        So it is where the answer was lost or its maker was stopped. Raises as `commit`, and Moved where the branch is elsewhere.
         """
         tip = self.tips.get(branch)
-        if tip is not None and tip != onto and self._is_just(tip, onto, files):
+        if tip is not None and tip != onto and self.is_just(tip, onto, files):
             return tip
-        self.require_tip(branch, onto)
+        self._require_tip(branch, onto)
         return self.commit(branch, onto, message, files)
 
-    def put(self, own: str, base: str, onto: str, message: str, files: Callable[[], Sequence[FileChange]]) -> None:
+    def put(self, own: str, base: str, onto: str, message: str, files: Callable[[], Sequence[File]]) -> None:
         """The commit on a branch of its own, made unless it is there. Raises as `commit`, and Moved where the base is elsewhere.
 
         Whoever may push may write to a branch that is there: what lies on it is looked at before it is used again.
         """
         tip = self.tips.get(own)
         if tip is None:
-            self.require_tip(base, onto)
+            self._require_tip(base, onto)
             self.commit(own, onto, message, files())
-        elif not self._is_just(tip, onto, files()):
-            self.require_tip(base, onto)  # the next try has a name of its own
-            raise something_else(own)
+        elif not self.is_just(tip, onto, files()):
+            self._require_tip(base, onto)  # the next try has a name of its own
+            raise Refused(f"a branch {own} is there, and holds something else", "Delete it and ask again")
 
-    def _is_just(self, revision: str, onto: str, files: Sequence[FileChange]) -> bool:
-        """Whether a commit makes just these changes on just this commit."""
+    def _require_tip(self, branch: str, revision: str) -> None:
+        if self.tips.get(branch) != revision:
+            raise Moved(f"the branch {branch}", self.where)
+
+
+@dataclass(frozen=True, slots=True)
+class Site(_Place[FileChange]):
+    """A repository at a forge; `host` is the forge's name in addresses."""
+
+    where = "at the forge"
+
+    forge: Forge
+    host: str
+
+    def commit(self, branch: str, onto: str, message: str, files: Sequence[FileChange]) -> str:
+        """By the forge's API."""
+        facts = [(each.path, each.mode, _blob(each, onto)) for each in files]
+        return self.forge.commit(branch, onto, self.seals.commit(self.repository, onto, message, facts), files)
+
+    def is_just(self, revision: str, onto: str, files: Sequence[FileChange]) -> bool:
+        """By what the forge says of it."""
         made = self.forge.made(revision)
         if made is None or made.parents != (onto,) or made.paths != {each.path for each in files}:
             return False
@@ -88,27 +117,14 @@ class Site:
             self.forge.file(revision, each.path) == (None if each.content is None else each.data) for each in files
         )
 
-    def require_tip(self, branch: str, revision: str) -> None:
-        """Raises Moved where the branch is elsewhere."""
-        if self.tips.get(branch) != revision:
-            raise Moved(f"the branch {branch}", "at the forge")
-
 
 @dataclass(frozen=True, slots=True)
-class BareSite:
-    """Where a commit is made on a plain Git server: the repository itself, its branches as they are now; and whose it is.
+class BareSite(_Place[FileFact]):
+    """A repository of a plain Git server: nobody there can open a change request, a branch of the bot's own stands for it."""
 
-    Nobody there can open a change request: a branch of the bot's own stands for it, and people merge that.
-    """
+    where = "in the repository"
 
     git: PlainGit
-    tips: Mapping[str, str]
-    repository: str
-    seals: Seals
-
-    def named(self, branch: str) -> str:
-        """The name of a branch of the bot's own, which nobody else can know before it is there."""
-        return self.seals.branch(self.repository, branch)
 
     def facts(self, files: Iterable[FileChange]) -> list[FileFact]:
         """The files as a commit names them, with their contents in the repository. Raises Unavailable."""
@@ -118,33 +134,12 @@ class BareSite:
         ]
 
     def commit(self, branch: str, onto: str, message: str, files: Sequence[FileFact]) -> str:
-        """A commit that is known again as the bot's own; its id. Raises Moved, Refused and Unavailable."""
+        """By git, in the repository itself."""
         return self.git.commit(branch, onto, self.seals.commit(self.repository, onto, message, files), files)
 
-    def push(self, branch: str, onto: str, message: str, files: Sequence[FileFact]) -> str:
-        """The commit on a branch of others, unless it is its newest one already (whoever made it was stopped); its id.
-
-        Raises as `commit`, and Moved where the branch is elsewhere.
-        """
-        tip = self.tips.get(branch)
-        if tip is not None and tip != onto and self.git.is_just(tip, onto, files):
-            return tip
-        self.require_tip(branch, onto)
-        return self.commit(branch, onto, message, files)
-
-    def put(self, own: str, base: str, onto: str, message: str, files: Callable[[], Sequence[FileFact]]) -> None:
-        """The commit on a branch of its own, made unless just that is there. Raises as `commit`, and Moved as `require_tip`."""
-        tip = self.tips.get(own)
-        if tip is None:
-            self.require_tip(base, onto)
-            self.commit(own, onto, message, files())
-        elif not self.git.is_just(tip, onto, files()):
-            raise something_else(own)
-
-    def require_tip(self, branch: str, revision: str) -> None:
-        """Raises Moved where the branch is elsewhere."""
-        if self.tips.get(branch) != revision:
-            raise Moved(f"the branch {branch}", "in the repository")
+    def is_just(self, revision: str, onto: str, files: Sequence[FileFact]) -> bool:
+        """By git."""
+        return self.git.is_just(revision, onto, files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,19 +201,14 @@ def _made(desk: Desk, repository: Repository, making: Making) -> str:
             "on a plain Git server there is nobody who could open a change request", "Push the commit yourself"
         )
     git = desk.plain_git(repository)
-    return making.plainly(BareSite(git, git.tips(), repository.name, desk.seals))
+    return making.plainly(BareSite(git.tips(), repository.name, desk.seals, git))
 
 
 def _site(desk: Desk, repository: Repository) -> Site:
     declared = desk.settings.installation.forge(repository.forge)
     host = (urlsplit(declared.address).hostname or "localhost") if declared else "localhost"
     forge = desk.forge(repository)
-    return Site(forge, host.removeprefix("api."), forge.tips(), repository.name, desk.seals)
-
-
-def something_else(branch: str) -> Refused:
-    """For a branch of the bot's that somebody else wrote to."""
-    return Refused(f"a branch {branch} is there, and holds something else", "Delete it and ask again")
+    return Site(forge.tips(), repository.name, desk.seals, forge, host.removeprefix("api."))
 
 
 def _blob(file: FileChange, like: str) -> str:

@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from bot.built_images import Announced, Outcome
@@ -74,11 +75,7 @@ def keep_following(desk: Desk, stop: threading.Event) -> None:
 def _place(desk: Desk, repository: Repository) -> tuple[Tree, IsOurs]:
     """Where the repository's branches are read, and who tells the commits of its policies. Raises Refused."""
     if repository.forge == PLAIN:
-        git, seals = desk.plain_git(repository), desk.seals
-
-        def seal_of(policy: str, image: str) -> str:
-            return seals.word(repository.name, policy, image)
-
+        git, seal_of = desk.plain_git(repository), partial(desk.seals.word, repository.name)
         return git, lambda revision: _is_sealed(git, revision, seal_of)
     forge = desk.forge(repository)
     return forge, lambda revision: _is_merged_by_us(forge, revision)

@@ -49,7 +49,6 @@ class Gitea(Wire):
         super().__init__(address, project, token)
         self._asks_teams = asks_teams
         self._described: dict[str, tuple[str, str]] = {}
-        self._tips: dict[str, str] = {}
         self._me: Person | None = None
         self._comments, self._words = KnownComments(), KnownWords()
 
@@ -141,8 +140,7 @@ class Gitea(Wire):
         """Every branch and its newest commit."""
         commits = {each["name"]: each["commit"] for each in self._all(f"{self._at}/branches")}
         self._described = {each["id"]: values.described(each) for each in commits.values()}
-        self._tips = {name: each["id"] for name, each in commits.items()}
-        return self._tips
+        return {name: each["id"] for name, each in commits.items()}
 
     def described(self, revision: str) -> tuple[str, str]:
         """What the last look at the branches said of a tip."""
@@ -280,24 +278,20 @@ class Gitea(Wire):
 
         Gitea commits to a branch wherever its tip is by then. So a commit is made on a new branch, off one that was at `onto` a
         moment ago, and taken away again where that was elsewhere; a branch that is there is moved to it by a compare and swap.
-        Each write runs the hooks of Gitea: a new branch is one, no draft of it.
+        Each write runs the hooks of Gitea. A new branch has to be off one that is at `onto`.
         """
-        tip = self._tip(branch)
-        if tip not in (None, onto):
+        tips = self.tips()
+        tip = tips.get(branch)
+        base = branch if tip is not None else next((name for name, each in tips.items() if each == onto), "")
+        if tips.get(base) != onto:
             raise Moved(f"branch {branch}", "at the forge")
         operations = [self._operation(onto, each) for each in files]
-        base = branch if tip else next((name for name, seen in self._tips.items() if seen == onto), "")
-        if tip is None and base:
+        if tip is None:
             return self._branch_off(base, branch, onto, message, operations)
         draft = f"plumbline-draft-{secrets.token_hex(6)}"
         try:
-            if not base:
-                self._send("POST", f"{self._at}/branches", {"new_branch_name": draft, "old_ref_name": onto})
-                body: dict[str, Any] = {"branch": draft, "message": message, "files": operations}
-                made = str(self._send("POST", f"{self._at}/contents", body).json()["commit"]["sha"])
-            else:
-                made = self._branch_off(base, draft, onto, message, operations)
-            self._move(branch, tip, made)
+            made = self._branch_off(base, draft, onto, message, operations)
+            self._move(branch, onto, made)
         finally:
             self._send("DELETE", f"{self._at}/branches/{draft}", None, passing=(NOT_FOUND,))
         return made
@@ -316,13 +310,10 @@ class Gitea(Wire):
             raise Moved(f"branch {base}", "at the forge")
         return str(made["sha"])
 
-    def _move(self, branch: str, tip: str | None, made: str) -> None:
-        if tip is None:
-            method, path, body = "POST", f"{self._at}/branches", {"new_branch_name": branch, "old_ref_name": made}
-        else:
-            method, path = "PUT", f"{self._at}/branches/{quote(branch, safe='')}"
-            body = {"new_commit_id": made, "old_commit_id": tip}
-        answer = self._send(method, path, body, passing=(CONFLICT, INVALID))
+    def _move(self, branch: str, tip: str, made: str) -> None:
+        body = {"new_commit_id": made, "old_commit_id": tip}
+        at = f"{self._at}/branches/{quote(branch, safe='')}"
+        answer = self._send("PUT", at, body, passing=(CONFLICT, INVALID))
         if not answer.is_success:
             if self._tip(branch) != tip:
                 raise Moved(f"branch {branch}", "at the forge")

@@ -6,7 +6,7 @@ No content of a file is in these messages (a manifest may hold a secret): the re
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -121,12 +121,7 @@ def trailer(policy: str, image: str, seal: str) -> str:
 
 def is_of_a_policy(message: str, seal_of: Callable[[str, str], str]) -> bool:
     """Whether a commit's message has a policy's trailer with the seal that only the bot can have written."""
-    for value in values_of(message, TRAILER):
-        policy, _, rest = value.partition(" ")
-        image, _, seal = rest.partition(" ")
-        if hmac.compare_digest(seal.encode(), seal_of(policy, image).encode()):
-            return True
-    return False
+    return any(_is(seal, seal_of(policy, image)) for policy, image, seal in _trailers(message))
 
 
 def last_word(messages: str, policy: str, seal_of: Callable[[str], str]) -> str:
@@ -135,9 +130,17 @@ def last_word(messages: str, policy: str, seal_of: Callable[[str], str]) -> str:
     `seal_of` an image is what only the bot can have written after it: a line of anybody else's says nothing. It counts
     wherever it stands, for a forge that squashes puts the message of a commit in the middle of its own.
     """
+    said = _trailers(messages)
+    return next((image for name, image, seal in said if name == policy and _is(seal, seal_of(image))), "")
+
+
+def _trailers(messages: str) -> Iterator[tuple[str, str, str]]:
+    """What `trailer` wrote: policy, image and seal; of what others wrote, whatever stands there."""
     for value in values_of(messages, TRAILER):
-        name, _, rest = value.partition(" ")
+        policy, _, rest = value.partition(" ")
         image, _, seal = rest.partition(" ")
-        if name == policy and hmac.compare_digest(seal.encode(), seal_of(image).encode()):
-            return image
-    return ""
+        yield policy, image, seal
+
+
+def _is(seal: str, expected: str) -> bool:
+    return hmac.compare_digest(seal.encode(), expected.encode())

@@ -332,8 +332,9 @@ def _say_again(run: Run, recorded: Recorded) -> None:
     assert operation is not None
     text = f"{run.target.environment.name} is at {short(run.revision)} already, nothing was written"
     step = Step.WAITING if operation.phase is Phase.WAITING else Step.VERIFIED
-    for fact in filter(None, (Fact(step, text, at=ending.at - 0.001 if ending else 0.0), ending)):
-        run.say(operation, fact)
+    run.say(operation, Fact(step, text, at=ending.at - 0.001 if ending is not None else 0.0))
+    if ending is not None:
+        run.say(operation, ending)
 
 
 def _progress(run: Run, operation: Operation) -> Callable[[int, int], None]:

@@ -211,6 +211,8 @@ def test_a_new_branch_is_made_on_what_was_read_or_not_at_all(ground: Ground) -> 
     for change in (FileChange("app/a.yaml", "a: 0\n"), FileChange("app/other.yaml", "o: 1\n")):
         with pytest.raises(Moved):
             forge.commit("late", ground.first, "Late", [change])
+        with pytest.raises(Moved):  # it moves between the look and the write
+            forge._branch_off("main", "late", ground.first, "Late", [forge._operation(ground.first, change)])
     assert forge.tips() == {**seen, "main": moved}, "nothing is left of what came too late"
 
 
