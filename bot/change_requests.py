@@ -22,6 +22,7 @@ def look_at_change_request(
 
     `at` is the Unix time of the event, `approved` the commit of a fork that somebody who may has just named.
     """
+    read_at = desk.requests.queue.now()
     change_request = forge.change_request(number)
     if change_request is None:
         desk.sightings.note_change_request(repository.name, number, None)
@@ -33,7 +34,7 @@ def look_at_change_request(
         results.announce(desk, repository, change_request, at)
     else:
         is_new = known is not None and known.head != change_request.head
-        act_on(desk, repository, change_request.head, found, at, is_new=is_new)
+        act_on(desk, repository, change_request.head, found, at, read_at=read_at, is_new=is_new)
     if found.withdrawn:
         results.withdraw(desk, repository, change_request, found.withdrawn, at)
     desk.sightings.note_change_request(repository.name, number, found.remember)
@@ -44,16 +45,26 @@ def look_at_change_request(
     )  # fmt: skip
 
 
-def act_on(desk: Desk, repository: Repository, revision: str, found: Asked, at: float, *, is_new: bool = False) -> None:
+def act_on(
+    desk: Desk,
+    repository: Repository,
+    revision: str,
+    found: Asked,
+    at: float,
+    *,
+    read_at: float,
+    is_new: bool = False,
+) -> None:
     """The status first, so that it never comes after the result of what is asked for.
 
-    `is_new`: the change request was seen before, and not at this revision.
+    `at` is the Unix time of the event, `read_at` when the forge was asked. `is_new`: the change request was seen before, and
+    not at this revision.
     """
     if found.status is not None:
         results.put_status(
             desk, repository.name, revision, found.status, at, unless_told=found.unless_told, is_first=is_new
         )
     if found.proposal is not None:
-        desk.requests.propose(found.proposal)
+        desk.requests.propose(found.proposal, read_at)
     if found.look_at:
         desk.requests.look(LookRequest(repository.name, desk.requests.queue.now(), branch=found.look_at))

@@ -148,7 +148,7 @@ def look(desk: Desk, message: dict[str, Any]) -> None:
             at=asked.at,
             name=predict_context(desk.settings.installation.instance),
         )
-        act_on(desk, repository, asked.revision, found, asked.at)
+        act_on(desk, repository, asked.revision, found, asked.at, read_at=asked.at)
     elif asked.number is not None:
         if asked.comment:
             hear(desk, repository, forge, asked.number, asked.comment)
@@ -197,11 +197,12 @@ def _predict_again(desk: Desk, repository: Repository, forge: Forge, asked: Look
     """The base moved: no status changes until the new predictions are there."""
     remembered = desk.sightings.change_requests(repository.name)
     name = predict_context(desk.settings.installation.instance)
+    read_at = desk.requests.queue.now()
     for change_request in onto(asked.branch, forge.open_change_requests()):
         known = remembered.get(change_request.number)
         if known is None:
             desk.requests.look(LookRequest(repository.name, asked.at, number=change_request.number))
             continue
         found = looks.judged(change_request, repository, known, at=asked.at, name=name)
-        act_on(desk, repository, change_request.head, found, asked.at)
+        act_on(desk, repository, change_request.head, found, asked.at, read_at=read_at)
         desk.sightings.note_change_request(repository.name, change_request.number, found.remember)

@@ -61,6 +61,7 @@ from worker.domain.policy_update import UpdateReport, UpdateRequest
 from worker.domain.reports import report_from_json
 from worker.domain.revert import RevertReport, RevertRequest
 from worker.domain.rollback import RollbackReport, RollbackRequest
+from worker.newest import Newest
 from worker.signed_queue import SignedQueue
 
 PREVIEW_SECONDS = 30
@@ -295,8 +296,12 @@ class Requests:
         """Asks for a look at all of a repository's forge; whether none was asked for already."""
         return self.queue.enqueue(INTAKE_QUEUE, POLL, request.to_json(), job_id=request.job_id, timeout=LOOK_SECONDS)
 
-    def propose(self, request: ProposalRequest) -> bool:
-        """Asks for the prediction of a change request; false where one is waiting that will see what there is to see."""
+    def propose(self, request: ProposalRequest, read_at: float) -> bool:
+        """Asks for the prediction of a change request, as its forge said at `read_at` (Unix, Redis' clock) that it is.
+
+        False where one is waiting: that one predicts this.
+        """
+        Newest(self.queue).lay(request.name, request.to_json(), read_at)
         return self._after_now(PROPOSALS_QUEUE, PROPOSE, request.to_json(), request.job_ids, PROPOSE_SECONDS)
 
     def _after_now(self, queue: str, job: str, message: dict[str, Any], ids: tuple[str, str], seconds: int) -> bool:

@@ -87,8 +87,10 @@ def put_status(
 def put_prediction(desk: Desk, report: ProposalReport) -> None:
     """Has a prediction written on its change request; what was announced of it need not be said any more."""
     desk.outbox.drop(report.repository, f"announcement {report.number}")
-    subject = str(report.number) if report.number else report.head
-    _put(desk, report.repository, f"prediction {subject}", int(report.at * 1000), "prediction", report.to_json())
+    name = (
+        f"prediction {report.number} {report.head} {report.base}"  # that of an old head must not take a new one's place
+    )
+    _put(desk, report.repository, name, int(report.at * 1000), "prediction", report.to_json())
 
 
 def put_convergence(desk: Desk, report: ConvergenceReport) -> None:

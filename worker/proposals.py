@@ -20,6 +20,7 @@ from worker.domain.messages import ProposalRequest
 from worker.domain.proposals import EnvironmentProposal, ProposalReport
 from worker.domain.reports import Outcome
 from worker.domain.resource import Resource
+from worker.newest import Newest
 from worker.operations.proposing import Gathered, Sides, dropped, propose_environment, untouched
 from worker.planning.hazards import FORK, authority_changes
 from worker.previews import outcome_of
@@ -45,6 +46,7 @@ class _Merge:
 def propose(bench: Workbench, message: dict[str, Any]) -> None:
     """Says what merging a change request would do to every environment of its base."""
     request = ProposalRequest.from_json(message)
+    request = ProposalRequest.from_json(Newest(bench.queue).of(request.name) or message)
     began = bench.queue.now()
     standing: list[Standing] = []
     report = ProposalReport(request.repository, request.number, request.head, request.base, "")

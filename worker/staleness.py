@@ -4,9 +4,9 @@ At its end the job `propose` leaves a signed line in Redis per change request: t
 environment's prediction rests on, and what stood for them then (uid and resourceVersion; where an object has a generation,
 that and its writers, so that a status alone moves nothing). Each round reads those lines, asks the API server's cache for
 the objects' metadata, once per environment however many change requests there are, and enqueues the request of any that
-moved, under its usual job id, of which only one waits. What went wrong because nothing answered counts as moved. An object
-that moves all the time is asked about ever less often. A lost line costs a look at the forge: the bot asks again, the line is
-there again; it expires after a week, and the bot drops it when the change request is closed.
+moved, under its usual job id, of which only one waits and predicts the newest head. What went wrong because nothing answered
+counts as moved. An object that moves all the time is asked about ever less often. A lost line costs a look at the forge: the
+bot asks again, the line is there again; it expires after a week, and the bot drops it when the change request is closed.
 """
 
 from __future__ import annotations

@@ -71,9 +71,12 @@ def main() -> int:
         return 1
     stop = threading.Event()
     told, tells = os.pipe()
+    os.set_blocking(tells, False)
+    # Python runs a handler of its own only between two steps of the main thread: a signal that comes just before the read
+    # below would be handled after it. What is written to this pipe is written while the signal is delivered.
+    signal.set_wakeup_fd(tells, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
-        # An event's lock may be held by what the signal interrupts, by another signal's handling for one; a pipe has none.
-        signal.signal(number, lambda *_: os.write(tells, b"."))
+        signal.signal(number, lambda *_: None)
     poller = Poller(bench)
     clusters = settings.installation.clusters
     watchers = [Watcher(bench, cluster.name, poller.policies, poller.is_left) for cluster in clusters]

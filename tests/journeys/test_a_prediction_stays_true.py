@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from bot.forges.port import Permission, State
@@ -22,6 +24,22 @@ def test_it_follows_the_head_also_when_that_is_force_pushed(shop: Shop) -> None:
     assert "1 → 9" in comment or "+   a: 9" in comment or "+ a: 9" in comment, comment
     assert "more" not in comment
     assert "predicts 1 change" in comment
+
+
+def test_a_head_that_is_pushed_while_the_one_before_still_waits_is_the_one_that_is_predicted(shop: Shop) -> None:
+    shop.begin()
+    shop.system.servers["worker"].signal(signal.SIGSTOP)
+    try:
+        proposal = shop.propose(manifest("flags", a="2"))
+        shop.status(proposal.head, PREDICT, State.PENDING)
+        first = proposal.head
+        proposal = shop.push(proposal, manifest("flags", a="3"))
+        shop.status(proposal.head, PREDICT, State.PENDING)
+    finally:
+        shop.system.servers["worker"].signal(signal.SIGCONT)
+    comment = shop.predicted(proposal)
+    assert "1 → 3" in comment or "+   a: 3" in comment or "+ a: 3" in comment, comment
+    assert shop.history(first, PREDICT) == [State.PENDING], "an old head was predicted"
 
 
 def test_it_says_a_conflict_with_the_base_until_that_is_resolved(shop: Shop) -> None:

@@ -110,6 +110,27 @@ def test_f05_an_ending_that_the_outbox_held_is_written_when_it_is_told_again_and
     assert bench.rig.comments(bench.number) == [comment]
 
 
+def test_f02_a_prediction_of_an_old_head_that_is_told_last_takes_the_new_ones_place_nowhere(
+    bench: BesideADouble,
+) -> None:
+    bench.look()
+    bench.write()
+    old = bench.head
+    bench.rig.push("feature", {"app/a.yaml": "a: 3\n"})
+    new = bench.head = bench.rig.tip("feature")
+    bench.look()
+    bench.predicts()
+    bench.head = old
+    bench.predicts()
+    bench.write()
+    assert bench.rig.statuses(new)[PREDICT].state is State.SUCCESS
+    assert bench.rig.statuses(old)[PREDICT].state is State.PENDING
+    (comment,) = bench.rig.comments(bench.number)
+    assert new[:7] in comment.body
+    assert old[:7] not in comment.body
+    assert not Outbox(bench.redis).rows("shop")
+
+
 # -- all of Plumbline, on a real Gitea --------------------------------------------------------------------------------
 
 

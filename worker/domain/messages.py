@@ -360,10 +360,15 @@ class ProposalRequest:
     is_from_fork: bool = False
 
     @property
+    def name(self) -> str:
+        """What requests share that one job serves: a change request and its base, whatever its head is by then."""
+        own = job_name(self.repository, str(self.number), self.base, self.head if not self.number else "")
+        return f"propose-{own}"
+
+    @property
     def job_ids(self) -> tuple[str, str]:
         """The ids of its job: one runs, and one may wait that will see what has moved since."""
-        name = job_name(self.repository, str(self.number), self.base, self.head if not self.number else "")
-        return f"propose-{name}-a", f"propose-{name}-b"
+        return f"{self.name}-a", f"{self.name}-b"
 
     def to_json(self) -> dict[str, Any]:
         """JSON types, with the schema number."""
