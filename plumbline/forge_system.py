@@ -49,12 +49,11 @@ HOOKS: Final = "    secret: {{file: {}/plumbline/secret}}\n"
 class ForgeSystem(LocalSystem):
     """The running processes, and their repository `<owner>/shop` at a forge that runs already.
 
-    `owner_token` is the owner's, `remote` an address to clone and push as the owner (it holds that token).
+    `remote` is an address to clone and push as the owner (it holds the password).
     """
 
     forge: GiteaServer | None = None
     owner: str = ""
-    owner_token: str = ""
 
     @classmethod
     def beside(
@@ -83,13 +82,11 @@ class ForgeSystem(LocalSystem):
         """
         directory.mkdir(parents=True, exist_ok=True)
         owner = owner or f"ada-{secrets.token_hex(3)}"
-        owner_token = forge.create_user(owner)
+        forge.create_user(owner)
         if forge.request("GET", f"/users/{BOT}")[0] != 200:
             forge.create_user(BOT)
         forge.create_repository(owner, REPOSITORY, {BOT: "admin"})
-        system = cls(
-            directory, redis_url, tools, port or free_port(), forge=forge, owner=owner, owner_token=owner_token
-        )
+        system = cls(directory, redis_url, tools, port or free_port(), forge=forge, owner=owner)
         webhook_secret, token = secrets.token_hex(32), forge.create_token(BOT, SCOPES)
         for name, text in (
             ("signing-key", secrets.token_hex(32)),
@@ -130,7 +127,7 @@ class ForgeSystem(LocalSystem):
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """What the forge answers the owner about the repository; `path` is what comes after its name."""
         assert self.forge is not None
-        return self.forge.ask(method, f"/repos/{self.project}{path}", body, token=self.owner_token)
+        return self.forge.ask(method, f"/repos/{self.project}{path}", body, login=self.owner)
 
     @property
     def repository(self) -> Path:
@@ -142,4 +139,4 @@ class ForgeSystem(LocalSystem):
     def remote(self) -> str:
         """An address to clone and push as the owner; it holds their token."""
         assert self.forge is not None
-        return self.forge.clone_url(self.owner, REPOSITORY, self.owner, self.owner_token)
+        return self.forge.clone_url(self.owner, REPOSITORY, self.owner)

@@ -11,11 +11,12 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sandbox.json_http import exchange
+from sandbox.json_http import Reader, exchange
 from sandbox.processes import SandboxError, Server, free_port, stop_all, wait_until
 
 STAGES = Path(__file__).with_name("stages.yaml")
@@ -38,6 +39,7 @@ class ControlPlane:
         self._servers: dict[str, Server] = {}
         self._port = 0
         self._etcd_port = 0
+        self._reader = Reader(self._connection)
 
     @classmethod
     def start(cls, directory: Path, tools: Mapping[str, Path], progress: Progress = lambda _: None) -> Self:
@@ -177,9 +179,17 @@ class ControlPlane:
 
     def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """One request as admin: the HTTP status and the decoded JSON (None where there is none)."""
-        context = ssl.create_default_context(cafile=str(self._certificate))
-        connection = http.client.HTTPSConnection("127.0.0.1", self._port, timeout=10, context=context)
-        return exchange(connection, method, path, body, f"Bearer {self._tokens['admin']}")
+        authorization = f"Bearer {self._tokens['admin']}"
+        if method == "GET":
+            return self._reader.read(path, authorization)
+        return exchange(self._connection(), method, path, body, authorization)
+
+    def _connection(self) -> http.client.HTTPSConnection:
+        return http.client.HTTPSConnection("127.0.0.1", self._port, timeout=10, context=self._trust)
+
+    @cached_property
+    def _trust(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self._certificate))
 
     def _is_ready(self) -> bool:
         for server in self._servers.values():
@@ -279,6 +289,7 @@ class ControlPlane:
 
     def stop(self) -> None:
         """Ends everything; the state is disposable, so etcd and the API server get no time to say goodbye."""
+        self._reader.close()
         for name in ("kwok", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd"):
             if name in self._servers:
                 self._servers[name].signal(signal.SIGCONT)

@@ -1,9 +1,10 @@
-"""One request with JSON to a server of the sandbox."""
+"""Requests with JSON to a server of the sandbox."""
 
 from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Callable
 from typing import Any
 
 
@@ -14,13 +15,55 @@ def exchange(
 
     Raises OSError where the server does not answer.
     """
-    headers = {"Authorization": authorization, "Content-Type": "application/json"}
     try:
-        connection.request(method, path, json.dumps(body) if body is not None else None, headers)
-        answer = connection.getresponse()
-        text = answer.read()
+        return _exchanged(connection, method, path, body, authorization)
     finally:
         connection.close()
+
+
+class Reader:
+    """Reads from a server over connections that are kept; any thread may.
+
+    What waits for something to stand in a cluster reads again and again: with a handshake each time that took 13 ms of both
+    ends' processors, without one 3.
+    """
+
+    def __init__(self, connect: Callable[[], http.client.HTTPConnection]) -> None:
+        self._connect = connect
+        self._idle: list[http.client.HTTPConnection] = []
+
+    def read(self, path: str, authorization: str) -> tuple[int, Any]:
+        """The HTTP status and the decoded JSON (None where there is none). Raises OSError where the server does not answer."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._connect()
+        tries = 1 if connection.sock is None else 2  # what was kept the server may have ended, or it was started anew
+        for left in reversed(range(tries)):
+            try:
+                answer = _exchanged(connection, "GET", path, None, authorization)
+            except (OSError, http.client.HTTPException) as error:
+                connection.close()
+                if not left or isinstance(error, TimeoutError):
+                    raise
+            else:
+                self._idle.append(connection)
+                return answer
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        """Ends the connections that nobody uses."""
+        while self._idle:
+            self._idle.pop().close()
+
+
+def _exchanged(
+    connection: http.client.HTTPConnection, method: str, path: str, body: Any, authorization: str
+) -> tuple[int, Any]:
+    headers = {"Authorization": authorization, "Content-Type": "application/json"}
+    connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+    answer = connection.getresponse()
+    text = answer.read()
     try:
         return answer.status, json.loads(text)
     except ValueError:

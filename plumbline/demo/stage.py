@@ -141,7 +141,7 @@ class Stage:
             if line.startswith("exit "):
                 code = line
                 break
-            if self.system.owner_token not in line:  # git names the address, which has Ada's token in it
+            if self.forge.password not in line:  # git names the address, which has Ada's password in it
                 print(f"  {line.rstrip()}", flush=True)
             while left and left[0] in line:
                 left.pop(0)

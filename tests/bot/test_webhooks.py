@@ -188,6 +188,7 @@ def test_a09_a10_a_signed_body_that_is_no_delivery_is_refused_in_words(
     assert jobs(connection) == 0
 
 
+@pytest.mark.timed
 def test_a08_two_hundred_slow_clients_keep_a_good_one_waiting_less_than_a_second(
     door: Door, connection: redis.Redis
 ) -> None:

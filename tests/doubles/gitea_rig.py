@@ -57,7 +57,7 @@ class GiteaRig:
         self.server = server
         self._folder = folder
         self._suffix = secrets.token_hex(3)
-        self._tokens: dict[str, str] = {}
+        self._people: set[str] = set()
         self._forks: set[str] = set()
         owner = self._login(OWNER)
         self.project = f"{owner}/shop"
@@ -66,6 +66,7 @@ class GiteaRig:
         self._bot_token = server.create_token(BOT, SCOPES)
         server.create_repository(owner, "shop", {BOT: "admin"})
         self._ask("PATCH", "", {"private": True})
+        self._owner_token = server.create_token(owner)
         self.permit(READER, Permission.READ)
         reading = server.create_token(self._login(READER), ["read:repository"])
         self._webhook_secret = secrets.token_hex(32)
@@ -87,15 +88,15 @@ class GiteaRig:
         if login == BOT:
             return BOT
         name = f"{login}-{self._suffix}"
-        if login not in self._tokens:
-            self._tokens[login] = self.server.create_user(name)
+        if login not in self._people:
+            self._people.add(login)
+            self.server.create_user(name)
         return name
 
     def _ask(self, method: str, path: str, body: Any = None, *, login: str = OWNER, **query: Any) -> Any:
-        self._login(login)
         search = "&".join(f"{name}={quote(str(value), safe='')}" for name, value in query.items())
         at = f"/repos/{self.project}{path}{f'?{search}' if search else ''}"
-        return self.server.ask(method, at, body, token=self._tokens[login])
+        return self.server.ask(method, at, body, login=self._login(login))
 
     def _pages(self, path: str, **query: Any) -> list[Any]:
         found: list[Any] = []
@@ -167,7 +168,7 @@ class GiteaRig:
         self._git("add", "-A")
         self._git("commit", "-q", "--allow-empty", "-m", message)
         owner, _, name = project.partition("/")
-        url = self.server.clone_url(owner, name, self._login(login), self._tokens[login])
+        url = self.server.clone_url(owner, name, self._login(login))
         self._git("push", "-q", *(["--force"] if force else []), url, f"HEAD:refs/heads/{branch}")
         return self._git("rev-parse", "HEAD")
 
@@ -193,7 +194,7 @@ class GiteaRig:
         return int(made["number"])
 
     def open_from_fork(self, files: Mapping[str, str | None], base: str = "main", *, author: str = "eve") -> int:
-        if author not in self._tokens:
+        if author not in self._people:
             self.permit(author, Permission.READ)
         name, branch = self._login(author), f"change-{secrets.token_hex(3)}"
         if author not in self._forks:
@@ -227,7 +228,7 @@ class GiteaRig:
         at = f"/repos/{self.project}/pulls/{number}/merge"
         until = time.monotonic() + 20
         while True:
-            code, said = self.server.request("POST", at, {"Do": method}, token=self._tokens[login])
+            code, said = self.server.request("POST", at, {"Do": method}, login=self._login(login))
             if code == 200:
                 return self.change_request(number).merged_as
             words = str((said or {}).get("message", code))
@@ -290,7 +291,7 @@ class GiteaRig:
         return run.stdout.strip()
 
     def change_request(self, number: int) -> ChangeRequest:
-        with contextlib.closing(Gitea(self.server.address, self.project, self._tokens[OWNER])) as speaker:
+        with contextlib.closing(Gitea(self.server.address, self.project, self._owner_token)) as speaker:
             found = speaker.change_request(number)
         assert found is not None
         return found

@@ -198,7 +198,7 @@ def test_a_file_that_is_written_at_the_forge_goes_through_the_hooks(
 
     def written(path: str, text: str) -> tuple[int, Any]:
         body = {"content": base64.b64encode(text.encode()).decode(), "message": path, "branch": "main"}
-        return project.system.forge.request("POST", f"{at}/{path}", body, token=project.system.owner_token)  # type: ignore[union-attr]
+        return project.system.forge.request("POST", f"{at}/{path}", body, login=project.system.owner)  # type: ignore[union-attr]
 
     status, answer = written("app/wrong.yaml", WRONG)
     assert status >= 400
@@ -230,6 +230,7 @@ def test_a_repository_that_gitea_renames_keeps_its_hooks_and_uninstalling_leaves
     assert "plumbline" not in pushed.stderr
 
 
+@pytest.mark.timed
 def test_a_rollback_that_the_bot_pushes_goes_through_the_hooks_too_and_waits_for_nobody(
     start_forge_system: StartForgeSystem, empty_redis: str, namespace: str, tmp_path: Path, kubectl: Kubectl
 ) -> None:

@@ -31,7 +31,6 @@ class Operator:
     gitea: GiteaServer
     folder: Path
     owner: str
-    owner_token: str
 
     def declare(self, more: str = "") -> None:
         (self.folder / "app.yaml").write_text(
@@ -55,23 +54,21 @@ class Operator:
         return run
 
     def hooks(self) -> list[Mapping[str, Any]]:
-        found: list[Mapping[str, Any]] = self.gitea.ask(
-            "GET", f"/repos/{self.owner}/shop/hooks", token=self.owner_token
-        )
+        found: list[Mapping[str, Any]] = self.gitea.ask("GET", f"/repos/{self.owner}/shop/hooks", login=self.owner)
         return found
 
     def make_private(self) -> None:
-        self.gitea.ask("PATCH", f"/repos/{self.owner}/shop", {"private": True}, token=self.owner_token)
+        self.gitea.ask("PATCH", f"/repos/{self.owner}/shop", {"private": True}, login=self.owner)
 
 
 @pytest.fixture
 def operator(gitea: GiteaServer, tmp_path: Path) -> Operator:
     owner = f"owner-{secrets.token_hex(3)}"
-    token = gitea.create_user(owner)
+    gitea.create_user(owner)
     if gitea.request("GET", f"/users/{BOT}")[0] != 200:
         gitea.create_user(BOT)
     gitea.create_repository(owner, "shop", {BOT: "admin"})
-    made = Operator(gitea, tmp_path, owner, token)
+    made = Operator(gitea, tmp_path, owner)
     made.declare()
     return made
 
@@ -107,7 +104,7 @@ def test_a_webhook_that_was_changed_by_hand_is_put_right_and_not_by_a_dry_run(op
     assert operator.run("--user", BOT, password=operator.gitea.password).returncode == 0
     (hook,) = operator.hooks()
     at = f"/repos/{operator.owner}/shop/hooks/{hook['id']}"
-    operator.gitea.ask("PATCH", at, {"events": ["push"], "active": False}, token=operator.owner_token)
+    operator.gitea.ask("PATCH", at, {"events": ["push"], "active": False}, login=operator.owner)
     tried = operator.run("--dry-run")
     assert "differing: pull_request" in tried.stdout
     assert operator.hooks()[0]["events"] == ["push"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import pytest
 import redis
 
 from plumbline.local_system import REPOSITORY, Clone, LocalSystem, git
@@ -17,6 +18,7 @@ from worker.workbench import Workbench
 NOISE = 500
 
 
+@pytest.mark.timed
 def test_f51_five_hundred_change_requests_are_predicted_anew_and_a_push_is_applied_before_them(
     system: LocalSystem, clone: Clone, namespace: str, kubectl: Kubectl
 ) -> None:

@@ -73,6 +73,7 @@ def push_unheard(system: LocalSystem, clone: Clone, n: str) -> str:
     return revision
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("how", ["gone", "stopped"])
 def test_f04_f05_a_redis_that_is_away_is_answered_with_503_in_two_seconds(
     own_system: LocalSystem, own_redis: RedisServer, how: str

@@ -47,6 +47,7 @@ HOW: dict[str, tuple[Callable[[RedisServer], None], Callable[[RedisServer], None
 }
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("how", HOW)
 def test_f04_a_delivery_is_refused_within_two_seconds_while_redis_stands_still_and_taken_afterwards(
     door: Door, own_redis: RedisServer, how: str
@@ -77,6 +78,7 @@ def test_f04_a_delivery_is_refused_within_two_seconds_while_redis_stands_still_a
         assert sum(1 for _ in connection.scan_iter("rq:job:look-*")) == jobs(connection), "a job stands in no queue"
 
 
+@pytest.mark.timed
 def test_f04_the_first_crowd_that_meets_a_redis_that_stands_still_waits_no_longer(
     door: Door, own_redis: RedisServer
 ) -> None:

@@ -45,7 +45,6 @@ SECRET = b"a secret of the webhook"
 class Ground:
     server: GiteaServer
     owner: str
-    token: str
     forge: Gitea
     first: str
 
@@ -56,20 +55,20 @@ class Ground:
     def propose(self, name: str = "change") -> int:
         self.forge.commit(name, self.first, "A change", [FileChange("app/a.yaml", "a: 2\n")])
         body = {"head": name, "base": "main", "title": f"Change {name}"}
-        return int(self.server.ask("POST", f"{self.at}/pulls", body, token=self.token)["number"])
+        return int(self.server.ask("POST", f"{self.at}/pulls", body, login=self.owner)["number"])
 
 
 @pytest.fixture
 def ground(gitea: GiteaServer) -> Iterator[Ground]:
     owner = f"owner-{next(NUMBERS)}-{secrets.token_hex(2)}"
-    token = gitea.create_user(owner)
+    gitea.create_user(owner)
     if gitea.request("GET", f"/users/{BOT}")[0] != 200:
         gitea.create_user(BOT)
     gitea.create_repository(owner, "shop", {BOT: "admin"})
     body = {"content": "YTogMQo=", "message": "First", "branch": "main"}
-    made = gitea.ask("POST", f"/repos/{owner}/shop/contents/app/a.yaml", body, token=token)
+    made = gitea.ask("POST", f"/repos/{owner}/shop/contents/app/a.yaml", body, login=owner)
     forge = Gitea(gitea.address, f"{owner}/shop", gitea.create_token(BOT, SCOPES))
-    yield Ground(gitea, owner, token, forge, made["commit"]["sha"])
+    yield Ground(gitea, owner, forge, made["commit"]["sha"])
     forge.close()
 
 
@@ -91,7 +90,7 @@ def test_a_pull_request_is_read_before_and_after_its_merge(ground: Ground) -> No
 
     def merges() -> bool:  # Gitea answers 405 while it still checks whether the branches fit
         body = {"Do": "merge"}
-        return ground.server.request("POST", f"{ground.at}/pulls/{number}/merge", body, token=ground.token)[0] == 200
+        return ground.server.request("POST", f"{ground.at}/pulls/{number}/merge", body, login=ground.owner)[0] == 200
 
     wait_until(merges, 20, "the pull request is merged")
     merged = ground.forge.change_request(number)
@@ -107,7 +106,7 @@ def test_a_pull_request_is_read_before_and_after_its_merge(ground: Ground) -> No
 def test_our_comment_is_found_by_marker_and_author_and_edited_in_place(ground: Ground) -> None:
     number = ground.propose()
     theirs = ground.server.ask(
-        "POST", f"{ground.at}/issues/{number}/comments", {"body": f"{MARKER}\nmine"}, token=ground.token
+        "POST", f"{ground.at}/issues/{number}/comments", {"body": f"{MARKER}\nmine"}, login=ground.owner
     )
     assert ground.forge.put_comment(number, MARKER, f"{MARKER}\none")
     assert not ground.forge.put_comment(number, MARKER, f"{MARKER}\none")
@@ -129,11 +128,11 @@ def test_f03_what_was_said_lately_is_read_to_the_newest_over_pages(
     forge = ground.forge
     assert forge.recent_comments(1.0) == RecentComments((), 0.0)
     number = ground.propose()
-    issue = ground.server.ask("POST", f"{ground.at}/issues", {"title": "An issue"}, token=ground.token)["number"]
+    issue = ground.server.ask("POST", f"{ground.at}/issues", {"title": "An issue"}, login=ground.owner)["number"]
 
     def say(number: int, body: str) -> str:
         at = f"{ground.at}/issues/{number}/comments"
-        return str(ground.server.ask("POST", at, {"body": body}, token=ground.token)["id"])
+        return str(ground.server.ask("POST", at, {"body": body}, login=ground.owner)["id"])
 
     say(issue, "/status")
     said = [say(number, f"/status {each}") for each in range(5)]
@@ -157,10 +156,10 @@ def test_f03_what_was_said_lately_is_read_to_the_newest_over_pages(
 def test_a_receipt_is_ours_alone_and_found_again(ground: Ground) -> None:
     number, forge = ground.propose(), ground.forge
     body = {"body": "/status"}
-    ident = str(ground.server.ask("POST", f"{ground.at}/issues/{number}/comments", body, token=ground.token)["id"])
+    ident = str(ground.server.ask("POST", f"{ground.at}/issues/{number}/comments", body, login=ground.owner)["id"])
     at = f"{ground.at}/issues/comments/{ident}/reactions"
     assert not forge.is_received(number, ident)
-    ground.server.ask("POST", at, {"content": "eyes"}, token=ground.token)
+    ground.server.ask("POST", at, {"content": "eyes"}, login=ground.owner)
     assert not forge.is_received(number, ident)
     assert forge.react(number, ident)
     assert forge.is_received(number, ident)
@@ -207,7 +206,7 @@ def test_a_new_branch_is_made_on_what_was_read_or_not_at_all(ground: Ground) -> 
         forge.commit("back", ground.first, "Again", [FileChange("app/a.yaml", "a: 1\n")])
     seen = forge.tips()
     meanwhile = {"content": "YTogOQo=", "message": "Meanwhile", "branch": "main", "sha": blob_id(b"a: 1\n", made)}
-    moved = ground.server.ask("PUT", f"{ground.at}/contents/app/a.yaml", meanwhile, token=ground.token)["commit"]["sha"]
+    moved = ground.server.ask("PUT", f"{ground.at}/contents/app/a.yaml", meanwhile, login=ground.owner)["commit"]["sha"]
     for change in (FileChange("app/a.yaml", "a: 0\n"), FileChange("app/other.yaml", "o: 1\n")):
         with pytest.raises(Moved):
             forge.commit("late", ground.first, "Late", [change])
@@ -237,20 +236,20 @@ def test_a_permission_is_the_account_s_and_not_the_name_s(ground: Ground) -> Non
 
 def test_who_is_in_a_team_is_its_member_now_and_this_very_person(ground: Ground) -> None:
     organisation = f"org-{ground.owner}"
-    ground.server.ask("POST", "/orgs", {"username": organisation}, token=ground.token)
+    ground.server.ask("POST", "/orgs", {"username": organisation}, login=ground.owner)
     body = {"name": "sre", "permission": "read", "units": ["repo.code"]}
-    team = ground.server.ask("POST", f"/orgs/{organisation}/teams", body, token=ground.token)["id"]
+    team = ground.server.ask("POST", f"/orgs/{organisation}/teams", body, login=ground.owner)["id"]
     owner = Person(str(ground.server.ask("GET", f"/users/{ground.owner}")["id"]), ground.owner)
-    ground.server.ask("PUT", f"/teams/{team}/members/{BOT}", {}, token=ground.token)
+    ground.server.ask("PUT", f"/teams/{team}/members/{BOT}", {}, login=ground.owner)
     token = ground.server.create_token(BOT, [*SCOPES, "read:organization"])
     with closing(Gitea(ground.server.address, f"{ground.owner}/shop", token)) as forge:
         assert not forge.is_in_team(owner, f"{organisation}/sre"), "the organisation's owner is not in every team"
-        ground.server.ask("PUT", f"/teams/{team}/members/{ground.owner}", {}, token=ground.token)
+        ground.server.ask("PUT", f"/teams/{team}/members/{ground.owner}", {}, login=ground.owner)
         assert forge.is_in_team(owner, f"{organisation}/SRE")
         assert not forge.is_in_team(Person("999999", ground.owner), f"{organisation}/sre"), "the name is another's"
         for unknown in (organisation, f"{organisation}/", f"{organisation}/other", "nobody-here/sre"):
             assert not forge.is_in_team(owner, unknown), unknown
-        ground.server.ask("DELETE", f"/teams/{team}/members/{ground.owner}", token=ground.token)
+        ground.server.ask("DELETE", f"/teams/{team}/members/{ground.owner}", login=ground.owner)
         assert not forge.is_in_team(owner, f"{organisation}/sre"), "it is asked anew each time"
 
 
@@ -332,7 +331,7 @@ def test_real_deliveries_are_believed_and_say_where_to_look(
         ground.forge.put_hook(f"{address}/webhooks/gitea", SECRET.decode(), EVENTS)
     assert len(ground.forge.hooks()) == 1
     number = ground.propose()
-    comment = ground.server.ask("POST", f"{ground.at}/issues/{number}/comments", {"body": "/plan"}, token=ground.token)
+    comment = ground.server.ask("POST", f"{ground.at}/issues/{number}/comments", {"body": "/plan"}, login=ground.owner)
     project = f"{ground.owner}/shop"
     wanted = {(None, "change", ""), (number, "", ""), (number, "", str(comment["id"]))}
 
