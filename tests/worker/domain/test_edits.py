@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from ruamel.yaml import YAML
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from worker.domain.edits.changes import Append, FieldPath, Put, Remove, edited
 from worker.domain.edits.places import NotEditable, Selector
-from worker.domain.errors import DesiredStateError
 from worker.domain.resource import ResourceKey
-from worker.domain.yaml_text import read_documents
 
 DEPLOYMENT = b"""\
 # the shop
@@ -255,142 +245,3 @@ def test_an_object_that_is_there_twice_or_not_at_all_is_refused() -> None:
         set_scalar(DEPLOYMENT, CART._replace(namespace="other", name="other"), "kind", "x")
     with pytest.raises(NotEditable, match="no document 3"):
         set_scalar(DEPLOYMENT, 2, "kind", "x")
-
-
-# -- over other people's files ---------------------------------------------------------------------------------------------
-
-
-def _scalars(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for step, member in members:
-        if isinstance(member, dict | list):
-            yield from _scalars(member, (*path, step))
-        else:
-            yield (*path, step)
-
-
-def _spans(node: Node) -> Iterator[tuple[int, int]]:
-    """Where ruamel.yaml's own parser sees scalars."""
-    if isinstance(node, ScalarNode):
-        yield node.start_mark.index, node.end_mark.index
-    elif isinstance(node, MappingNode):
-        for _, member in node.value:
-            yield from _spans(member)
-    elif isinstance(node, SequenceNode):
-        for member in node.value:
-            yield from _spans(member)
-
-
-def _differing(old: str, new: str) -> tuple[int, int]:
-    """The shortest stretch of `old` outside of which both texts are the same."""
-    shorter = min(len(old), len(new))
-    start = next((at for at in range(shorter) if old[at] != new[at]), shorter)
-    same = next((at for at in range(shorter - start) if old[-1 - at] != new[-1 - at]), shorter - start)
-    return start, len(old) - same
-
-
-RANDOM = settings(
-    max_examples=100,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-VALUES = st.one_of(
-    st.text(max_size=20), st.integers(-(2**40), 2**40), st.booleans(), st.none(), st.text("ax/:.019@-", min_size=1, max_size=30)
-)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def manifests(corpora: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, str]]:
-    """Every file of the snapshots, and of the histories' newest commits, that can be read as it lies there."""
-    histories = tmp_path_factory.mktemp("histories")
-    for bundle in sorted((corpora / "histories").glob("*.bundle")):
-        subprocess.run(
-            ["git", "clone", "-q", str(bundle), str(histories / bundle.stem)], check=True, capture_output=True
-        )
-    found, left = [], 0
-    for path in sorted([*(corpora / "snapshots").rglob("*"), *histories.rglob("*")]):
-        if not path.is_file():
-            continue
-        if path.suffix not in (".yaml", ".yml", ".json") or path.stat().st_size > 30_000:
-            left += path.suffix in (".yaml", ".yml", ".json")
-            continue
-        try:
-            text = path.read_bytes().decode().removeprefix("\ufeff")
-            if read_documents(text, path.name):
-                found.append((path, text))
-        except (UnicodeDecodeError, DesiredStateError):
-            left += 1
-    print(f"{len(found)} files are edited, {left} are no YAML as they lie there or too large")
-    assert len(found) > 100
-    return found
-
-
-@RANDOM
-@given(data=st.data())
-def test_any_scalar_edit_leaves_every_other_byte(manifests: list[tuple[Path, str]], data: st.DataObject) -> None:
-    path, text = data.draw(st.sampled_from(manifests), label="file")
-    if data.draw(st.booleans(), label="CRLF"):
-        text = text.replace("\r\n", "\n").replace("\n", "\r\n")
-    bom = data.draw(st.sampled_from(["", "\ufeff"]), label="byte order mark")
-    documents = read_documents(text, path.name)
-    number = data.draw(st.integers(0, len(documents) - 1), label="document")
-    places = list(_scalars(documents[number].value))
-    if not places:
-        return
-    place, value = data.draw(st.sampled_from(places), label="place"), data.draw(VALUES, label="value")
-    try:
-        after = set_scalar((bom + text).encode(), number, place, value)
-    except NotEditable as refused:
-        shown = text.splitlines()[refused.line - 1]
-        assert any(mark in text for mark in ("*", "&", "!", "|", ">", "<<")) or "?" in shown, (path, refused)
-        return
-    new = after.decode()
-    assert new.startswith(bom)
-    new = new.removeprefix(bom)
-    start, end = _differing(text, new)
-    roots = [node for node in YAML().compose_all(io.StringIO(text, newline="")) if node is not None]
-    spans = [span for root in roots for span in _spans(root)]
-    assert start == end == len(text) or any(low <= start and end <= high for low, high in spans), (path, place)
-    again = read_documents(new, path.name)
-    changed = again[number].value
-    for step in place:
-        changed = changed[step]
-    assert changed == value
-    assert type(changed) is type(value)
-
-
-def _collections(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
-    if isinstance(value, dict | list):
-        if path:
-            yield path, value
-        for step, member in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _collections(member, (*path, step))
-
-
-@RANDOM
-@given(data=st.data())
-def test_whatever_is_added_leaves_every_byte_that_was_there(
-    manifests: list[tuple[Path, str]], data: st.DataObject
-) -> None:
-    path, text = data.draw(st.sampled_from(manifests), label="file")
-    documents = read_documents(text, path.name)
-    number = data.draw(st.integers(0, len(documents) - 1), label="document")
-    places = list(_collections(documents[number].value))
-    if not places:
-        return
-    place, there = data.draw(st.sampled_from(places), label="place")
-    value = data.draw(st.sampled_from(["x", "yes", 1, {"a": {"b": [1, {"c": "d"}]}}, ["e"]]), label="value")
-    try:
-        if isinstance(there, dict):
-            new = set_value(text.encode(), number, (*place, "added-here"), value).decode()
-        else:
-            new = append(text.encode(), number, place, value).decode()
-    except NotEditable as refused:
-        assert 1 <= refused.line <= text.count("\n") + 1
-        return
-    start, end = _differing(text, new)
-    assert text[start:end].strip() in ("", "{}", "[]"), (path, place)
-    taken = remove(new.encode(), number, (*place, "added-here" if isinstance(there, dict) else len(there)))
-    assert [each.value for each in read_documents(taken, path.name)] == [each.value for each in documents]
