@@ -7,11 +7,8 @@ import contextlib
 import datetime
 import ipaddress
 import json
-import ssl
-import threading
 import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -22,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from sandbox.control_plane import ControlPlane
+from tests.loopback_server import Handler, LoopbackServer
 
 API: Final = "admissionregistration.k8s.io/v1"
 Review = dict[str, Any]
@@ -75,7 +73,7 @@ class AdmissionWebhook:
         certificate, key = _certificate(folder)
         webhook = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Own(Handler):
             def do_POST(self) -> None:
                 request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["request"]
                 webhook.asked.append(
@@ -97,15 +95,7 @@ class AdmissionWebhook:
                     self.end_headers()
                     self.wfile.write(content)
 
-            def log_message(self, format: str, *args: Any) -> None:
-                """Says nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key)
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._server = LoopbackServer(Own, (certificate, key))
         kind = "MutatingWebhookConfiguration" if mutating else "ValidatingWebhookConfiguration"
         self._path = f"/apis/{API}/{kind.lower()}s"
         accepted = side_effects if side_effects in ("None", "NoneOnDryRun") else "None"
@@ -114,7 +104,7 @@ class AdmissionWebhook:
             "webhooks": [{
                 "name": self.name,
                 "clientConfig": {
-                    "url": f"https://127.0.0.1:{self._server.server_port}/",
+                    "url": f"{self._server.address}/",
                     "caBundle": _base64(certificate.read_bytes()),
                 },
                 "rules": [{
@@ -163,8 +153,7 @@ class AdmissionWebhook:
 
     def stop_listening(self) -> None:
         """From now on it cannot be reached."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
 
     def __enter__(self) -> Self:
         return self

@@ -10,11 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import urllib3
+
+from tests.loopback_server import KeepingHandler, LoopbackServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +61,17 @@ class ApiProxy:
         self._guard = threading.Lock()
         proxy = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Own(KeepingHandler):
             def _pass_on(self) -> None:
                 proxy._answer(self)
 
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _pass_on
 
-            def log_message(self, format: str, *args: Any) -> None:
-                """Says nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        cluster["server"] = f"http://127.0.0.1:{self._server.server_port}"
+        self._server = LoopbackServer(Own)
+        cluster["server"] = self._server.address
         self.kubeconfig = folder / "proxied.kubeconfig"
         self.kubeconfig.touch(mode=0o600)
         self.kubeconfig.write_text(json.dumps(document))
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
@@ -171,5 +166,4 @@ class ApiProxy:
 
     def close(self) -> None:
         """Ends the proxy."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()

@@ -6,9 +6,10 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
+
+from tests.loopback_server import Handler, LoopbackServer
 
 Fault = Callable[[str], str]
 """path -> what is wrong with the answer: "" (nothing), "503", "401", "truncate" (half a pack), "hang"."""
@@ -23,22 +24,17 @@ class GitServer:
         self._released = threading.Event()
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Own(Handler):
             def _serve(self) -> None:
                 outer._answer(self, folder)
 
             do_GET = do_POST = _serve
 
-            def log_message(self, format: str, *args: Any) -> None:
-                """Says nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._server = LoopbackServer(Own)
 
     def url(self, name: str) -> str:
         """The address of one repository."""
-        return f"http://127.0.0.1:{self._server.server_port}/{name}"
+        return f"{self._server.address}/{name}"
 
     def _answer(self, handler: BaseHTTPRequestHandler, folder: Path) -> None:
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
@@ -75,5 +71,4 @@ class GitServer:
     def close(self) -> None:
         """Ends the server, and lets go of who hangs."""
         self._released.set()
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()

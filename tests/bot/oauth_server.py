@@ -6,13 +6,13 @@ import base64
 import hashlib
 import json
 import secrets
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.loopback_server import Handler, LoopbackServer
 
 CLIENT, SECRET = "plumbline-pages", "client-secret-of-the-pages"
 
@@ -62,7 +62,7 @@ def oauth_server(base: str, project_prefix: str, name: str) -> Iterator[OAuthSer
     """Serves a forge whose API is at `base`, projects at `project_prefix`, and a user's name in the member `name`."""
     double = OAuthServer()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Own(Handler):
         def answer(self, code: int, body: Any) -> None:
             if double.redirects_to:
                 self.send_response(302)
@@ -94,16 +94,9 @@ def oauth_server(base: str, project_prefix: str, name: str) -> Iterator[OAuthSer
                 permissions = double.readable.get(project)
                 self.answer(404 if permissions is None else 200, {"permissions": permissions})
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    double.address = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
+    server = LoopbackServer(Own)
+    double.address = server.address
     try:
         yield double
     finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        server.close()

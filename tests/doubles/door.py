@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.loopback_server import Handler, LoopbackServer
 
 
 @dataclass
@@ -29,7 +29,7 @@ def door() -> Iterator[Door]:
     """A door on a port of its own."""
     made = Door()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Own(Handler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             made.asked.append((self.path, json.loads(body)))
@@ -41,16 +41,9 @@ def door() -> Iterator[Door]:
             self.end_headers()
             self.wfile.write(b"" if isinstance(answer, int) else json.dumps(answer).encode())
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    made.address = f"http://127.0.0.1:{server.server_address[1]}"
+    server = LoopbackServer(Own)
+    made.address = server.address
     try:
         yield made
     finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        server.close()

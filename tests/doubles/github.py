@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -34,6 +34,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.doubles import github_contract as contract
 from tests.doubles.bare_git import BareGit
 from tests.doubles.forge_rig import OWNER, Delivery
+from tests.loopback_server import KeepingHandler, LoopbackServer
 
 PROJECT: Final = "octo/shop"
 APP: Final = 4711
@@ -124,33 +125,25 @@ class GithubDouble:
         outer = self
         contract.read()
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Own(KeepingHandler):
             def _serve(self) -> None:
                 outer._answer(self)
 
             do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _serve
 
-            def log_message(self, format: str, *args: Any) -> None:
-                """Says nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._server = LoopbackServer(Own)
         self._sender = threading.Thread(target=self._send_all, daemon=True)
         self._sender.start()
 
     @property
     def address(self) -> str:
         """Where it is, as app.yaml says it."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return self._server.address
 
     def close(self) -> None:
         """Ends the server and the sending of webhooks."""
         self._outbox.put(None)
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
         self._sender.join(10)
 
     def now(self) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import re
-import threading
 from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from tests.doubles.gitlab import GitLabDouble, Project, Refusal, Row, moment
+from tests.loopback_server import KeepingHandler, LoopbackServer
 
 REPORTER, DEVELOPER, MAINTAINER = 20, 30, 40
 STATES = {"pending", "running", "success", "failed", "canceled", "skipped"}
@@ -437,21 +437,14 @@ class Api:
         outer = self
         self.double = double
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Own(KeepingHandler):
             def _serve(self) -> None:
                 outer.serve(self)
 
             do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _serve
 
-            def log_message(self, format: str, *args: Any) -> None:
-                """Says nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        double.address = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._server = LoopbackServer(Own)
+        double.address = self._server.address
 
     def serve(self, handler: BaseHTTPRequestHandler) -> None:
         """Answers one request, or fails it as told."""
@@ -503,5 +496,4 @@ class Api:
 
     def close(self) -> None:
         """Ends the server."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()

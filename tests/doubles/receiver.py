@@ -9,13 +9,12 @@ import base64
 import hashlib
 import hmac
 import json
-import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jsonschema import Draft202012Validator, FormatChecker
+
+from tests.loopback_server import Handler, LoopbackServer
 
 SECRET = "whsec_" + base64.b64encode(b"a key of thirty-two bytes, truly").decode()
 SCHEMAS = Path(__file__).parents[2] / "docs/events"
@@ -77,7 +78,7 @@ def receiving(behave: Behave | None = None, tls: Path | None = None) -> Iterator
     receiver = Receiver(behave=behave)
     guard = threading.Lock()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Own(Handler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             with guard:
@@ -92,29 +93,16 @@ def receiving(behave: Behave | None = None, tls: Path | None = None) -> Iterator
 
         do_GET = do_POST
 
-        def log_message(self, format: str, *args: Any) -> None:
-            """Says nothing."""
-
-    class Quiet(ThreadingHTTPServer):
-        daemon_threads = True
-
+    class Quiet(LoopbackServer):
         def handle_error(self, request: Any, client_address: Any) -> None:
             """Whoever hung up did so on purpose."""
 
-    server = Quiet(("127.0.0.1", 0), Handler)
-    if tls is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(tls)
-        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    receiver.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
+    server = Quiet(Own, (tls, tls) if tls else None)
+    receiver.port = server.server_port
     try:
         yield receiver
     finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        server.close()
 
 
 def answering(status: int, **headers: str) -> Behave:

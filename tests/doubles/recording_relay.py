@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import http.client
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
+
+from tests.loopback_server import KeepingHandler, LoopbackServer
 
 HOP: Final = frozenset({"connection", "content-length", "host", "keep-alive", "transfer-encoding", "accept-encoding"})
 """Headers that are between neighbours only, or are written anew."""
@@ -33,9 +33,7 @@ class RecordingRelay:
         self.exchanges: list[Exchange] = []
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Own(KeepingHandler):
             def _serve(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 code, headers, answer = outer.send(self.command, self.path, dict(self.headers.items()), body)
@@ -48,17 +46,12 @@ class RecordingRelay:
 
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
 
-            def log_message(self, format: str, *args: Any) -> None:
-                """Says nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._server = LoopbackServer(Own)
 
     @property
     def address(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return self._server.address
 
     def send(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes
@@ -83,5 +76,4 @@ class RecordingRelay:
 
     def close(self) -> None:
         """Ends it."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, urlsplit
+
+from tests.loopback_server import Handler, LoopbackServer
 
 USER, PASSWORD, TOKEN = "robot", "let-me-pull", "a-token-for-one-repository"
 
@@ -41,26 +41,19 @@ def registry_double() -> Iterator[RegistryDouble]:
     """A registry on a port of its own."""
     double = RegistryDouble()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Own(Handler):
         def do_GET(self) -> None:
             answer(self, double)
 
         def do_HEAD(self) -> None:
             answer(self, double)
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    double.address = f"http://127.0.0.1:{server.server_address[1]}"
+    server = LoopbackServer(Own)
+    double.address = server.address
     try:
         yield double
     finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+        server.close()
 
 
 def answer(handler: BaseHTTPRequestHandler, double: RegistryDouble) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from hooks import commands, configuration, refs
+from tests.loopback_server import Handler, LoopbackServer
 
 
 @pytest.mark.parametrize(
@@ -70,7 +69,7 @@ def answering(answers: list[dict[str, str]]) -> Iterator[configuration.Configura
 
     given: dict[str, dict[str, str]] = {}
 
-    class Handler(BaseHTTPRequestHandler):
+    class Own(Handler):
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if self.path == "/pushes/commands":
@@ -82,21 +81,13 @@ def answering(answers: list[dict[str, str]]) -> Iterator[configuration.Configura
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield configuration.Configuration(
-                {"plumbline.address": f"http://127.0.0.1:{server.server_port}", "plumbline.repository": "shop"},
-                b"s",
-                "/r.git",
-            )
-        finally:
-            server.shutdown()
-            thread.join()
+    server = LoopbackServer(Own)
+    try:
+        yield configuration.Configuration(
+            {"plumbline.address": server.address, "plumbline.repository": "shop"}, b"s", "/r.git"
+        )
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize(

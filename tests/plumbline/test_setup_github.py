@@ -11,7 +11,6 @@ import urllib.error
 import urllib.request
 from argparse import ArgumentParser
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ import pytest
 from plumbline import setup_github
 from plumbline.__main__ import main
 from tests.doubles import github_contract as contract
+from tests.loopback_server import Handler, LoopbackServer
 from worker.domain.errors import Refused
 
 PEM = "-----BEGIN RSA PRIVATE KEY-----\nthe key\n-----END RSA PRIVATE KEY-----\n"
@@ -28,7 +28,7 @@ PEM = "-----BEGIN RSA PRIVATE KEY-----\nthe key\n-----END RSA PRIVATE KEY-----\n
 def github() -> Iterator[str]:
     """A GitHub that gives a new App for the code `good`, as its description says."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Own(Handler):
         def do_POST(self) -> None:
             is_good = self.path == "/api/v3/app-manifests/good/conversions"
             made = contract.example("integration-from-manifest", pem=PEM, webhook_secret="s3cret of the hook")
@@ -38,14 +38,9 @@ def github() -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Says nothing."""
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    server = LoopbackServer(Own)
+    yield server.address
+    server.close()
 
 
 def page_of(github: str, folder: Path) -> tuple[setup_github.Page, threading.Thread, list[object]]:

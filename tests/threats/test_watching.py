@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from tests.api_proxy import ApiProxy, Fault
 from tests.conftest import Kubectl, config_map
 from tests.invariants import recorded_of, wait_converged
 from tests.journeys.test_drift import HEAL, edit, events_of, value_of, with_policy
+from tests.loopback_server import Handler, LoopbackServer
 from worker.adapters.cluster import Cluster, Following, Seen, connect
 from worker.adapters.cluster.connection import Connection, Session
 from worker.adapters.cluster.discovery import ApiResource
@@ -343,7 +343,7 @@ def test_f26_a_server_to_which_every_place_is_gone_is_not_asked_without_a_pause(
         list(followed(status=410))
 
 
-class Answers(BaseHTTPRequestHandler):
+class Answers(Handler):
     """Something in the place of an API server: one answer to each list, one line to each watch."""
 
     status = 200
@@ -358,20 +358,15 @@ class Answers(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing."""
-
 
 def followed(**answers: Any) -> Iterator[Seen]:
     """One round of a watch on a server that answers so."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Answering", (Answers,), answers))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    server = LoopbackServer(type("Answering", (Answers,), answers))
     try:
         configuration = client.Configuration()
-        configuration.host = f"http://127.0.0.1:{server.server_port}"
+        configuration.host = server.address
         connection = Connection(lambda: Session(urllib3.PoolManager(), configuration))
         served = ApiResource("", "v1", "ConfigMap", "configmaps", True, frozenset({"watch"}))
         yield from Following(connection, served, "n", OWNER_LABEL).round({})
     finally:
-        server.shutdown()
-        server.server_close()
+        server.close()

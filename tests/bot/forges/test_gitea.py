@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import http.server
 import itertools
 import json
 import secrets
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -33,6 +31,7 @@ from plumbline.forge_system import BOT
 from plumbline.setup_gitea import EVENTS, SCOPES
 from sandbox.forge import GiteaServer
 from sandbox.processes import wait_until
+from tests.loopback_server import Handler, LoopbackServer
 from worker.domain.blobs import blob_id
 from worker.domain.errors import Moved, Unavailable
 
@@ -278,7 +277,7 @@ def test_a66_a_token_that_allows_more_than_is_needed_is_told_and_the_probes_chan
         assert none.excesses() == []
 
 
-class _Listener(http.server.BaseHTTPRequestHandler):
+class _Listener(Handler):
     code = 204
     headers_out: dict[str, str] = {}  # noqa: RUF012
     taken: list[tuple[dict[str, str], bytes]] = []  # noqa: RUF012
@@ -298,18 +297,13 @@ class _Listener(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 @pytest.fixture
 def listener() -> Iterator[tuple[str, type[_Listener]]]:
     handler = type("Listener", (_Listener,), {"taken": [], "headers_out": {}})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", handler
-    server.shutdown()
-    server.server_close()
+    server = LoopbackServer(handler)
+    yield server.address, handler
+    server.close()
 
 
 @pytest.mark.parametrize(("code", "after", "expected"), [(429, "7", 7.0), (503, "", None), (502, "soon", None)])

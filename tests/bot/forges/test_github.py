@@ -8,9 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import hmac
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -36,6 +34,7 @@ from tests.doubles import github_contract as contract
 from tests.doubles.forge_rig import OWNER, MergeRefused
 from tests.doubles.github import BOT, PROJECT, TOKEN
 from tests.doubles.github_rig import GithubRig
+from tests.loopback_server import Handler, LoopbackServer
 from worker.domain.command_rules import Role
 from worker.domain.errors import Moved, Refused
 from worker.domain.secret_text import SecretText
@@ -498,21 +497,16 @@ def listener() -> Iterator[tuple[str, list[tuple[dict[str, str], bytes]]]]:
     """An address that takes every delivery with 202."""
     taken: list[tuple[dict[str, str], bytes]] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Own(Handler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             taken.append((dict(self.headers.items()), body))
             self.send_response(202)
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Says nothing."""
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/webhooks/github", taken
-    server.shutdown()
-    server.server_close()
+    server = LoopbackServer(Own)
+    yield f"{server.address}/webhooks/github", taken
+    server.close()
 
 
 def test_the_doubles_webhooks_are_signed_and_told_in_order_and_redelivered_the_same(

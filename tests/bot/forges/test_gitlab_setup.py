@@ -6,12 +6,9 @@ import os
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,6 +16,7 @@ from bot.forges.gitlab_door import read, verify
 from bot.forges.port import Hint, Permission, Rejected
 from tests.doubles.gitlab import Fault
 from tests.doubles.gitlab_rig import BOT, GitLabRig
+from tests.loopback_server import Handler, LoopbackServer
 from worker.domain.installation_file import read_installation
 from worker.domain.secret_text import SecretReference
 
@@ -118,7 +116,7 @@ class Receiver:
         self.hints: list[Hint | None] = []
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Own(Handler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 headers = dict(self.headers.items())
@@ -132,16 +130,11 @@ class Receiver:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-            def log_message(self, format: str, *args: Any) -> None:
-                """Says nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._server = LoopbackServer(Own)
+        self.address = self._server.address
 
     def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
 
 
 @pytest.mark.parametrize("is_signed", [True, False])
