@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from worker.domain.messages import KEYS
+from worker.domain.messages import KEYS, UnknownMessage, checked
 from worker.signed_queue import SignedQueue, redis_answering
 
 NEWEST_SECONDS: Final = 7 * 24 * 3600
@@ -46,9 +46,10 @@ class Newest:
             )
 
     def of(self, name: str) -> dict[str, Any] | None:
-        """The newest request of a name; None where none is known, or what lies there was not signed by us for this name.
+        """The newest request of a name; None where none is known, or what lies there is not ours.
 
-        Raises Unavailable when Redis does not answer.
+        Not ours is what was not signed with our key for this name, or is of another version of Plumbline. Raises Unavailable
+        when Redis does not answer.
         """
         with redis_answering():
             body, signature = self._ask("HMGET", _key(name), "body", "signature")
@@ -58,6 +59,10 @@ class Newest:
         if not hmac.compare_digest(signature, self._signature(name, text).encode()):
             return None
         found: dict[str, Any] = json.loads(text)
+        try:
+            checked(found)
+        except UnknownMessage:
+            return None
         return found
 
     def _ask(self, *command: Any) -> Any:

@@ -199,6 +199,7 @@ def test_a10_a_signed_request_with_anything_odd_in_any_place_never_ends_in_an_in
     client: FlaskClient, queue: SignedQueue, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.pushes.STREAM_BLOCK_MS", 1)
+    monkeypatch.setattr("bot.pushes.LONGEST_WAIT", 0.05)  # what an odd number of seconds comes to
     for served, process in ((PREVIEWS_QUEUE, "worker"), (REPORTS_QUEUE, "bot"), (INTAKE_QUEUE, "bot")):
         runs(queue, served, process)
     tried = 0

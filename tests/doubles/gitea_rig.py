@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from bot.forges import gitea_values as values
 from bot.forges.gitea import Gitea
 from bot.forges.moments import moment
 from bot.forges.port import (
@@ -66,7 +67,6 @@ class GiteaRig:
         self._bot_token = server.create_token(BOT, SCOPES)
         server.create_repository(owner, "shop", {BOT: "admin"})
         self._ask("PATCH", "", {"private": True})
-        self._owner_token = server.create_token(owner)
         self.permit(READER, Permission.READ)
         reading = server.create_token(self._login(READER), ["read:repository"])
         self._webhook_secret = secrets.token_hex(32)
@@ -291,10 +291,7 @@ class GiteaRig:
         return run.stdout.strip()
 
     def change_request(self, number: int) -> ChangeRequest:
-        with contextlib.closing(Gitea(self.server.address, self.project, self._owner_token)) as speaker:
-            found = speaker.change_request(number)
-        assert found is not None
-        return found
+        return values.change_request(self._ask("GET", f"/pulls/{number}"))
 
     def comments(self, number: int) -> Sequence[Comment]:
         return [
