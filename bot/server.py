@@ -13,6 +13,7 @@ import socket
 import time
 from concurrent.futures import Executor
 from functools import partial
+from types import FrameType
 from typing import Any, Final
 
 from gunicorn.http.errors import NoMoreData
@@ -86,3 +87,7 @@ class Worker(ThreadWorker):
         connection.pool, connection.timeout = pool, time.monotonic() + READ_SECONDS
         self.pending_conns.append(connection)
         poller.register(client, selectors.EVENT_READ, partial(self.on_pending_socket_readable, connection))
+
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:
+        """Ends at once, but in the loop: gunicorn's own takes a lock of the pool, which what it interrupts may hold."""
+        self.method_queue.defer(super().handle_quit, sig, frame)  # type: ignore[no-untyped-call]

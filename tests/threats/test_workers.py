@@ -351,7 +351,7 @@ def test_f14_an_idle_worker_ends_at_once_and_says_nothing_of_a_failure(proxied: 
 
 
 def test_f14_int_and_term_together_are_one_word_and_leave_no_trace(proxied: LocalSystem) -> None:
-    for name in ("worker", "bot", "watch"):
+    for name in ("worker", "bot", "watch", "web"):
         server = proxied.servers[name]
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
             server.signal(number)
