@@ -87,9 +87,8 @@ def put_status(
 def put_prediction(desk: Desk, report: ProposalReport) -> None:
     """Has a prediction written on its change request; what was announced of it need not be said any more."""
     desk.outbox.drop(report.repository, f"announcement {report.number}")
-    name = (
-        f"prediction {report.number} {report.head} {report.base}"  # that of an old head must not take a new one's place
-    )
+    # That of an old head, told late, must not take a new one's place.
+    name = f"prediction {report.number} {report.head} {report.base}"
     _put(desk, report.repository, name, int(report.at * 1000), "prediction", report.to_json())
 
 

@@ -137,6 +137,6 @@ class ForgeSystem(LocalSystem):
 
     @property
     def remote(self) -> str:
-        """An address to clone and push as the owner; it holds their token."""
+        """An address to clone and push as the owner; it holds the password."""
         assert self.forge is not None
         return self.forge.clone_url(self.owner, REPOSITORY, self.owner)

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sandbox.json_http import Reader, exchange
+from sandbox.json_http import JsonClient
 from sandbox.processes import SandboxError, Server, free_port, stop_all, wait_until
 
 STAGES = Path(__file__).with_name("stages.yaml")
@@ -39,7 +39,7 @@ class ControlPlane:
         self._servers: dict[str, Server] = {}
         self._port = 0
         self._etcd_port = 0
-        self._reader = Reader(self._connection)
+        self._client = JsonClient(self._connection)
 
     @classmethod
     def start(cls, directory: Path, tools: Mapping[str, Path], progress: Progress = lambda _: None) -> Self:
@@ -179,10 +179,7 @@ class ControlPlane:
 
     def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """One request as admin: the HTTP status and the decoded JSON (None where there is none)."""
-        authorization = f"Bearer {self._tokens['admin']}"
-        if method == "GET":
-            return self._reader.read(path, authorization)
-        return exchange(self._connection(), method, path, body, authorization)
+        return self._client.request(method, path, body, f"Bearer {self._tokens['admin']}")
 
     def _connection(self) -> http.client.HTTPSConnection:
         return http.client.HTTPSConnection("127.0.0.1", self._port, timeout=10, context=self._trust)
@@ -289,7 +286,7 @@ class ControlPlane:
 
     def stop(self) -> None:
         """Ends everything; the state is disposable, so etcd and the API server get no time to say goodbye."""
-        self._reader.close()
+        self._client.close()
         for name in ("kwok", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd"):
             if name in self._servers:
                 self._servers[name].signal(signal.SIGCONT)
